@@ -1,0 +1,62 @@
+"""pytest-attn: judge an attention kernel, to the last token.
+
+Importing this imports no torch; what needs it is loaded when it is first asked for.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from pytest_attn.marks import parametrize
+
+if TYPE_CHECKING:
+    from pytest_attn.kernels.capabilities import Capabilities
+    from pytest_attn.kernels.kernel import Kernel, Output, kernel
+    from pytest_attn.kernels.numerics import EmptyRows, Numerics
+    from pytest_attn.problem.block_mask import BlockMask
+    from pytest_attn.problem.case import Case
+    from pytest_attn.problem.frame import FrameWidths
+    from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.problem import Problem
+    from pytest_attn.report.record import Record
+    from pytest_attn.session import check_kernel
+
+__all__ = [
+    "BlockMask",
+    "Capabilities",
+    "Case",
+    "EmptyRows",
+    "FrameWidths",
+    "Inputs",
+    "Kernel",
+    "Numerics",
+    "Output",
+    "Problem",
+    "Record",
+    "check_kernel",
+    "kernel",
+    "parametrize",
+]
+
+_HOMES = {
+    "BlockMask": "problem.block_mask",
+    "Capabilities": "kernels.capabilities",
+    "Case": "problem.case",
+    "EmptyRows": "kernels.numerics",
+    "FrameWidths": "problem.frame",
+    "Inputs": "problem.inputs",
+    "Kernel": "kernels.kernel",
+    "Numerics": "kernels.numerics",
+    "Output": "kernels.kernel",
+    "Problem": "problem.problem",
+    "Record": "report.record",
+    "check_kernel": "session",
+    "kernel": "kernels.kernel",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

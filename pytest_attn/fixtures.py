@@ -1,0 +1,198 @@
+"""Fixtures and how tests are parametrized with them: translation between pytest and the session."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from pytest_attn.marks import CELLS
+from pytest_attn.options import Options
+from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
+from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.report.record import Record
+from pytest_attn.run import RUN
+
+if TYPE_CHECKING:
+    import torch
+
+    from pytest_attn.judge.verdict import Verdict
+    from pytest_attn.kernels.kernel import Kernel
+    from pytest_attn.session import Cell
+
+RECORD = pytest.StashKey[Record]()
+"""On a test item: what became of its cell."""
+
+CELL_FIXTURES = ("attn", "problem", "attn_cell")
+DEFAULT_SWEEP = "smoke"
+
+
+class CellParameter(NamedTuple):
+    """What a test of a sweep is parametrized with: plain data."""
+
+    sweep: str
+    kernel: str
+    case: Case
+
+
+class Attn:
+    """One kernel on one case, in a test. `check()` is the whole test; the rest is for tests that look closer."""
+
+    def __init__(self, cell: Cell, item: pytest.Item) -> None:
+        self._cell = cell
+        self._item = item
+
+    def __getattr__(self, name: str) -> Any:
+        # case, kernel, problem, inputs, reference, run and judge are those of the cell.
+        return getattr(self._cell, name)
+
+    def judge(self) -> Verdict:
+        """The verdict on one run of the kernel."""
+        return self._cell.judge()
+
+    def check(self) -> None:
+        """Run the kernel, judge it, and fail the test where it is wrong."""
+        __tracebackhide__ = True
+        record = self._cell.record()
+        self._item.stash[RECORD] = record
+        if record.outcome == "failed":
+            pytest.fail(record.message, pytrace=False)
+
+
+def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
+    """Parametrize a test that uses our fixtures: with the cells of a sweep, or with the values of plain axes."""
+    names = metafunc.fixturenames
+    marker = metafunc.definition.get_closest_marker(CELLS)
+    if marker or any(name in names for name in CELL_FIXTURES):
+        if "attn_cell" not in names:
+            names.append("attn_cell")
+        wanted = marker.kwargs if marker else {"sweep": None, "group": None}
+        cells = _cells(wanted["sweep"], wanted["group"], options)
+        several = len(options.kernel) > 1
+        ids = [f"{_short(cell.kernel)}-{cell.case.id}" if several else cell.case.id for cell in cells]
+        metafunc.parametrize("attn_cell", cells, ids=ids, indirect=True)
+        return
+    if "kernel" in names:
+        metafunc.parametrize("kernel", options.kernel, ids=map(_short, options.kernel), indirect=True)
+    if "dtype" in names:
+        metafunc.parametrize("dtype", DTYPES, indirect=True)
+    if "frame_widths" in names:
+        metafunc.parametrize("frame_widths", [False, True], ids=["unframed", "framed"], indirect=True)
+    if "block_shape" in names or "frame_widths" in names:
+        if "block_shape" not in names:
+            names.append("block_shape")
+        metafunc.parametrize(
+            "block_shape", BLOCK_SHAPES, ids=["bs{}x{}".format(*s) for s in BLOCK_SHAPES], indirect=True
+        )
+
+
+def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """(kept, left out): cells that `--attn-sweep`, `--attn-axis` and `--attn-case` leave out are deselected."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if _runs(item, options) else left_out).append(item)
+    return kept, left_out
+
+
+def _runs(item: pytest.Item, options: Options) -> bool:
+    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    if "attn_cell" not in parameters:
+        return True
+    cell = parameters["attn_cell"]
+    # Without --attn-case, pytest makes one item of the empty list of cases, with a placeholder for its cell.
+    return isinstance(cell, CellParameter) and (not cell.sweep or options.keeps(cell.sweep, cell.case))
+
+
+def _cells(sweep: str | None, group: str | None, options: Options) -> list[CellParameter]:
+    if group == CASES_GIVEN:
+        cells = [("", case) for case in options.case]
+    elif sweep is None:
+        names = options.sweep or (DEFAULT_SWEEP,)
+        cells = [(name, case) for name in names for case in find_sweep(name)]
+    else:
+        try:
+            found = find_sweep(sweep)
+            cells = [(sweep, case) for case in (found.groups[group] if group else found)]
+        except (ValueError, KeyError) as error:
+            raise pytest.UsageError(f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}): {error}") from None
+    return [CellParameter(name, kernel, case) for kernel in options.kernel for name, case in cells]
+
+
+CASES_GIVEN = "cases given"
+"""The group of the cases of `--attn-case`."""
+
+
+def _short(kernel: str) -> str:
+    return kernel.rpartition(":")[2].replace("_", "-")
+
+
+@pytest.fixture
+def attn_cell(request: pytest.FixtureRequest) -> Cell:
+    """The cell of a parametrized test; skips the test where the cell does not run."""
+    parameter: CellParameter = request.param
+    run = request.config.stash[RUN]
+    cell = run.session.cell(parameter.kernel, parameter.case)
+    skipped = cell.skipped()
+    if skipped is not None:
+        skipped = run.required(skipped)
+        request.node.stash[RECORD] = skipped
+        if skipped.outcome == "failed":
+            pytest.fail(skipped.message, pytrace=False)
+        pytest.skip(skipped.reason)
+    return cell
+
+
+@pytest.fixture
+def attn(attn_cell: Cell, request: pytest.FixtureRequest) -> Attn:
+    """One kernel on one case: `attn.check()` runs and judges it."""
+    return Attn(attn_cell, request.node)
+
+
+@pytest.fixture
+def problem(attn_cell: Cell) -> Any:
+    """The `Problem` of the case."""
+    return attn_cell.problem
+
+
+def _cell_of(request: pytest.FixtureRequest) -> Cell | None:
+    return request.getfixturevalue("attn_cell") if "attn_cell" in request.fixturenames else None
+
+
+@pytest.fixture
+def kernel(request: pytest.FixtureRequest) -> Kernel:
+    """The `Kernel` under test."""
+    cell = _cell_of(request)
+    return cell.kernel if cell else request.config.stash[RUN].session.kernel(request.param)
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> torch.device:
+    """The `torch.device` that kernels run on (`--attn-device`)."""
+    return request.config.stash[RUN].session.device
+
+
+@pytest.fixture
+def dtype(request: pytest.FixtureRequest) -> torch.dtype:
+    """The `torch.dtype` of the case; without a case, each of bfloat16, float16 and float32."""
+    from pytest_attn.problem.problem import TORCH_DTYPES
+
+    cell = _cell_of(request)
+    return TORCH_DTYPES[cell.case.dtype if cell else request.param]
+
+
+@pytest.fixture
+def block_shape(request: pytest.FixtureRequest) -> tuple[int, int] | None:
+    """(query block, key block) of the case, None where it has none; without a case, each of the 16 published ones."""
+    cell = _cell_of(request)
+    return cell.case.block_shape if cell else request.param
+
+
+@pytest.fixture
+def frame_widths(request: pytest.FixtureRequest) -> FrameWidths:
+    """The `FrameWidths` of the case; without a case, none and the published small frame of each block shape."""
+    cell = _cell_of(request)
+    if cell:
+        return cell.case.frame or FrameWidths()
+    return FrameWidths.small(request.getfixturevalue("block_shape")) if request.param else FrameWidths()

@@ -1,0 +1,97 @@
+"""What needs no budget: type, shape, dtype, device, finite, and rows without keys as declared."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.verdict import Finding
+from pytest_attn.kernels.kernel import Output
+from pytest_attn.kernels.numerics import EmptyRows
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+
+def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Finding:
+    """What a kernel returned, as an `Output`; a finding where it is not what was asked for."""
+    out, lse = _parts(returned)
+    if not isinstance(out, Tensor):
+        return Finding("type", f"out: the kernel returned {_what(returned)}, expected a tensor or (out, lse)")
+    found = [_form("out", out, problem.out_shape, problem.dtype, inputs)] if problem.wants_out else []
+    if problem.wants_lse:
+        if not isinstance(lse, Tensor):
+            return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")
+        found.append(_form("lse", lse, problem.lse_shape, torch.float32, inputs))
+    elif isinstance(lse, Tensor) and lse.numel():
+        return Finding(
+            "lse", f"lse: not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"
+        )
+    elif lse is not None and not isinstance(lse, Tensor):
+        return Finding("lse", f"lse: not asked for, but the kernel returned {_what(lse)}")
+    wrong = next((finding for finding in found if finding), None)
+    return wrong or Output(out, lse if problem.wants_lse else None)
+
+
+def _parts(returned: Any) -> tuple[Any, Any]:
+    if isinstance(returned, Output):
+        return returned.out, returned.lse
+    if isinstance(returned, tuple | list) and len(returned) == 2:
+        return returned[0], returned[1]
+    return returned, None
+
+
+def _what(value: Any) -> str:
+    if isinstance(value, Tensor):
+        return f"a {value.dtype} tensor {list(value.shape)}"
+    if isinstance(value, tuple | list):
+        return f"a {type(value).__name__} of {len(value)}"
+    return "None" if value is None else f"a {type(value).__name__}"
+
+
+def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inputs: Inputs) -> Finding | None:
+    if tuple(tensor.shape) != shape:
+        return Finding("shape", f"{name}: shape {list(tensor.shape)}, expected {list(shape)}")
+    if tensor.dtype != dtype:
+        return Finding("dtype", f"{name}: dtype {tensor.dtype}, expected {dtype}")
+    if tensor.device != inputs.query.device:
+        return Finding("device", f"{name}: on {tensor.device}, expected {inputs.query.device}")
+    return None
+
+
+def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) -> list[Finding]:
+    """What is wrong with an output before any value is compared with a reference; `empty` `[B, H, Sq]` marks rows without
+    keys."""
+    findings = []
+    if problem.wants_out:
+        out = output.out.detach().cpu()
+        findings.append(_not_finite("out", torch.isfinite(out).all(dim=3) | empty))
+        if declared.out == "zero":
+            findings.append(_empty_rows("out", (out != 0).any(dim=3) & empty, "0"))
+    if problem.wants_lse and output.lse is not None:
+        lse = output.lse.detach().cpu()
+        findings.append(_not_finite("lse", torch.isfinite(lse) | empty))
+        if declared.lse is not None:
+            same = torch.isnan(lse) if math.isnan(declared.lse) else lse == declared.lse
+            findings.append(_empty_rows("lse", ~same & empty, str(declared.lse)))
+    return [finding for finding in findings if finding is not None]
+
+
+def _not_finite(name: str, finite: Tensor) -> Finding | None:
+    if bool(finite.all()):
+        return None
+    where = (~finite).nonzero()
+    batch, head, row = where[0].tolist()
+    place = f"first at batch {batch}, head {head}, row {row}"
+    return Finding("finite", f"{name}: not finite in {len(where)} of {finite.numel()} rows, {place}")
+
+
+def _empty_rows(name: str, wrong: Tensor, declared: str) -> Finding | None:
+    if not bool(wrong.any()):
+        return None
+    where = wrong.nonzero()
+    batch, head, row = where[0].tolist()
+    place = f"first at batch {batch}, head {head}, row {row}"
+    return Finding("empty_rows", f"{name}: {len(where)} rows without keys are not {declared} as declared, {place}")

@@ -1,0 +1,35 @@
+"""What the judge says of one output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: which statistic, where, and in one phrase for a person what it is."""
+
+    what: str
+    phrase: str
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the judge says of one output. No findings = right.
+
+    `figures` are the statistics by name; a statistic with a limit is stated as its largest share of that limit, so that
+    1 is the edge and a correct kernel stays below.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    figures: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def summary(self) -> str:
+        """One line for a person."""
+        return "; ".join(finding.phrase for finding in self.findings) or "right"

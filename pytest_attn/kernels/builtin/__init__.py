@@ -1,0 +1,1 @@
+"""Built-in reference kernels, one per file."""

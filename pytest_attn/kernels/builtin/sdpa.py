@@ -1,0 +1,53 @@
+"""PyTorch's flash kernel for the CPU, with its log-sum-exp."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn.kernels.kernel import kernel
+from pytest_attn.kernels.numerics import EmptyRows, Numerics
+
+NUMERICS = {"bfloat16": Numerics(exp_error=7e-5), "float16": Numerics(exp_error=7e-5)}
+"""For half types the kernel's vector exponential trades accuracy for speed: 6.8e-5 was the largest LSE error seen."""
+
+
+def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """(out, lse) of the flash kernel; `mask` is additive, broadcastable to `[B, Hq, Sq, Skv]`. As many key heads as
+    query heads."""
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
+        query, key, value, 0.0, False, attn_mask=mask, scale=scale
+    )
+
+
+@kernel(
+    devices=("cpu",),
+    lse=True,
+    causal=True,
+    causal_top_left=True,
+    gqa=True,
+    numerics=NUMERICS,
+    # The kernel skips what a mask leaves empty and reports the logarithm of an untouched sum.
+    empty_rows=EmptyRows(out="zero", lse=0.0),
+)
+def sdpa(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float,
+    causal: bool = False,
+    causal_top_left: bool = False,
+    return_lse: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """`torch.ops.aten._scaled_dot_product_flash_attention_for_cpu`; the causal mask is given as one."""
+    mask = None
+    if causal or causal_top_left:
+        offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
+        allowed = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril(offset)
+        mask = torch.zeros(allowed.shape, dtype=query.dtype).masked_fill_(~allowed, -torch.inf)
+    group = query.shape[1] // key.shape[1]
+    if group > 1:
+        key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+    out, lse = flash(query, key, value, scale, mask)
+    return (out, lse) if return_lse else out

@@ -1,0 +1,102 @@
+"""What a kernel claims to be able to; everything is closed unless claimed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.wording import closest
+
+DEVICE_TYPES = ("cpu", "cuda", "npu")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capabilities:
+    """The problems that a kernel takes. A keyword reaches the kernel only where the capability of its row is claimed."""
+
+    devices: tuple[str, ...] = DEVICE_TYPES
+    """Device types."""
+
+    dtypes: tuple[str, ...] = tuple(TORCH_DTYPES)
+    """Data types of query, key, value and output."""
+
+    head_dims: tuple[int, ...] | None = None
+    """Head dimensions; None = any."""
+
+    lse: bool = False
+    """Passed `return_lse`; where True, returns (out, lse): natural log of the sum of exponentials of the scaled scores,
+    float32 `[B, Hq, Sq]`."""
+
+    causal: bool = False
+    """Passed `causal`: query i sees keys j <= i + Skv - Sq (bottom-right)."""
+
+    causal_top_left: bool = False
+    """Passed `causal_top_left`: query i sees keys j <= i."""
+
+    gqa: bool = False
+    """Takes fewer key heads than query heads; query head h reads key head h // (Hq // Hkv)."""
+
+    block_sparse: bool = False
+    """Passed `block_mask`: a `BlockMask` of the kept tiles, or None."""
+
+    block_sizes: tuple[int, ...] | None = None
+    """Sizes of query and key blocks that a block mask may have; None = any."""
+
+    cross_attention: bool = True
+    """Takes key lengths that differ from the query length."""
+
+    value_dim: bool = False
+    """Takes values whose head dimension differs from that of query and key."""
+
+    any_scale: bool = True
+    """Passed `scale`; where not claimed, the kernel applies 1 / sqrt(head_dim) itself."""
+
+    def __post_init__(self) -> None:
+        _refuse_unknown("devices", self.devices, DEVICE_TYPES)
+        _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
+
+    @staticmethod
+    def of(**claims: Any) -> Capabilities:
+        """Capabilities from keywords. Raises ValueError naming an unknown one and the closest that exist."""
+        names = [item.name for item in fields(Capabilities)]
+        for name, value in claims.items():
+            if name not in names:
+                raise ValueError(f"kernel: unknown capability {name!r}; allowed: {closest(name, names)}")
+            if isinstance(value, list):
+                claims[name] = tuple(value)
+        return Capabilities(**claims)
+
+    def why_not(self, problem: Problem, device_type: str) -> str | None:
+        """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is claimed."""
+        dtype_names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
+        mask = problem.mask
+        needs = {
+            f"device {device_type}": device_type in self.devices,
+            f"dtype {dtype_names[problem.dtype]}": dtype_names[problem.dtype] in self.dtypes,
+            f"head_dim {problem.head_dim}": self.head_dims is None or problem.head_dim in self.head_dims,
+            "lse": self.lse or not problem.wants_lse,
+            "causal": self.causal or not (isinstance(mask, Causal) and mask.align == "bottom-right"),
+            "causal_top_left": self.causal_top_left or not (isinstance(mask, Causal) and mask.align == "top-left"),
+            "gqa": self.gqa or problem.group == 1,
+            "block_sparse": self.block_sparse or not isinstance(mask, BlockSparse),
+            "block_sizes": self._takes_blocks(problem),
+            "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
+            "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
+            "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
+        }
+        return next((need for need, claimed in needs.items() if not claimed), None)
+
+    def _takes_blocks(self, problem: Problem) -> bool:
+        if self.block_sizes is None or not isinstance(problem.mask, BlockSparse):
+            return True
+        return set(problem.mask.block_mask.block_shape) <= set(self.block_sizes)
+
+
+def _refuse_unknown(name: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:
+    if isinstance(values, str):
+        raise ValueError(f"kernel: {name} is {values!r}; allowed: a tuple of {', '.join(allowed)}")
+    for value in values:
+        if value not in allowed:
+            raise ValueError(f"kernel: {name} has {value!r}; allowed: {closest(value, allowed)}")

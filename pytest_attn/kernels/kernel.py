@@ -1,0 +1,146 @@
+"""A kernel: a function or class of its author, with what it claims."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor
+
+from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.wording import closest
+
+
+@dataclass(frozen=True, eq=False)
+class Output:
+    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` float32."""
+
+    out: Tensor
+    lse: Tensor | None = None
+
+
+Run = Callable[[], Any]
+"""The timed part of a kernel: returns an `Output`, out alone, or (out, lse)."""
+
+
+class Prepared(Protocol):
+    """A kernel with untimed set-up: layout conversion, compilation, workspace."""
+
+    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+        """Get ready for a problem; the returned function computes it, as often as it is called, and may return the same
+        buffers every time."""
+
+
+@dataclass(frozen=True, eq=False)
+class Kernel:
+    """A kernel under test: its name, its implementation and its claims. Calling it calls the author's function."""
+
+    name: str
+    implementation: Prepared
+    capabilities: Capabilities = field(default_factory=Capabilities)
+    numerics: Mapping[str, Numerics] = field(default_factory=dict)
+    """By name of the input dtype; the default `Numerics` for a dtype that is not named."""
+
+    empty_rows: EmptyRows = field(default_factory=EmptyRows)
+
+    def numerics_for(self, dtype: torch.dtype) -> Numerics:
+        """The arithmetic that the kernel declares for inputs of a dtype."""
+        return self.numerics.get(str(dtype).removeprefix("torch."), Numerics())
+
+    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+        """Get ready for a problem that the capabilities claim."""
+        return self.implementation.prepare(problem, inputs)
+
+    def __call__(self, *args: Any, **keywords: Any) -> Any:
+        """Call the author's function as it is."""
+        if isinstance(self.implementation, FunctionKernel):
+            return self.implementation.function(*args, **keywords)
+        raise TypeError(f"kernel {self.name!r} is a class with prepare(problem, inputs); call that")
+
+
+@dataclass(frozen=True, eq=False)
+class FunctionKernel:
+    """A function `(query, key, value, *, keywords)` as a kernel; it is passed the keywords of its capabilities."""
+
+    function: Callable[..., Any]
+    capabilities: Capabilities
+
+    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+        """Bind inputs and keywords; there is nothing else to prepare."""
+        keywords = self._keywords(problem)
+        return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
+
+    def _keywords(self, problem: Problem) -> dict[str, Any]:
+        claims, mask = self.capabilities, problem.mask
+        causal = isinstance(mask, Causal) and mask.align
+        offered = {
+            "scale": (claims.any_scale, problem.scale),
+            "causal": (claims.causal, causal == "bottom-right"),
+            "causal_top_left": (claims.causal_top_left, causal == "top-left"),
+            "block_mask": (claims.block_sparse, mask.block_mask if isinstance(mask, BlockSparse) else None),
+            "return_lse": (claims.lse, problem.wants_lse),
+        }
+        return {name: value for name, (claimed, value) in offered.items() if claimed}
+
+
+def kernel(
+    *,
+    name: str | None = None,
+    numerics: Numerics | Mapping[str, Numerics] | None = None,
+    empty_rows: EmptyRows | None = None,
+    **claims: Any,
+) -> Callable[[Any], Kernel]:
+    """Declare a function, or a class with `prepare(problem, inputs) -> run`, as a kernel with the named capabilities.
+
+    `numerics` is one for all input dtypes or a mapping from dtype names. Raises ValueError naming an unknown capability
+    or value.
+    """
+    capabilities = Capabilities.of(**claims)
+    by_dtype = dict.fromkeys(TORCH_DTYPES, numerics) if isinstance(numerics, Numerics) else dict(numerics or {})
+    for dtype in by_dtype:
+        if dtype not in TORCH_DTYPES:
+            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(dtype, TORCH_DTYPES)}")
+
+    def declare(implementation: Any) -> Kernel:
+        prepared = _prepared(implementation, capabilities)
+        label = name or str(getattr(implementation, "__name__", type(implementation).__name__))
+        return Kernel(label, prepared, capabilities, by_dtype, empty_rows or EmptyRows())
+
+    return declare
+
+
+def as_kernel(target: Any, name: str) -> Kernel:
+    """A kernel of anything that can be one. An undecorated function counts as dense, without LSE.
+
+    Raises ValueError where `target` is neither a kernel, nor callable, nor has `prepare`.
+    """
+    if isinstance(target, Kernel):
+        return Kernel(name, target.implementation, target.capabilities, target.numerics, target.empty_rows)
+    if not callable(target) and not hasattr(target, "prepare"):
+        raise ValueError(
+            f"{name!r} is a {type(target).__name__}; allowed: a function (query, key, value, ...), a class with "
+            "prepare(problem, inputs), or what @pytest_attn.kernel returns"
+        )
+    capabilities = Capabilities(any_scale=_takes_scale(target), value_dim=False)
+    return Kernel(name, _prepared(target, capabilities), capabilities)
+
+
+def _prepared(implementation: Any, capabilities: Capabilities) -> Prepared:
+    if hasattr(implementation, "prepare"):
+        return cast(Prepared, implementation() if inspect.isclass(implementation) else implementation)
+    return FunctionKernel(implementation, capabilities)
+
+
+def _takes_scale(function: Any) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin says nothing of its parameters
+        return True
+    return any(p.name == "scale" or p.kind is p.VAR_KEYWORD for p in parameters)

@@ -1,0 +1,69 @@
+"""What a kernel says of its arithmetic; the judge derives its error budget from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from pytest_attn.wording import closest
+
+Precision = Literal["input", "float32", "bfloat16", "float16"]
+"""A precision inside a kernel: that of the inputs, or a named one."""
+
+EmptyOut = Literal["zero", "any"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Numerics:
+    """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
+
+    probabilities: Precision = "input"
+    """Precision to which each probability is rounded before the product with the values."""
+
+    logits: Precision = "float32"
+    """Precision in which the scaled scores are stored before the softmax."""
+
+    accumulator: Precision = "float32"
+    """Precision in which both products and the sum of weights accumulate."""
+
+    exp_error: float | None = None
+    """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22 for
+    float32."""
+
+    chain: int = 128
+    """Most terms that are added one after the other before partial sums are combined."""
+
+    def __post_init__(self) -> None:
+        for name in ("probabilities", "logits", "accumulator"):
+            if getattr(self, name) not in get_args(Precision):
+                raise ValueError(
+                    f"Numerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(Precision))}"
+                )
+        if self.exp_error is not None and not 0.0 <= self.exp_error < 1.0:
+            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: 0 to 1")
+        if self.chain < 1:
+            raise ValueError(f"Numerics: chain is {self.chain!r}; allowed: 1 or more")
+
+    @staticmethod
+    def of(**claims: Any) -> Numerics:
+        """Numerics from keywords. Raises ValueError naming an unknown one and the closest that exist."""
+        names = [item.name for item in fields(Numerics)]
+        for name in claims:
+            if name not in names:
+                raise ValueError(f"Numerics: unknown field {name!r}; allowed: {closest(name, names)}")
+        return Numerics(**claims)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmptyRows:
+    """What a kernel returns for a row that may attend to nothing. Default: out 0, LSE -inf."""
+
+    out: EmptyOut = "zero"
+    """"zero", or "any" where the kernel leaves the row unspecified (it is then not judged)."""
+
+    lse: float | None = float("-inf")
+    """The value of the LSE; None where it is unspecified (it is then not judged)."""
+
+    def __post_init__(self) -> None:
+        if self.out not in get_args(EmptyOut):
+            raise ValueError(f"EmptyRows: out is {self.out!r}; allowed: {', '.join(get_args(EmptyOut))}")

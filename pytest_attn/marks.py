@@ -1,0 +1,21 @@
+"""The decorator that gives a test the cells of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+
+Test = TypeVar("Test", bound=Callable[..., object])
+
+CELLS = "attn_cells"
+"""The marker that carries sweep and group."""
+
+
+def parametrize(sweep: str, group: str | None = None) -> Callable[[Test], Test]:
+    """Run a test once for each cell of a sweep, or of one group of it, and for each kernel.
+
+    The test takes any of the fixtures `attn`, `problem`, `kernel`, `device`, `dtype`, `block_shape`, `frame_widths`.
+    """
+    return getattr(pytest.mark, CELLS)(sweep=sweep, group=group)  # type: ignore[no-any-return]

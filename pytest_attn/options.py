@@ -1,0 +1,216 @@
+"""What the user asked of one run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance
+from pytest_attn.problem.axes import AxisFilter
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.sweep import find_sweep, sweep_names
+
+CPU_BUDGET = 80.0
+"""GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
+
+DEVICES = re.compile(r"(cpu|cuda(:\d+)?|npu(:\d+)?)")
+REQUIREMENTS = ("here", "claimed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked of one run. Every field has a flag `--attn-<name>` and an ini twin `attn_<name>`."""
+
+    kernel: tuple[str, ...] = ("block_sparse",)
+    device: tuple[str, ...] = ("cpu",)
+    sweep: tuple[str, ...] = ()
+    axis: tuple[AxisFilter, ...] = ()
+    case: tuple[Case, ...] = ()
+    seed: int = 42
+    budget: float | None = None
+    """GFLOP; infinity = no limit; None = the default of the device."""
+    tolerance: str = DERIVED
+    cache: str = "on"
+    require: tuple[str, ...] = ()
+    output: str | None = None
+    given: frozenset[str] = field(default_factory=frozenset)
+    """Names of the options that the user set."""
+
+    @property
+    def budget_gflop(self) -> float:
+        """Most GFLOP that one case may cost; infinity = no limit."""
+        if self.budget is not None:
+            return self.budget
+        return CPU_BUDGET if all(device == "cpu" for device in self.device) else float("inf")
+
+    @property
+    def sweeps(self) -> tuple[str, ...]:
+        """The sweeps that run: those named, else all."""
+        return self.sweep or sweep_names()
+
+    @property
+    def fewest_judged(self) -> int:
+        """Cells that must have been judged."""
+        return max((int(item) for item in self.require if item.isdigit()), default=1)
+
+    def keeps(self, sweep: str, case: Case) -> bool:
+        """Whether a cell of a sweep runs."""
+        return not self.case and sweep in self.sweeps and all(axis.keeps(case) for axis in self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: how it is written, read and explained."""
+
+    name: str
+    metavar: str
+    help: str
+    read: Callable[[Sequence[str]], Any]
+    """From the texts given (several where the option repeats) to the field's value; raises ValueError."""
+
+    default: str
+    repeats: bool = False
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return f"--attn-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """The ini twin."""
+        return f"attn_{self.name}"
+
+
+def _devices(texts: Sequence[str]) -> tuple[str, ...]:
+    devices = tuple(part.strip() for part in texts[-1].split(","))
+    for device in devices:
+        if not DEVICES.fullmatch(device):
+            raise ValueError(f"unknown device {device!r}; allowed: cpu, cuda, cuda:N, npu, npu:N, several with commas")
+    return devices
+
+
+def _sweeps(texts: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(part.strip() for text in texts for part in text.split(","))
+    for name in names:
+        find_sweep(name)
+    return names
+
+
+def _seed(texts: Sequence[str]) -> int:
+    try:
+        return int(texts[-1])
+    except ValueError:
+        raise ValueError(f"{texts[-1]!r} is no seed; allowed: a whole number") from None
+
+
+def _budget(texts: Sequence[str]) -> float:
+    text = texts[-1]
+    if text == "none":
+        return float("inf")
+    try:
+        budget = float(text)
+    except ValueError:
+        budget = float("nan")
+    if not budget > 0:
+        raise ValueError(f"{text!r} is no budget; allowed: GFLOP per case, a number above 0, or none")
+    return budget
+
+
+def _tolerance(texts: Sequence[str]) -> str:
+    refuse_unknown_tolerance(texts[-1])
+    return texts[-1]
+
+
+def _requirements(texts: Sequence[str]) -> tuple[str, ...]:
+    items = tuple(part.strip() for text in texts for part in text.split(","))
+    for item in items:
+        if item not in REQUIREMENTS and not item.isdigit():
+            raise ValueError(f"unknown requirement {item!r}; allowed: {', '.join(REQUIREMENTS)}, or a number of cells")
+    return items
+
+
+def _text(texts: Sequence[str]) -> str:
+    if not texts[-1]:
+        raise ValueError("empty; allowed: a path")
+    return texts[-1]
+
+
+OPTIONS = (
+    Option(
+        "kernel", "NAME",
+        "kernel to judge: a built-in (eager, sdpa, block_sparse), module:attribute, path/to/file.py:attribute, or an "
+        "entry point of pytest_attn.kernels; repeatable",
+        tuple, "block_sparse", repeats=True,
+    ),
+    Option("device", "DEVICE", "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers", _devices, "cpu"),
+    Option("sweep", "NAME", "run these sweeps only; repeatable, or several with commas", _sweeps, "all", repeats=True),
+    Option(
+        "axis", "AXIS=[VALUES]", "run the cells with these values only, such as 'dtype=[bfloat16,float16]'; repeatable",
+        lambda texts: tuple(AxisFilter.parse(text) for text in texts), "all values", repeats=True,
+    ),
+    Option(
+        "case", "ID", "run this case only, in or outside the sweeps (pytest_attn.suite.test_case); repeatable",
+        lambda texts: tuple(Case.parse(text) for text in texts), "none", repeats=True,
+    ),
+    Option("seed", "SEED", "seed of query, key and value", _seed, "42"),
+    Option("budget", "GFLOP", "skip cases that cost more, or none", _budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"),
+    Option("tolerance", "NAME", "derived (from rounding, per element), or the flat tolerance of a published suite: bsa", _tolerance, DERIVED),
+    Option("cache", "DIR", "folder for references that later runs share, off, or on: under pytest's cache folder", _text, "on"),
+    Option(
+        "require", "WHAT",
+        "fail cells that are not here (here) or not claimed (claimed) instead of skipping them; a number: fail the run "
+        "where fewer cells were judged; repeatable, or several with commas",
+        _requirements, "1", repeats=True,
+    ),
+    Option("output", "DIR", "write DIR/records.jsonl, one JSON object per cell", _text, "nothing is written"),
+)  # fmt: skip
+
+
+def read_options(given: dict[str, Sequence[str]]) -> Options:
+    """Options from the texts that the user gave, by name. Raises ValueError naming the option, the value and what is
+    allowed."""
+    values: dict[str, Any] = {}
+    for option in OPTIONS:
+        texts = given.get(option.name)
+        if texts:
+            try:
+                values[option.name] = option.read(texts)
+            except ValueError as error:
+                raise ValueError(f"{option.flag}: {error}") from None
+    options = Options(**values, given=frozenset(values))
+    _refuse_unmatched(options)
+    return options
+
+
+def _refuse_unmatched(options: Options) -> None:
+    cases = [case for name in options.sweeps for case in find_sweep(name)]
+    try:
+        for axis in options.axis:
+            axis.refuse_unknown_values(cases)
+    except ValueError as error:
+        raise ValueError(f"--attn-axis: {error}") from None
+    if options.axis and not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
+        if options.case:
+            raise ValueError("--attn-axis: does not combine with --attn-case; allowed: one of the two")
+        raise ValueError("--attn-axis: no cell has all of these values; allowed: values that occur together")
+
+
+def add_options(add: Callable[..., None]) -> None:
+    """Declare every flag with an argparse-like `add`."""
+    for option in OPTIONS:
+        add(
+            option.flag,
+            action="append" if option.repeats else "store",
+            default=None,
+            metavar=option.metavar,
+            help=f"{option.help} (default: {option.default})".replace("%", "%%"),
+        )
+
+
+def options_table() -> str:
+    """The options as a Markdown table."""
+    rows = [f"| `{o.flag}={o.metavar}` | `{o.ini}` | {o.help} | {o.default} |" for o in OPTIONS]
+    return "\n".join(["| option | ini | meaning | default |", "|---|---|---|---|", *rows])

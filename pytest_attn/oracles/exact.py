@@ -1,0 +1,41 @@
+"""The exact oracle: the streaming engine behind a cache that shares what cells have in common."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pytest_attn.oracles.cache import ReferenceCache
+from pytest_attn.oracles.key_block_lse import KEY_BLOCK, key_block_table, merge
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.oracles.streaming import stream
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import BlockSparse, Dense
+from pytest_attn.problem.problem import Problem
+
+MOST_TABLE_BYTES = 1 << 29
+"""A table of key-block LSEs larger than this is not worth its memory; the cell is streamed instead."""
+
+
+def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
+    """out, lse and moments of a problem, one precision above its inputs.
+
+    References are cached by inputs, scale and mask; a block mask that keeps everything counts as dense, so that all
+    block shapes share one. Where only the LSE of a block mask is asked for, it is merged from the table of its shape.
+    """
+    mask = problem.mask
+    if isinstance(mask, BlockSparse):
+        if mask.keeps_all:
+            problem = replace(problem, mask=Dense())
+        elif problem.ask == "lse" and _table_serves(problem, mask):
+            dense = replace(problem, mask=Dense())
+            content = f"table|{inputs.key_of_content}|{problem.scale!r}"
+            table = cache.get(content, lambda: {"table": key_block_table(dense, inputs)})
+            return merge(table["table"], mask.block_mask)
+    content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
+    return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
+
+
+def _table_serves(problem: Problem, mask: BlockSparse) -> bool:
+    columns = -(-problem.key_length // KEY_BLOCK)
+    size = problem.batch * problem.query_heads * problem.query_length * columns * problem.oracle_dtype.itemsize
+    return mask.block_mask.block_shape[1] % KEY_BLOCK == 0 and size <= MOST_TABLE_BYTES

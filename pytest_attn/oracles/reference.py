@@ -1,0 +1,60 @@
+"""What an oracle says of a problem."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Moments:
+    """Sums over the probabilities p_ij of each row, from which the judge derives what rounding may do.
+
+    `weight_square`: sum_j p_ij^2, and `peak`: the largest p_ij, both `[B, H, Sq]`; where only the LSE was asked for they
+    may be upper bounds. `value_square`: sum_j p_ij^2 v_jd^2, `[B, H, Sq, Dv]`, to about 1 %; None where the output was not
+    asked for. Rows without keys hold zeros.
+    """
+
+    weight_square: Tensor
+    peak: Tensor
+    value_square: Tensor | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Reference:
+    """The true result of a problem, one precision above its inputs, on the CPU.
+
+    `lse` `[B, H, Sq]`, natural logarithm, always present; `out` `[B, H, Sq, Dv]`, None where not asked for; `moments` None
+    where the oracle does not know them. Rows that may attend to nothing hold out 0 and lse -inf. `oracle` names the oracle
+    that made it.
+    """
+
+    oracle: str
+    lse: Tensor
+    out: Tensor | None = None
+    moments: Moments | None = None
+
+    @property
+    def empty_rows(self) -> Tensor:
+        """bool `[B, H, Sq]`: rows that may attend to nothing."""
+        return torch.isneginf(self.lse)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name, flat, as a cache stores them."""
+        named = {"lse": self.lse, "out": self.out}
+        if self.moments is not None:
+            named.update({name: getattr(self.moments, name) for name in _MOMENTS})
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    @staticmethod
+    def of_tensors(oracle: str, tensors: dict[str, Tensor]) -> Reference:
+        """The reference of `tensors()`."""
+        moments = (
+            Moments(**{name: tensors[name] for name in _MOMENTS if name in tensors}) if "peak" in tensors else None
+        )
+        return Reference(oracle, tensors["lse"], tensors.get("out"), moments)
+
+
+_MOMENTS = tuple(item.name for item in fields(Moments))

@@ -1,0 +1,122 @@
+"""The pytest plugin: translates hooks to one `Run`, decides nothing. Importing it imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from pytest_attn import fixtures
+from pytest_attn.fixtures import attn, attn_cell, block_shape, device, dtype, frame_widths, kernel, problem
+from pytest_attn.marks import CELLS
+from pytest_attn.options import OPTIONS, Options, add_options, read_options
+from pytest_attn.report.record import Record
+from pytest_attn.run import RUN, Run, given_options
+
+__all__ = ["attn", "attn_cell", "block_shape", "device", "dtype", "frame_widths", "kernel", "problem"]
+
+
+INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    add_options(parser.getgroup("attn", "attention kernels (pytest-attn)").addoption)
+    for option in OPTIONS:
+        parser.addini(option.ini, f"as {option.flag}", type=INI_TYPES[option.repeats], default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", f"{CELLS}(sweep, group): the cells of a sweep; see pytest_attn.parametrize")
+    try:
+        options = read_options(given_options(config))
+        run = config.stash[RUN] = Run(options, _cache_directory(config, options), _worker(config))
+        if not hasattr(config, "workerinput"):
+            run.start_output()
+            config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    run = config.stash[RUN]
+    asked = run.options.given or any("pytest_attn" in argument for argument in config.args)
+    return run.header() if asked else []
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    try:
+        session.config.stash[RUN].refuse_unknown_kernels()
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    fixtures.generate_tests(metafunc, metafunc.config.stash[RUN].options)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    kept, left_out = fixtures.select(items, config.stash[RUN].options)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    record = item.stash.get(fixtures.RECORD, None)
+    if record is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
+        # A plain attribute of a report travels from an xdist worker to the controller.
+        report.attn_record = record.as_dict()  # type: ignore[attr-defined]
+    return report
+
+
+class Recorder:
+    """Takes the records off the reports of this process and of xdist workers; that hook is given no config."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        plain = getattr(report, "attn_record", None)
+        if plain is not None:
+            self._run.add(Record.of_dict(plain))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    run = session.config.stash[RUN]
+    if not hasattr(session.config, "workerinput") and run.shortfall() and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    lines = config.stash[RUN].summary(_workers(config))
+    if lines:
+        terminalreporter.section("attention kernels")
+        for line in lines:
+            terminalreporter.line(line)
+
+
+def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
+    if options.cache == "off":
+        return None
+    if options.cache != "on":
+        return Path(options.cache).absolute()
+    cache = getattr(config, "cache", None)
+    return Path(cache.mkdir("attn")) if cache is not None else None
+
+
+def _worker(config: pytest.Config) -> tuple[int, int, str]:
+    given = getattr(config, "workerinput", None)
+    if given is None:
+        return (0, 1, "")
+    return (int(given["workerid"].removeprefix("gw")), int(given["workercount"]), given["workerid"])
+
+
+def _workers(config: pytest.Config) -> int:
+    return int(config.getoption("numprocesses", default=None) or 1)

@@ -1,0 +1,233 @@
+"""A case: one cell of a sweep, as plain data with an id that names it fully."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal, get_args
+
+from pytest_attn.problem.frame import FrameWidths
+from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
+
+Ask = Literal["out", "lse", "both"]
+"""What the kernel is asked for and judged on: the output alone, the log-sum-exp, or both from one call."""
+
+Alignment = Literal["bottom-right", "top-left"]
+"""Where the causal diagonal ends: at the last key of the last query, or at the first key of the first query."""
+
+Recipe = Literal["normal", "zeros"]
+"""How query, key and value are drawn: standard normal, or all zero."""
+
+OracleName = Literal["exact", "fias", "loop", "analytic"]
+"""The reference that a case names; see `pytest_attn.oracles`."""
+
+DTYPES = ("bfloat16", "float16", "float32")
+"""Data types of query, key, value and output that the judge has a budget for."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One attention computation to judge, before any tensor exists.
+
+    `scale` None means 1 / sqrt(head_dim). `block_shape` without `sparsity` is a dense case that the published suites
+    repeat for every block shape. Raises ValueError, naming the field, where the fields contradict each other.
+    """
+
+    query_length: int
+    key_length: int
+    head_dim: int = 128
+    value_dim: int = 0
+    batch: int = 1
+    query_heads: int = 1
+    key_heads: int = 0
+    dtype: str = "bfloat16"
+    scale: float | None = None
+    causal: Alignment | None = None
+    sparsity: float | None = None
+    block_shape: tuple[int, int] | None = None
+    frame: FrameWidths | None = None
+    recipe: Recipe = "normal"
+    ask: Ask = "both"
+    oracle: OracleName = "exact"
+
+    def __post_init__(self) -> None:
+        if self.value_dim == 0:
+            object.__setattr__(self, "value_dim", self.head_dim)
+        if self.key_heads == 0:
+            object.__setattr__(self, "key_heads", self.query_heads)
+        sizes = ("batch", "query_heads", "key_heads", "query_length", "key_length", "head_dim", "value_dim")
+        for name in sizes:
+            if getattr(self, name) < 1:
+                raise ValueError(f"case: {name} is {getattr(self, name)}; allowed: 1 or more")
+        if self.query_heads % self.key_heads:
+            raise ValueError(f"case: query_heads {self.query_heads} is not a multiple of key_heads {self.key_heads}")
+        if self.dtype not in DTYPES:
+            raise ValueError(f"case: dtype is {self.dtype!r}; allowed: {', '.join(DTYPES)}")
+        if self.sparsity is not None:
+            # The id carries the percentage with 12 digits; the field is what the id says.
+            object.__setattr__(self, "sparsity", _number_from_id(_percent_to_id(self.sparsity)) / 100)
+        if self.sparsity is not None and self.block_shape is None:
+            raise ValueError("case: sparsity needs a block_shape")
+        if self.frame is not None and self.sparsity is None:
+            raise ValueError("case: frame needs a sparsity")
+        if self.causal is not None and self.sparsity is not None:
+            raise ValueError("case: causal does not combine with sparsity")
+
+    @cached_property
+    def pattern(self) -> BlockPattern | None:
+        """The block pattern of one head; None for a dense or causal case."""
+        if self.sparsity is None or self.block_shape is None:
+            return None
+        frame = self.frame or FrameWidths()
+        return BlockPattern(self.query_length, self.key_length, self.block_shape, self.sparsity, frame)
+
+    @property
+    def unsatisfiable(self) -> str | None:
+        """Why the case cannot exist, as a constant reason; None if it can."""
+        return self.pattern.unsatisfiable if self.pattern else None
+
+    @property
+    def softmax_scale(self) -> float:
+        """What the scores are multiplied with before the softmax."""
+        return self.scale if self.scale is not None else 1.0 / math.sqrt(self.head_dim)
+
+    def head_seeds(self) -> Iterable[int]:
+        """The block-mask seed of each (batch, query head), batch-major, as published: base + batch + head."""
+        return (BLOCK_MASK_SEED + b + h for b in range(self.batch) for h in range(self.query_heads))
+
+    @cached_property
+    def pairs(self) -> int:
+        """Exact number of (query, key) pairs that may attend, over all batches and query heads."""
+        if self.unsatisfiable:
+            return 0
+        if self.pattern is not None:
+            return sum(self._sparse_pairs(seed) for seed in self.head_seeds())
+        per_head = self.query_length * self.key_length
+        if self.causal is not None:
+            offset = self.key_length - self.query_length if self.causal == "bottom-right" else 0
+            visible = (min(max(i + offset + 1, 0), self.key_length) for i in range(self.query_length))
+            per_head = sum(visible)
+        return per_head * self.batch * self.query_heads
+
+    def _sparse_pairs(self, seed: int) -> int:
+        assert self.pattern is not None
+        query_block, key_block = self.pattern.block_shape
+        tail = self.key_length - (self.pattern.cols - 1) * key_block
+        total = 0
+        for row, kept in enumerate(self.pattern.kept(seed)):
+            queries = min(query_block, self.query_length - row * query_block)
+            last = kept[-1] == self.pattern.cols - 1
+            total += queries * (key_block * (len(kept) - last) + tail * last)
+        return total
+
+    @property
+    def flops(self) -> int:
+        """Floating-point operations of a forward pass: 2 (D + Dv) per pair that may attend; softmax not counted."""
+        return 2 * (self.head_dim + self.value_dim) * self.pairs
+
+    @cached_property
+    def id(self) -> str:
+        """The name of the case: lower-case letters, digits and `-`; `Case.parse` reads it back."""
+        parts = [f"b{self.batch}", f"h{self.query_heads}"]
+        if self.key_heads != self.query_heads:
+            parts.append(f"kv{self.key_heads}")
+        same_length = self.query_length == self.key_length
+        parts.append(f"s{self.query_length}" + ("" if same_length else f"x{self.key_length}"))
+        parts.append(f"d{self.head_dim}" + ("" if self.value_dim == self.head_dim else f"x{self.value_dim}"))
+        parts.append(self.dtype)
+        if self.scale is not None:
+            parts.append("scale" + _number_to_id(self.scale))
+        if self.causal is not None:
+            parts.append("causal" if self.causal == "bottom-right" else "causal-topleft")
+        if self.sparsity is not None:
+            parts.append(f"sp{_percent_to_id(self.sparsity)}pct")
+        if self.block_shape is not None:
+            parts.append("bs{}x{}".format(*self.block_shape))
+        if self.frame is not None:
+            parts.append(self._frame_id(self.frame))
+        if self.recipe != "normal":
+            parts.append(self.recipe)
+        return "-".join([*parts, self.ask, self.oracle])
+
+    def _frame_id(self, frame: FrameWidths) -> str:
+        try:
+            if self.block_shape is not None and FrameWidths.small(self.block_shape) == frame:
+                return "framed"
+        except ValueError:
+            pass
+        return "frame" + "x".join(map(str, frame.as_tuple))
+
+    @staticmethod
+    def parse(text: str) -> Case:
+        """The case of an id. Raises ValueError with one sentence where `text` is not the id of a case."""
+        match = _ID.fullmatch(text)
+        if match is None:
+            raise ValueError(
+                f"case id {text!r} does not parse; allowed: ids like {EXAMPLE_ID!r} "
+                "(python -m pytest_attn list --ids prints them)"
+            )
+        found = match.groupdict()
+        length, key_length = _pair(found["s"])
+        head_dim, value_dim = _pair(found["d"])
+        block_shape = _pair(found["bs"]) if found["bs"] else None
+        try:
+            frame = FrameWidths.small(block_shape) if found["framed"] and block_shape else None
+            if found["frame"]:
+                frame = FrameWidths(*map(int, found["frame"].split("x")))
+            case = Case(
+                batch=int(found["b"]),
+                query_heads=int(found["h"]),
+                key_heads=int(found["kv"] or found["h"]),
+                query_length=length,
+                key_length=key_length,
+                head_dim=head_dim,
+                value_dim=value_dim,
+                dtype=found["dtype"],
+                scale=_number_from_id(found["scale"]) if found["scale"] else None,
+                causal=None if not found["causal"] else "top-left" if found["topleft"] else "bottom-right",
+                sparsity=_number_from_id(found["sp"]) / 100 if found["sp"] else None,
+                block_shape=block_shape,
+                frame=frame,
+                recipe=found["recipe"] or "normal",  # type: ignore[arg-type]
+                ask=found["ask"],  # type: ignore[arg-type]
+                oracle=found["oracle"],  # type: ignore[arg-type]
+            )
+        except ValueError as error:
+            raise ValueError(f"case id {text!r}: {error}") from None
+        if case.id != text:
+            raise ValueError(f"case id {text!r} is not in its one spelling; allowed: {case.id!r}")
+        return case
+
+
+EXAMPLE_ID = "b1-h2-s1024-d128-bfloat16-sp50pct-bs128x512-both-exact"
+
+_NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?"
+_ID = re.compile(
+    r"b(?P<b>\d+)-h(?P<h>\d+)(?:-kv(?P<kv>\d+))?-s(?P<s>\d+(?:x\d+)?)-d(?P<d>\d+(?:x\d+)?)"
+    rf"-(?P<dtype>{'|'.join(DTYPES)})(?:-scale(?P<scale>{_NUMBER}))?(?P<causal>-causal(?P<topleft>-topleft)?)?"
+    rf"(?:-sp(?P<sp>{_NUMBER})pct)?(?:-bs(?P<bs>\d+x\d+))?(?:-(?P<framed>framed)|-frame(?P<frame>\d+x\d+x\d+x\d+))?"
+    rf"(?:-(?P<recipe>{'|'.join(r for r in get_args(Recipe) if r != 'normal')}))?"
+    rf"-(?P<ask>{'|'.join(get_args(Ask))})-(?P<oracle>{'|'.join(get_args(OracleName))})"
+)
+
+
+def _pair(text: str) -> tuple[int, int]:
+    first, _, second = text.partition("x")
+    return int(first), int(second or first)
+
+
+def _number_to_id(value: float) -> str:
+    text = repr(value).removesuffix(".0")
+    return text.replace("+", "").replace("-", "m").replace(".", "p")
+
+
+def _percent_to_id(fraction: float) -> str:
+    # repr would give 56.99999999999999 for 0.57 * 100.
+    return _number_to_id(float(f"{fraction * 100:.12g}"))
+
+
+def _number_from_id(text: str) -> float:
+    return float(text.replace("m", "-").replace("p", "."))

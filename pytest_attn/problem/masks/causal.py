@@ -1,0 +1,52 @@
+"""Queries attend to no later key."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.problem.case import Alignment
+from pytest_attn.problem.masks.mask import Lengths, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Causal:
+    """Query i attends to keys j <= i + offset.
+
+    align="bottom-right" (offset = Skv - Sq: the last query sees every key) is what flash-attention 2.1+ and decoding
+    mean; with Sq > Skv its first rows see no key. align="top-left" (offset = 0) is PyTorch's is_causal.
+    """
+
+    align: Alignment = "bottom-right"
+
+    @property
+    def key(self) -> str:
+        """See `Mask.key`."""
+        return f"causal-{self.align}"
+
+    def offset(self, lengths: Lengths) -> int:
+        """The last key of query 0."""
+        return lengths.key - lengths.query if self.align == "bottom-right" else 0
+
+    def row_step(self, lengths: Lengths) -> int:
+        """See `Mask.row_step`."""
+        return lengths.query
+
+    def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
+        """See `Mask.spans`."""
+        first = _clip(rows.start + self.offset(lengths) + 1, lengths.key)
+        last = _clip(rows.stop + self.offset(lengths), lengths.key)
+        full = [Span(0, first, True)] if first else []
+        return full + ([Span(first, last, False)] if last > first else [])
+
+    def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
+        """See `Mask.allowed`."""
+        query = torch.arange(rows.start, rows.stop).unsqueeze(1)
+        return torch.arange(keys.start, keys.stop) <= query + self.offset(lengths)
+
+
+def _clip(position: int, length: int) -> int:
+    return min(max(position, 0), length)

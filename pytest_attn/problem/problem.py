@@ -1,0 +1,97 @@
+"""A problem: one attention computation, with its mask but without its tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+
+from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import Ask, Case
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask
+
+TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """softmax(scale * query @ key^T, masked) @ value, per batch and query head.
+
+    Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`, log-sum-exp
+    `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h reads key head
+    h // (Hq // Hkv). `ask` says which of the two results is wanted.
+    """
+
+    batch: int
+    query_heads: int
+    key_heads: int
+    query_length: int
+    key_length: int
+    head_dim: int
+    value_dim: int
+    dtype: torch.dtype
+    scale: float
+    mask: Mask = field(default_factory=Dense)
+    ask: Ask = "both"
+
+    @staticmethod
+    def of(case: Case) -> Problem:
+        """The problem of a case. Raises ValueError where the case is unsatisfiable."""
+        return Problem(
+            batch=case.batch,
+            query_heads=case.query_heads,
+            key_heads=case.key_heads,
+            query_length=case.query_length,
+            key_length=case.key_length,
+            head_dim=case.head_dim,
+            value_dim=case.value_dim,
+            dtype=TORCH_DTYPES[case.dtype],
+            scale=case.softmax_scale,
+            mask=_mask_of(case),
+            ask=case.ask,
+        )
+
+    @property
+    def lengths(self) -> Lengths:
+        """Tokens of queries and keys."""
+        return Lengths(self.query_length, self.key_length)
+
+    @property
+    def group(self) -> int:
+        """Query heads that share one key head."""
+        return self.query_heads // self.key_heads
+
+    @property
+    def wants_out(self) -> bool:
+        """Whether the output is asked for."""
+        return self.ask in ("out", "both")
+
+    @property
+    def wants_lse(self) -> bool:
+        """Whether the log-sum-exp is asked for."""
+        return self.ask in ("lse", "both")
+
+    @property
+    def out_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the output, `[B, Hq, Sq, Dv]`."""
+        return (self.batch, self.query_heads, self.query_length, self.value_dim)
+
+    @property
+    def lse_shape(self) -> tuple[int, int, int]:
+        """Shape of the log-sum-exp, `[B, Hq, Sq]`."""
+        return (self.batch, self.query_heads, self.query_length)
+
+    @property
+    def oracle_dtype(self) -> torch.dtype:
+        """The precision of references: one above the inputs."""
+        return torch.float64 if self.dtype == torch.float32 else torch.float32
+
+
+def _mask_of(case: Case) -> Mask:
+    if case.causal is not None:
+        return Causal(case.causal)
+    if case.pattern is None:
+        return Dense()
+    kept = [case.pattern.kept(seed) for seed in case.head_seeds()]
+    shape = case.pattern.block_shape
+    return BlockSparse(BlockMask.from_kept_rows(kept, case.batch, shape, case.query_length, case.key_length))

@@ -1,0 +1,1 @@
+"""What people see; reads records only, never a tensor."""

@@ -1,0 +1,68 @@
+"""A record: what became of one cell, as plain data. The source of every report."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Literal
+
+SCHEMA_VERSION = 1
+"""Raised when a field of a record changes its meaning or goes away."""
+
+Outcome = Literal["passed", "failed", "not here", "not claimed", "unsatisfiable"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What became of one case under one kernel."""
+
+    case: str
+    kernel: str
+    outcome: Outcome
+    reason: str = ""
+    """Why the cell did not run, or in one line what is wrong."""
+
+    reproduce: str = ""
+    """The command that runs this cell alone, from any directory."""
+
+    figures: dict[str, float] = field(default_factory=dict)
+    """Statistics of the verdict by name."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    """Time spent on inputs, kernel, oracle and judge."""
+
+    device: str = "cpu"
+    oracle: str = ""
+    tolerance: str = "derived"
+    seed: int = 42
+    flops: int = 0
+    worker: str = ""
+    """The xdist worker that ran it; empty without xdist."""
+
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def ran(self) -> bool:
+        """Whether the kernel was run and judged."""
+        return self.outcome in ("passed", "failed")
+
+    @property
+    def message(self) -> str:
+        """What a failing test says."""
+        return f"{self.case} [{self.kernel}]: {self.reason}\nreproduce: {self.reproduce}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON and for xdist."""
+        return asdict(self)
+
+    @staticmethod
+    def of_dict(plain: dict[str, Any]) -> Record:
+        """The record of `as_dict()`; fields of a newer schema are left out."""
+        names = {item.name for item in fields(Record)}
+        return Record(**{name: value for name, value in plain.items() if name in names})
+
+    def to_json(self) -> str:
+        """One line of `records.jsonl`; a statistic that is not finite is null."""
+        plain = self.as_dict()
+        plain["figures"] = {name: value if abs(value) < float("inf") else None for name, value in self.figures.items()}
+        return json.dumps(plain, allow_nan=False, sort_keys=True)

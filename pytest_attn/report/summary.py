@@ -1,0 +1,41 @@
+"""The lines at the end of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from pytest_attn.report.record import Record
+
+PARTS = ("kernel", "oracle", "judge", "inputs")
+
+
+def claim_line(records: Sequence[Record]) -> str:
+    """How much of what was asked for was claimed, ran and passed."""
+    count = Counter(record.outcome for record in records)
+    ran = count["passed"] + count["failed"]
+    parts = [
+        f"claimed {ran + count['not here']} of {len(records)}",
+        f"ran {ran}",
+        *(
+            f"{outcome} {count[outcome]}"
+            for outcome in ("passed", "failed", "not here", "not claimed", "unsatisfiable")
+        ),
+    ]
+    return " | ".join(parts)
+
+
+def time_split(records: Sequence[Record], total: float) -> str:
+    """Where the time went; `total` is the wall time of all processes that ran cells, added up."""
+    spent = {part: sum(record.seconds.get(part, 0.0) for record in records) for part in PARTS}
+    kernel = spent["kernel"]
+    rest = max(total - sum(spent.values()), 0.0) + spent["inputs"]
+    shown = [("kernel", kernel), ("oracle", spent["oracle"]), ("judge", spent["judge"]), ("rest", rest)]
+    overhead = f" | {(total - kernel) / kernel:.0%} beside the kernel" if kernel > 0 else ""
+    return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown) + overhead
+
+
+def why_nothing_ran(records: Sequence[Record]) -> str:
+    """The reasons for which no cell was judged, the most frequent first."""
+    reasons = Counter(record.reason for record in records if not record.ran)
+    return ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(5)) or "no cell was selected"

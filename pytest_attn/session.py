@@ -1,0 +1,257 @@
+"""The session: what one run knows, and the way of one case from id to record. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_attn.judge.facts import read_output
+from pytest_attn.judge.judge import judge
+from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.kernels.kernel import Kernel, Output, as_kernel
+from pytest_attn.kernels.resolve import absolute, find_kernel
+from pytest_attn.oracles.cache import ReferenceCache
+from pytest_attn.oracles.oracle import reference_for
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.options import Options
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.report.record import Outcome, Record
+
+INPUTS_KEPT = 2
+"""Input sets kept in memory; the cells of one shape follow each other."""
+
+
+class Session:
+    """One run: its options, kernels, device, shared inputs and references.
+
+    `cache_directory` None keeps references in memory; `worker` is (index, name) of the xdist worker that this process is.
+    """
+
+    def __init__(
+        self, options: Options, cache_directory: Path | None = None, worker: tuple[int, str] = (0, "")
+    ) -> None:
+        self.options = options
+        self.worker = worker[1]
+        self.device = torch.device(options.device[worker[0] % len(options.device)])
+        self._references = ReferenceCache(cache_directory)
+        self._kernels: dict[str, Kernel] = {}
+        self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+
+    def kernel(self, spec: str) -> Kernel:
+        """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""
+        if spec not in self._kernels:
+            self._kernels[spec] = find_kernel(spec)
+        return self._kernels[spec]
+
+    def cell(self, kernel: str | Kernel, case: Case) -> Cell:
+        """A kernel, by name or itself, on a case."""
+        if isinstance(kernel, str):
+            return Cell(self, kernel, self.kernel(kernel), case)
+        return Cell(self, kernel.name, kernel, case)
+
+    def inputs(self, problem: Problem, case: Case) -> Inputs:
+        """The inputs of a case on this session's device, shared with the other cases of its shape."""
+        key = Inputs.content(problem, self.options.seed, case.recipe)
+        if key not in self._inputs:
+            self._inputs[key] = Inputs.draw(problem, self.options.seed, case.recipe).to(self.device)
+            while len(self._inputs) > INPUTS_KEPT:
+                self._inputs.popitem(last=False)
+        self._inputs.move_to_end(key)
+        return self._inputs[key]
+
+    def reference(self, case: Case, problem: Problem, inputs: Inputs) -> Reference:
+        """The reference that a case names, shared with other cases where they have it in common."""
+        return reference_for(case.oracle, problem, inputs, self._references)
+
+
+class Cell:
+    """One kernel on one case: what a test holds in its hands."""
+
+    def __init__(self, session: Session, spec: str, kernel: Kernel, case: Case) -> None:
+        self.session = session
+        self.spec = spec
+        self.kernel = kernel
+        self.case = case
+        self.seconds: dict[str, float] = {}
+        self._problem: Problem | None = None
+        self._oracle: str = case.oracle
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the kernel runs on."""
+        return self.session.device
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of the case. Raises ValueError where the case is unsatisfiable."""
+        if self._problem is None:
+            self._problem = Problem.of(self.case)
+        return self._problem
+
+    @property
+    def inputs(self) -> Inputs:
+        """Query, key and value on the device; do not write into them."""
+        with self._timed("inputs"):
+            return self.session.inputs(self.problem, self.case)
+
+    @property
+    def reference(self) -> Reference:
+        """The true result, from the oracle that the case names."""
+        inputs = self.inputs
+        with self._timed("oracle"):
+            reference = self.session.reference(self.case, self.problem, inputs)
+        self._oracle = reference.oracle
+        return reference
+
+    def skipped(self) -> Record | None:
+        """Why the cell does not run, as a record; None if it does."""
+        case = self.case
+        if case.unsatisfiable:
+            return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
+        lacking = self.kernel.capabilities.why_not(self.problem, self.device.type)
+        if lacking:
+            return self._record("not claimed", f"not claimed: {lacking}")
+        missing = _device_missing(self.device)
+        if missing:
+            return self._record("not here", f"not here: {missing}")
+        if case.flops > self.session.options.budget_gflop * 1e9:
+            return self._record("not here", "not here: over the FLOP budget")
+        return None
+
+    def run(self) -> Any:
+        """What the kernel returns for the inputs, as it is; they must be left as they were.
+
+        Raises whatever the kernel raises, and ValueError where it writes into its inputs.
+        """
+        inputs = self.inputs
+        with self._timed("inputs"):
+            given = inputs.clone()
+            _synchronize(self.device)
+        with self._timed("kernel"), torch.no_grad():
+            returned = self.kernel.prepare(self.problem, given)()
+            _synchronize(self.device)
+        with self._timed("judge"):
+            if not given.equal(inputs):
+                raise ValueError("the kernel wrote into its inputs")
+        return returned
+
+    def judge(self) -> Verdict:
+        """The verdict on one run of the kernel. The kernel runs before its oracle."""
+        try:
+            returned = self.run()
+        except Exception as error:
+            return Verdict((Finding("raised", _raised(error)),))
+        output = read_output(returned, self.problem, self.inputs)
+        if isinstance(output, Finding):
+            return Verdict((output,))
+        return self._compare(output)
+
+    def _compare(self, output: Output) -> Verdict:
+        reference = self.reference
+        with self._timed("judge"):
+            return judge(self.problem, self.inputs, output, reference, self.kernel, self.session.options.tolerance)
+
+    def record(self) -> Record:
+        """Run, judge and record; or record why not."""
+        skipped = self.skipped()
+        if skipped:
+            return skipped
+        verdict = self.judge()
+        return self._record(
+            "passed" if verdict.passed else "failed", "" if verdict.passed else verdict.summary, verdict
+        )
+
+    def _record(self, outcome: Outcome, reason: str, verdict: Verdict | None = None) -> Record:
+        options = self.session.options
+        return Record(
+            case=self.case.id,
+            kernel=self.spec,
+            outcome=outcome,
+            reason=reason,
+            reproduce=reproduce(self.spec, self.case, options, self.device) if outcome == "failed" else "",
+            figures=verdict.figures if verdict else {},
+            seconds=dict(self.seconds),
+            device=str(self.device),
+            oracle=self._oracle,
+            tolerance=options.tolerance,
+            seed=options.seed,
+            flops=self.case.flops,
+            worker=self.session.worker,
+        )
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
+
+
+def reproduce(spec: str, case: Case, options: Options, device: torch.device) -> str:
+    """The command that judges one case alone, from any directory."""
+    found = shutil.which("python")
+    python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
+    words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
+    words += [f"--attn-kernel={absolute(spec)}", f"--attn-case={case.id}", f"--attn-seed={options.seed}"]
+    if device.type != "cpu":
+        words.append(f"--attn-device={device}")
+    if options.tolerance != Options().tolerance:
+        words.append(f"--attn-tolerance={options.tolerance}")
+    if case.flops > Options().budget_gflop * 1e9:
+        words.append("--attn-budget=none")
+    here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
+    return here + shlex.join(words)
+
+
+def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
+    """Judge a kernel, or the name of one, on a sweep, without pytest; one record per cell.
+
+    Further keywords are those of `Options`. Raises ValueError where the kernel or the sweep does not exist.
+    """
+    session = Session(Options(**options))
+    if not isinstance(kernel, str):
+        kernel = as_kernel(kernel, str(getattr(kernel, "name", getattr(kernel, "__name__", "kernel"))))
+    return list(judged(kernel, find_sweep(sweep), session))
+
+
+def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
+    """The record of every case, in order."""
+    for case in cases:
+        yield session.cell(kernel, case).record()
+
+
+def _raised(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    # The innermost frame of the author's own code: neither ours nor a library's.
+    own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    message = " ".join(str(error).split())
+    return f"the kernel raised {type(error).__name__}: {message}{where}"
+
+
+def _device_missing(device: torch.device) -> str | None:
+    if device.type == "cpu":
+        return None
+    backend = getattr(torch, device.type, None)
+    if backend is None or not backend.is_available():
+        return f"no {device.type} device"
+    return None if (device.index or 0) < backend.device_count() else f"no device {device}"
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize(device)

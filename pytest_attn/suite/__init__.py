@@ -1,0 +1,1 @@
+"""The packaged tests: `pytest --pyargs pytest_attn.suite --attn-kernel=...`."""

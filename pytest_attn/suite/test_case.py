@@ -1,0 +1,10 @@
+"""The cases that `--attn-case` names, in or outside the sweeps."""
+
+import pytest_attn
+from pytest_attn.fixtures import CASES_GIVEN, Attn
+
+
+@pytest_attn.parametrize(sweep="", group=CASES_GIVEN)
+def test_case(attn: Attn) -> None:
+    """One case, as its id says."""
+    attn.check()

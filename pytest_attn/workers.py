@@ -1,0 +1,48 @@
+"""Single-threaded workers, one per core: many small matrix products in parallel beat one threaded product at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from typing import TypeVar
+
+import torch
+
+Item = TypeVar("Item")
+
+
+class _Shared(Iterator[Item]):
+    """An iterator that several threads draw from, each item once."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = iter(items)
+        self._lock = threading.Lock()
+
+    def __next__(self) -> Item:
+        with self._lock:
+            return next(self._items)
+
+
+@cache
+def _pool(workers: int) -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(workers, "pytest-attn", initializer=torch.set_num_threads, initargs=(1,))
+
+
+def share(items: Iterable[Item], work: Callable[[Iterator[Item]], None]) -> None:
+    """Run `work` once on each core with an iterator from which all draw; returns when every item is done.
+
+    The number of workers is torch's thread count, which a caller lowers to leave cores to others. Each worker keeps its
+    own scratch memory for all the items it draws. The first exception of a worker is raised here.
+    """
+    threads = torch.get_num_threads()
+    shared = _Shared(items)
+    if threads == 1:
+        work(shared)
+        return
+    futures = [_pool(threads).submit(work, shared) for _ in range(threads)]
+    for future in futures:
+        future.result()
+    # A worker's own thread count becomes the default of threads born later; give the callers' count back.
+    torch.set_num_threads(threads)
