@@ -58,7 +58,7 @@ class BlockSparseKernel:
         query, key, value = inputs.query, inputs.key, inputs.value
         if not isinstance(problem.mask, BlockSparse):
             key, value = (t.repeat_interleave(problem.group, dim=1) if problem.group > 1 else t for t in (key, value))
-            return lambda: Output(*flash(query, key, value, problem.scale))
+            return lambda: _asked(problem, *flash(query, key, value, problem.scale))
         blocks = query_blocks(problem.mask.block_mask)
         most = max(block.keys for block in blocks)
         # Fresh pages for every output would cost 3 % of a run at sparsity 0.9.
@@ -83,9 +83,13 @@ class BlockSparseKernel:
                     lse[batch, head, rows] = row_lse[0, 0]
 
             share(blocks, work)
-            return Output(out, lse)
+            return _asked(problem, out, lse)
 
         return run
+
+
+def _asked(problem: Problem, out: Tensor, lse: Tensor) -> Output:
+    return Output(out, lse if problem.wants_lse else None)
 
 
 def _gather(tensor: Tensor, spans: tuple[slice, ...], room: Tensor) -> Tensor:
