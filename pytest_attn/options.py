@@ -140,33 +140,67 @@ def _text(texts: Sequence[str]) -> str:
 
 OPTIONS = (
     Option(
-        "kernel", "NAME",
+        "kernel",
+        "NAME",
         "kernel to judge: a built-in (eager, sdpa, block_sparse), module:attribute, path/to/file.py:attribute, or an "
         "entry point of pytest_attn.kernels; repeatable",
-        tuple, "block_sparse", repeats=True,
+        tuple,
+        "block_sparse",
+        repeats=True,
     ),
-    Option("device", "DEVICE", "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers", _devices, "cpu"),
+    Option(
+        "device",
+        "DEVICE",
+        "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers",
+        _devices,
+        "cpu",
+    ),
     Option("sweep", "NAME", "run these sweeps only; repeatable, or several with commas", _sweeps, "all", repeats=True),
     Option(
-        "axis", "AXIS=[VALUES]", "run the cells with these values only, such as 'dtype=[bfloat16,float16]'; repeatable",
-        lambda texts: tuple(AxisFilter.parse(text) for text in texts), "all values", repeats=True,
+        "axis",
+        "AXIS=[VALUES]",
+        "run the cells with these values only, such as 'dtype=[bfloat16,float16]'; repeatable",
+        lambda texts: tuple(AxisFilter.parse(text) for text in texts),
+        "all values",
+        repeats=True,
     ),
     Option(
-        "case", "ID", "run this case only, in or outside the sweeps (pytest_attn.suite.test_case); repeatable",
-        lambda texts: tuple(Case.parse(text) for text in texts), "none", repeats=True,
+        "case",
+        "ID",
+        "run this case only, in or outside the sweeps (pytest_attn.suite.test_case); repeatable",
+        lambda texts: tuple(Case.parse(text) for text in texts),
+        "none",
+        repeats=True,
     ),
     Option("seed", "SEED", "seed of query, key and value", _seed, "42"),
-    Option("budget", "GFLOP", "skip cases that cost more, or none", _budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"),
-    Option("tolerance", "NAME", "derived (from rounding, per element), or the flat tolerance of a published suite: bsa", _tolerance, DERIVED),
-    Option("cache", "DIR", "folder for references that later runs share, off, or on: under pytest's cache folder", _text, "on"),
     Option(
-        "require", "WHAT",
+        "budget", "GFLOP", "skip cases that cost more, or none", _budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"
+    ),
+    Option(
+        "tolerance",
+        "NAME",
+        "derived (from rounding, per element), or the flat tolerance of a published suite: bsa",
+        _tolerance,
+        DERIVED,
+    ),
+    Option(
+        "cache",
+        "DIR",
+        "folder for references that later runs share, off, or on: under pytest's cache folder",
+        _text,
+        "on",
+    ),
+    Option(
+        "require",
+        "WHAT",
         "fail cells that are not here (here) or not claimed (claimed) instead of skipping them; a number: fail the run "
         "where fewer cells were judged; repeatable, or several with commas",
-        _requirements, "1", repeats=True,
+        _requirements,
+        "1",
+        repeats=True,
     ),
     Option("output", "DIR", "write DIR/records.jsonl, one JSON object per cell", _text, "nothing is written"),
-)  # fmt: skip
+)
 
 
 def read_options(given: dict[str, Sequence[str]]) -> Options:

@@ -24,8 +24,8 @@ CLAIM_WIDTH = 100
 
 
 class Run:
-    """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count, name)
-    of this xdist worker, (0, 1, "") without xdist."""
+    """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count,
+    name) of this xdist worker, (0, 1, "") without xdist."""
 
     def __init__(self, options: Options, cache_directory: Path | None, worker: tuple[int, int, str]) -> None:
         self.options = options
@@ -116,7 +116,8 @@ class Run:
         return lines + ([f"not green: {self.shortfall()}"] if self.shortfall() else [])
 
     def shortfall(self) -> str | None:
-        """Why too little was judged for the run to be green; None where it was enough, or no cell was selected at all."""
+        """Why too little was judged for the run to be green; None where it was enough, or no cell was selected at
+        all."""
         judged = sum(record.ran for record in self.records)
         if not self.records or judged >= self.options.fewest_judged:
             return None

@@ -20,10 +20,10 @@ from pytest_attn.judge.judge import judge
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output, as_kernel
 from pytest_attn.kernels.resolve import absolute, find_kernel
+from pytest_attn.options import Options
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.oracle import reference_for
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
@@ -37,7 +37,8 @@ INPUTS_KEPT = 2
 class Session:
     """One run: its options, kernels, device, shared inputs and references.
 
-    `cache_directory` None keeps references in memory; `worker` is (index, name) of the xdist worker that this process is.
+    `cache_directory` None keeps references in memory; `worker` is (index, name) of the xdist worker that this process
+    is.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The budget: the error that a correct kernel with given numerics can show on a problem, derived from rounding.
 
-Notation: u is the unit roundoff of a precision (2^-8 bfloat16, 2^-11 float16, 2^-24 float32), c = ROUNDING_RMS, p_ij the
-probabilities of row i, s_ij its scaled logits. Independent roundings add in the mean square. For the output
+Notation: u is the unit roundoff of a precision (2^-8 bfloat16, 2^-11 float16, 2^-24 float32), c = ROUNDING_RMS, p_ij
+the probabilities of row i, s_ij its scaled logits. Independent roundings add in the mean square. For the output
 
     var[i, d] = (c u_p)^2 A[i, d]                        probabilities rounded to the precision u_p
               + t_i^2 (A[i, d] + out[i, d]^2 W_i)        logits off by t_i shift weight between values
@@ -13,9 +13,9 @@ and for the log-sum-exp, whose logit errors average over the keys,
 
     var[i] = t_i^2 W_i + (c u_a)^2 (lse_i^2 + max_i^2 + G),  shifted at most by the bias of the exponential.
 
-A dot product of n terms added in chains of L keeps, of a random walk, L/2 and, of a steady sum, G = L^2 / (3 n) + n / (3 L)
-squared roundings of its result's scale; t_i collects those of query . key, the rounding of a stored logit and of the
-exponential's argument, and the exponential itself. Half types add the spacing of their subnormals.
+A dot product of n terms added in chains of L keeps, of a random walk, L/2 and, of a steady sum, G = L^2 / (3 n) + n /
+(3 L) squared roundings of its result's scale; t_i collects those of query . key, the rounding of a stored logit and
+of the exponential's argument, and the exponential itself. Half types add the spacing of their subnormals.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from pytest_attn.problem.problem import TORCH_DTYPES, Problem
 ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
 """Relative RMS error of rounding to nearest, in unit roundoffs, for log-uniform mantissas: 0.425.
 
-A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform error of RMS u / sqrt(3), so the mean square
-of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
+A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform error of RMS u / sqrt(3), so the mean
+square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:

@@ -62,8 +62,8 @@ def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype,
 
 
 def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) -> list[Finding]:
-    """What is wrong with an output before any value is compared with a reference; `empty` `[B, H, Sq]` marks rows without
-    keys."""
+    """What is wrong with an output before any value is compared with a reference; `empty` `[B, H, Sq]` marks rows
+    without keys."""
     findings = []
     if problem.wants_out:
         out = output.out.detach().cpu()

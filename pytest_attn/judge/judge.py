@@ -55,8 +55,8 @@ class Worst:
 def judge(
     problem: Problem, inputs: Inputs, output: Output, reference: Reference, kernel: Kernel, tolerance: str = DERIVED
 ) -> Verdict:
-    """The verdict on an output of `kernel` for a problem. Facts come first: values are compared only where shape, dtype and
-    finiteness are right."""
+    """The verdict on an output of `kernel` for a problem. Facts come first: values are compared only where shape,
+    dtype and finiteness are right."""
     empty = reference.empty_rows
     findings = facts(problem, output, empty, kernel.empty_rows)
     if findings:
@@ -103,7 +103,8 @@ def _derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allow
 
 
 def _degrees_of_freedom(reference: Reference, inputs: Inputs) -> Tensor:
-    """Independent errors behind the RMS of each row `[B, H, Sq]`: no more than keys with weight, nor than the value's rank.
+    """Independent errors behind the RMS of each row `[B, H, Sq]`: no more than keys with weight, nor than the value's
+    rank.
 
     A rounded probability is off in every element of the row at once, so a row that few keys carry has few errors.
     """
@@ -135,6 +136,7 @@ def _flat(out: Tensor | None, lse: Tensor | None, reference: Reference, problem:
         worst = Worst.of((error / bound).amax(dim=3))
         figures[f"{what}_error"], figures[f"{what}_share"] = float(error.max()), worst.share
         if not worst.share <= 1.0:
-            text = f"{what}: error {error.max():.3g}, {worst.share:.3g} x the tolerance {name} (rtol {rtol:g}, atol {atol:g})"
+            limit = f"the tolerance {name} (rtol {rtol:g}, atol {atol:g})"
+            text = f"{what}: error {error.max():.3g}, {worst.share:.3g} x {limit}"
             findings.append(Finding(what, f"{text}, {worst.place(kept.shape)}"))
     return Verdict(tuple(findings), figures)

@@ -14,7 +14,8 @@ DEVICE_TYPES = ("cpu", "cuda", "npu")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
-    """The problems that a kernel takes. A keyword reaches the kernel only where the capability of its row is claimed."""
+    """The problems that a kernel takes. A keyword reaches the kernel only where the capability of its row is
+    claimed."""
 
     devices: tuple[str, ...] = DEVICE_TYPES
     """Device types."""
@@ -69,7 +70,8 @@ class Capabilities:
         return Capabilities(**claims)
 
     def why_not(self, problem: Problem, device_type: str) -> str | None:
-        """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is claimed."""
+        """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is
+        claimed."""
         dtype_names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
         mask = problem.mask
         needs = {

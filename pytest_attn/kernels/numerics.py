@@ -27,8 +27,8 @@ class Numerics:
     """Precision in which both products and the sum of weights accumulate."""
 
     exp_error: float | None = None
-    """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22 for
-    float32."""
+    """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
+    for float32."""
 
     chain: int = 128
     """Most terms that are added one after the other before partial sums are combined."""

@@ -12,7 +12,8 @@ from pytest_attn.problem.problem import Problem
 
 
 def zero_query(problem: Problem, inputs: Inputs) -> Reference:
-    """The reference of zero queries: every kept key has the same weight, so LSE = log(count), out = mean of kept values.
+    """The reference of zero queries: every kept key has the same weight, so LSE = log(count), out = mean of kept
+    values.
 
     Raises ValueError where the queries are not zero.
     """

@@ -12,7 +12,8 @@ from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
 
 MOST_PAIRS = 2048 * 2048
-"""The operator's mask costs a byte per pair and its model whole rows of scores; larger problems go to the exact oracle."""
+"""The operator's mask costs a byte per pair and its model whole rows of scores; larger problems go to the exact
+oracle."""
 
 COMPRESSED = 2048
 """Side of the operator's compressed causal mask."""

@@ -12,9 +12,9 @@ from torch import Tensor
 class Moments:
     """Sums over the probabilities p_ij of each row, from which the judge derives what rounding may do.
 
-    `weight_square`: sum_j p_ij^2, and `peak`: the largest p_ij, both `[B, H, Sq]`; where only the LSE was asked for they
-    may be upper bounds. `value_square`: sum_j p_ij^2 v_jd^2, `[B, H, Sq, Dv]`, to about 1 %; None where the output was not
-    asked for. Rows without keys hold zeros.
+    `weight_square`: sum_j p_ij^2, and `peak`: the largest p_ij, both `[B, H, Sq]`; where only the LSE was asked for
+    they may be upper bounds. `value_square`: sum_j p_ij^2 v_jd^2, `[B, H, Sq, Dv]`, to about 1 %; None where the
+    output was not asked for. Rows without keys hold zeros.
     """
 
     weight_square: Tensor
@@ -26,9 +26,9 @@ class Moments:
 class Reference:
     """The true result of a problem, one precision above its inputs, on the CPU.
 
-    `lse` `[B, H, Sq]`, natural logarithm, always present; `out` `[B, H, Sq, Dv]`, None where not asked for; `moments` None
-    where the oracle does not know them. Rows that may attend to nothing hold out 0 and lse -inf. `oracle` names the oracle
-    that made it.
+    `lse` `[B, H, Sq]`, natural logarithm, always present; `out` `[B, H, Sq, Dv]`, None where not asked for; `moments`
+    None where the oracle does not know them. Rows that may attend to nothing hold out 0 and lse -inf. `oracle` names
+    the oracle that made it.
     """
 
     oracle: str

@@ -62,7 +62,8 @@ def chunks(spans: Sequence[Span], width: int) -> Iterator[list[Span]]:
 
 
 def square_dtype() -> torch.dtype:
-    """bfloat16 where the CPU multiplies it natively (its error, 0.4 %, is nothing in a noise estimate), else float32."""
+    """bfloat16 where the CPU multiplies it natively (its error, 0.4 %, is nothing in a noise estimate), else
+    float32."""
     capabilities: dict[str, object] = getattr(torch.cpu, "get_capabilities", dict)()
     return torch.bfloat16 if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else torch.float32
 
@@ -168,7 +169,8 @@ class RowState:
 
 
 def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Reference:
-    """out, lse and moments of a problem; no out where only the lse is asked for, no moments where they are not wanted."""
+    """out, lse and moments of a problem; no out where only the lse is asked for, no moments where they are not
+    wanted."""
     dtype = problem.oracle_dtype
     operands = Operands.of(problem, inputs, moments=moments)
     query = inputs.query.cpu()

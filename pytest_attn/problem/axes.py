@@ -44,7 +44,8 @@ class AxisFilter:
 
     @staticmethod
     def parse(text: str) -> AxisFilter:
-        """The filter of `dtype=[bfloat16,float16]` or `s=1024`. Raises ValueError naming the axis and what is allowed."""
+        """The filter of `dtype=[bfloat16,float16]` or `s=1024`. Raises ValueError naming the axis and what is
+        allowed."""
         match = _GRAMMAR.fullmatch(text)
         if match is None:
             raise ValueError(f"{text!r} is no axis; allowed: name=[value,value], such as dtype=[bfloat16,float16]")

@@ -53,7 +53,8 @@ class BlockMask:
         query_length: int,
         key_length: int,
     ) -> BlockMask:
-        """The mask of plain lists: for each (batch, head), batch-major, for each query-block row the kept key blocks."""
+        """The mask of plain lists: for each (batch, head), batch-major, for each query-block row the kept key
+        blocks."""
         grid = (-(-query_length // block_shape[0]), -(-key_length // block_shape[1]))
         blocks = np.zeros((len(kept), *grid), dtype=np.bool_)
         for head, rows in enumerate(kept):
@@ -64,7 +65,8 @@ class BlockMask:
 
     @property
     def sabi(self) -> Tensor:
-        """Sparse attention block indices: uint16 `[B, H, nQ, nKV]`; each row the kept key blocks ascending, then 0xFFFF.
+        """Sparse attention block indices: uint16 `[B, H, nQ, nKV]`; each row the kept key blocks ascending, then
+        0xFFFF.
 
         Raises ValueError where a key-block index would not fit beside the padding value.
         """
@@ -116,8 +118,8 @@ class BlockMask:
         if len(differs):
             b, h, i, j = differs[0].tolist()
             raise ValueError(
-                f"token mask: batch {b}, head {h}, block ({i // block_shape[0]}, {j // block_shape[1]}) is kept in part; "
-                f"allowed: whole blocks of {block_shape[0]}x{block_shape[1]}"
+                f"token mask: batch {b}, head {h}, block ({i // block_shape[0]}, {j // block_shape[1]}) is kept "
+                f"in part; allowed: whole blocks of {block_shape[0]}x{block_shape[1]}"
             )
         return found
 
@@ -137,7 +139,8 @@ class BlockMask:
         query_length: int,
         key_length: int,
     ) -> BlockMask:
-        """The mask of `csr()`; `heads` is (batch, query heads). Raises ValueError where offsets or indices do not fit."""
+        """The mask of `csr()`; `heads` is (batch, query heads). Raises ValueError where offsets or indices do not
+        fit."""
         rows, cols = -(-query_length // block_shape[0]), -(-key_length // block_shape[1])
         count = heads[0] * heads[1] * rows
         offsets = row_offsets.to(torch.int64)

@@ -37,7 +37,8 @@ class FrameWidths:
 
     @staticmethod
     def small(block_shape: tuple[int, int]) -> FrameWidths:
-        """The frame of the published tests: about 256 key tokens left, 384 query tokens top, one block right and bottom.
+        """The frame of the published tests: about 256 key tokens left, 384 query tokens top, one block right and
+        bottom.
 
         Raises ValueError for a block size that the published table does not have.
         """

@@ -17,9 +17,9 @@ TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32":
 class Problem:
     """softmax(scale * query @ key^T, masked) @ value, per batch and query head.
 
-    Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`, log-sum-exp
-    `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h reads key head
-    h // (Hq // Hkv). `ask` says which of the two results is wanted.
+    Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`,
+    log-sum-exp `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h
+    reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted.
     """
 
     batch: int

@@ -33,7 +33,8 @@ class Mask(Protocol):
         """A text that is equal for equal masks and only for them; content keys of caches are made from it."""
 
     def row_step(self, lengths: Lengths) -> int:
-        """Rows in one run of this many, counted from 0, share their spans; the query length where no such step exists."""
+        """Rows in one run of this many, counted from 0, share their spans; the query length where no such step
+        exists."""
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
         """Ascending key spans that hold every key that some row of `rows` may attend to.

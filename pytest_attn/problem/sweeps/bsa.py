@@ -97,6 +97,6 @@ def bsa_joint() -> Groups:
     """320 cells, all satisfiable."""
     sparse = [((1, length), sparsity) for length, sparsity in JOINT_SPARSE]
     return {
-        "joint_dense": _dense(JOINT_DENSE, HALF_TYPES, ask="both", oracle="fias"),
-        "joint_sparse": _sparse(sparse, ask="both", oracle="fias"),
+        "joint_attn_and_lse_dense": _dense(JOINT_DENSE, HALF_TYPES, ask="both", oracle="fias"),
+        "joint_attn_and_lse_sparse": _sparse(sparse, ask="both", oracle="fias"),
     }

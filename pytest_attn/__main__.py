@@ -1,0 +1,64 @@
+"""`python -m pytest_attn`: the doors that are not a pytest command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+import pytest
+
+from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.report.table import sweep_table
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m pytest_attn", description="Judge attention kernels.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    check = commands.add_parser(
+        "check",
+        help="judge a kernel: pytest --pyargs pytest_attn.suite --attn-kernel=KERNEL",
+        description="Judge a kernel on the packaged suite. Further arguments go to pytest.",
+    )
+    check.add_argument("kernel", metavar="KERNEL", help="built-in name, module:attribute or path/to/file.py:attribute")
+    listing = commands.add_parser("list", help="the cells of the sweeps, by axis, with their cost")
+    listing.add_argument("--sweep", action="append", metavar="NAME", help="this sweep only; repeatable")
+    listing.add_argument("--ids", action="store_true", help="print the id of every case instead")
+    known, rest = parser.parse_known_args(arguments)
+    if known.command == "check":
+        return _check(known.kernel, rest)
+    if rest:
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    return _list(known.sweep or sweep_names(), known.ids)
+
+
+def _check(kernel: str, rest: Sequence[str]) -> int:
+    # A test file or module among the arguments replaces the whole suite.
+    named = any(argument.startswith("pytest_attn.suite") for argument in rest)
+    suite = [] if named else ["pytest_attn.suite"]
+    return int(pytest.main(["--pyargs", *suite, f"--attn-kernel={kernel}", *rest]))
+
+
+def _list(names: Sequence[str], ids: bool) -> int:
+    try:
+        sweeps = [find_sweep(name) for name in names]
+    except ValueError as error:
+        print(f"--sweep: {error}", file=sys.stderr)
+        return 4
+    for sweep in sweeps:
+        print("\n".join(case.id for case in sweep) if ids else sweep_table(sweep))
+    return 0
+
+
+def command() -> None:
+    """Entry of `python -m pytest_attn`."""
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    command()
