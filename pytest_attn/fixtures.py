@@ -62,11 +62,11 @@ class Attn:
 
 def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
     """Parametrize a test that uses our fixtures: with the cells of a sweep, or with the values of plain axes."""
-    names = metafunc.fixturenames
+    names = _ours(metafunc)
     marker = metafunc.definition.get_closest_marker(CELLS)
     if marker or any(name in names for name in CELL_FIXTURES):
-        if "attn_cell" not in names:
-            names.append("attn_cell")
+        if "attn_cell" not in metafunc.fixturenames:
+            metafunc.fixturenames.append("attn_cell")
         wanted = marker.kwargs if marker else {"sweep": None, "group": None}
         cells = _cells(wanted["sweep"], wanted["group"], options)
         several = len(options.kernel) > 1
@@ -79,12 +79,24 @@ def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
         metafunc.parametrize("dtype", DTYPES, indirect=True)
     if "frame_widths" in names:
         metafunc.parametrize("frame_widths", [False, True], ids=["unframed", "framed"], indirect=True)
-    if "block_shape" in names or "frame_widths" in names:
-        if "block_shape" not in names:
-            names.append("block_shape")
+    needed = "frame_widths" in names and "block_shape" not in metafunc.fixturenames
+    if needed:
+        metafunc.fixturenames.append("block_shape")
+    if needed or "block_shape" in names:
         metafunc.parametrize(
             "block_shape", BLOCK_SHAPES, ids=["bs{}x{}".format(*s) for s in BLOCK_SHAPES], indirect=True
         )
+
+
+def _ours(metafunc: pytest.Metafunc) -> set[str]:
+    """The fixtures of this file that a test uses and its author neither parametrized nor replaced."""
+    names = set(metafunc.fixturenames)
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        argnames = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names -= set(argnames.replace(",", " ").split() if isinstance(argnames, str) else argnames)
+    # pytest has no public way to ask where a fixture was defined.
+    definitions = metafunc._arg2fixturedefs
+    return {name for name in names if name in definitions and definitions[name][-1].func.__module__ == __name__}
 
 
 def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item], list[pytest.Item]]:
@@ -170,7 +182,7 @@ def kernel(request: pytest.FixtureRequest) -> Kernel:
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> torch.device:
     """The `torch.device` that kernels run on (`--attn-device`)."""
-    return request.config.stash[RUN].session.device
+    return request.config.stash[RUN].session.device.torch
 
 
 @pytest.fixture

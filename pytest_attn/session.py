@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 
+from pytest_attn.device import Device
 from pytest_attn.judge.facts import read_output
 from pytest_attn.judge.judge import judge
 from pytest_attn.judge.verdict import Finding, Verdict
@@ -46,7 +47,7 @@ class Session:
     ) -> None:
         self.options = options
         self.worker = worker[1]
-        self.device = torch.device(options.device[worker[0] % len(options.device)])
+        self.device = Device(options.device[worker[0] % len(options.device)])
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
@@ -67,7 +68,7 @@ class Session:
         """The inputs of a case on this session's device, shared with the other cases of its shape."""
         key = Inputs.content(problem, self.options.seed, case.recipe)
         if key not in self._inputs:
-            self._inputs[key] = Inputs.draw(problem, self.options.seed, case.recipe).to(self.device)
+            self._inputs[key] = Inputs.draw(problem, self.options.seed, case.recipe).to(self.device.torch)
             while len(self._inputs) > INPUTS_KEPT:
                 self._inputs.popitem(last=False)
         self._inputs.move_to_end(key)
@@ -93,7 +94,7 @@ class Cell:
     @property
     def device(self) -> torch.device:
         """The device that the kernel runs on."""
-        return self.session.device
+        return self.session.device.torch
 
     @property
     def problem(self) -> Problem:
@@ -122,40 +123,43 @@ class Cell:
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        lacking = self.kernel.capabilities.why_not(self.problem, self.device.type)
+        lacking = self.kernel.capabilities.why_not(self.problem, self.session.device.type)
         if lacking:
             return self._record("not claimed", f"not claimed: {lacking}")
-        missing = _device_missing(self.device)
-        if missing:
-            return self._record("not here", f"not here: {missing}")
+        if self.session.device.missing:
+            return self._record("not here", f"not here: {self.session.device.missing}")
         if case.flops > self.session.options.budget_gflop * 1e9:
             return self._record("not here", "not here: over the FLOP budget")
         return None
 
     def run(self) -> Any:
-        """What the kernel returns for the inputs, as it is; they must be left as they were.
+        """What the kernel returns for a copy of the inputs, as it is. Raises whatever the kernel raises."""
+        return self._run_on(self._copy_of_inputs())
 
-        Raises whatever the kernel raises, and ValueError where it writes into its inputs.
-        """
+    def _copy_of_inputs(self) -> Inputs:
         inputs = self.inputs
         with self._timed("inputs"):
-            given = inputs.clone()
-            _synchronize(self.device)
+            return inputs.clone()
+
+    def _run_on(self, given: Inputs) -> Any:
+        self.session.device.synchronize()
         with self._timed("kernel"), torch.no_grad():
             returned = self.kernel.prepare(self.problem, given)()
-            _synchronize(self.device)
-        with self._timed("judge"):
-            if not given.equal(inputs):
-                raise ValueError("the kernel wrote into its inputs")
+            self.session.device.synchronize()
         return returned
 
     def judge(self) -> Verdict:
-        """The verdict on one run of the kernel. The kernel runs before its oracle."""
+        """The verdict on one run of the kernel. The kernel runs before its oracle, on a copy of the inputs."""
+        given = self._copy_of_inputs()
         try:
-            returned = self.run()
+            returned = self._run_on(given)
         except Exception as error:
             return Verdict((Finding("raised", _raised(error)),))
-        output = read_output(returned, self.problem, self.inputs)
+        with self._timed("judge"):
+            untouched = given.equal(self.inputs)
+        if not untouched:
+            return Verdict((Finding("inputs", "the kernel wrote into its inputs"),))
+        output = read_output(returned, self.problem, given)
         if isinstance(output, Finding):
             return Verdict((output,))
         return self._compare(output)
@@ -182,10 +186,10 @@ class Cell:
             kernel=self.spec,
             outcome=outcome,
             reason=reason,
-            reproduce=reproduce(self.spec, self.case, options, self.device) if outcome == "failed" else "",
+            reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
             figures=verdict.figures if verdict else {},
             seconds=dict(self.seconds),
-            device=str(self.device),
+            device=self.session.device.name,
             oracle=self._oracle,
             tolerance=options.tolerance,
             seed=options.seed,
@@ -202,14 +206,14 @@ class Cell:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
 
-def reproduce(spec: str, case: Case, options: Options, device: torch.device) -> str:
+def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
     """The command that judges one case alone, from any directory."""
     found = shutil.which("python")
     python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
     words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
     words += [f"--attn-kernel={absolute(spec)}", f"--attn-case={case.id}", f"--attn-seed={options.seed}"]
     if device.type != "cpu":
-        words.append(f"--attn-device={device}")
+        words.append(f"--attn-device={device.name}")
     if options.tolerance != Options().tolerance:
         words.append(f"--attn-tolerance={options.tolerance}")
     if case.flops > Options().budget_gflop * 1e9:
@@ -242,17 +246,3 @@ def _raised(error: Exception) -> str:
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
     message = " ".join(str(error).split())
     return f"the kernel raised {type(error).__name__}: {message}{where}"
-
-
-def _device_missing(device: torch.device) -> str | None:
-    if device.type == "cpu":
-        return None
-    backend = getattr(torch, device.type, None)
-    if backend is None or not backend.is_available():
-        return f"no {device.type} device"
-    return None if (device.index or 0) < backend.device_count() else f"no device {device}"
-
-
-def _synchronize(device: torch.device) -> None:
-    if device.type != "cpu":
-        getattr(torch, device.type).synchronize(device)

@@ -215,7 +215,12 @@ def attend(call: Arguments) -> tuple[Tensor, Tensor]:
     return out, lse
 
 
-def weigh(scores: Tensor, masked: Tensor | None, outside: Tensor | None, empty: EmptyRows) -> tuple[Tensor, Tensor]:
+def weigh(
+    scores: Tensor,
+    masked: Tensor | None,
+    outside: Tensor | None,
+    empty: EmptyRows,
+) -> tuple[Tensor, Tensor]:
     """The weights [rows, keys] and the lse [rows, 1] of scaled scores [rows, keys], which are overwritten."""
     if masked is not None and empty.corrected:
         outside = masked if outside is None else masked | outside

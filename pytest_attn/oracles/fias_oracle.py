@@ -53,6 +53,10 @@ def _mode_and_mask(problem: Problem) -> tuple[int, Tensor | None]:
     mask = problem.mask
     if isinstance(mask, Dense):
         return 0, None
+    if isinstance(mask, Causal) and problem.query_length == 1:
+        # The operator ignores sparse_mode for one query; the last query sees every key, the first one sees key 0.
+        hidden = torch.arange(problem.key_length).expand(problem.batch, 1, 1, -1) > 0
+        return 0, None if mask.align == "bottom-right" else hidden
     if isinstance(mask, Causal):
         compressed = torch.ones(COMPRESSED, COMPRESSED, dtype=torch.bool).triu(1)
         return (3 if mask.align == "bottom-right" else 2), compressed

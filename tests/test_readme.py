@@ -1,0 +1,49 @@
+"""What the README says is what the code does."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from pytest_examples import CodeExample, EvalExample, find_examples
+
+from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.options import options_table
+from pytest_attn.problem.sweep import find_sweep, sweep_names
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_options_table_is_the_plugins() -> None:
+    assert options_table() in README
+
+
+def test_the_example_is_the_file_in_examples() -> None:
+    assert (ROOT / "examples" / "my_flash.py").read_text(encoding="utf-8") in README
+
+
+def test_every_capability_is_in_the_table() -> None:
+    table = README.partition("### What a kernel can say of itself")[2].partition("\n\n`numerics=")[0]
+    assert set(re.findall(r"`(\w+)`", table)) >= {item.name for item in fields(Capabilities)}
+
+
+@pytest.mark.parametrize("name", sweep_names())
+def test_the_sweeps_table_has_the_counts(name: str) -> None:
+    sweep = find_sweep(name)
+    unsatisfiable = sum(bool(case.unsatisfiable) for case in sweep)
+    assert f"| `{name}` | {len(sweep)} | {unsatisfiable} |" in README
+
+
+@pytest.mark.parametrize("example", [*find_examples(str(ROOT / "README.md"))], ids=str)
+def test_python_examples_run(example: CodeExample, eval_example: EvalExample) -> None:
+    eval_example.run(example)
+
+
+def test_the_example_kernel_passes_the_smoke_sweep(pytester: pytest.Pytester) -> None:
+    kernel = ROOT / "examples" / "my_flash.py"
+    result = pytester.runpytest("--pyargs", "pytest_attn.suite.test_smoke", f"--attn-kernel={kernel}:my_flash")
+    result.stdout.fnmatch_lines(["claimed 90 of 129 | ran 90 | passed 90 | failed 0 | *"])
+    assert result.ret == 0
