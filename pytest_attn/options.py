@@ -11,6 +11,7 @@ from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.wording import closest
 
 CPU_BUDGET = 80.0
 """GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
@@ -207,6 +208,9 @@ def read_options(given: dict[str, Sequence[str]]) -> Options:
     """Options from the texts that the user gave, by name. Raises ValueError naming the option, the value and what is
     allowed."""
     values: dict[str, Any] = {}
+    for name in given:
+        if name not in (names := [option.name for option in OPTIONS]):
+            raise ValueError(f"unknown option {name!r}; allowed: {closest(name, names)}")
     for option in OPTIONS:
         texts = given.get(option.name)
         if texts:

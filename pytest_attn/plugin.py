@@ -33,7 +33,7 @@ def pytest_configure(config: pytest.Config) -> None:
         options = read_options(given_options(config))
         run = config.stash[RUN] = Run(options, _cache_directory(config, options), _worker(config))
         if not hasattr(config, "workerinput"):
-            run.start_output()
+            run.make_folders()
             config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error

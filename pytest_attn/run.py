@@ -20,7 +20,10 @@ from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 if TYPE_CHECKING:
     from pytest_attn.session import Session
 
-CLAIM_WIDTH = 100
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Run:
@@ -44,7 +47,7 @@ class Run:
 
         index, count, name = self._worker
         if count > 1:
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // count))
+            torch.set_num_threads(max(1, cores() // count))
         return Session(self.options, self._cache_directory, (index, name))
 
     def refuse_unknown_kernels(self) -> None:
@@ -70,7 +73,6 @@ class Run:
     def header(self) -> list[str]:
         """Three lines: kernels, machine, what runs."""
         options = self.options
-        cores = len(os.sched_getaffinity(0))
         budget = "no limit" if options.budget_gflop == float("inf") else f"{options.budget_gflop:g} GFLOP per case"
         shown = {
             "sweep": ", ".join(options.sweep) or "all",
@@ -85,7 +87,7 @@ class Run:
         }
         return [
             f"attn kernel: {', '.join(options.kernel)}",
-            f"attn device: {', '.join(options.device)}, {cores} cores, {platform.machine()}",
+            f"attn device: {', '.join(options.device)}, {cores()} cores, {platform.machine()}",
             "attn " + ", ".join(f"{name}: {value}" for name, value in shown.items() if value),
         ]
 
@@ -96,8 +98,13 @@ class Run:
             with (Path(self.options.output) / "records.jsonl").open("a", encoding="utf-8") as lines:
                 lines.write(record.to_json() + "\n")
 
-    def start_output(self) -> None:
-        """Make the output folder and an empty `records.jsonl`. Raises ValueError where that cannot be."""
+    def make_folders(self) -> None:
+        """Make the folders that the user named, and an empty `records.jsonl`; ValueError where that cannot be."""
+        try:
+            if "cache" in self.options.given and self._cache_directory:
+                self._cache_directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ValueError(f"--attn-cache: {self._cache_directory} cannot be made: {error.strerror}") from error
         if not self.options.output:
             return
         folder = Path(self.options.output)

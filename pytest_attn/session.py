@@ -21,7 +21,7 @@ from pytest_attn.judge.judge import judge
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output, as_kernel
 from pytest_attn.kernels.resolve import absolute, find_kernel
-from pytest_attn.options import Options
+from pytest_attn.options import Options, read_options
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.oracle import reference_for
 from pytest_attn.oracles.reference import Reference
@@ -175,9 +175,11 @@ class Cell:
         if skipped:
             return skipped
         verdict = self.judge()
-        return self._record(
-            "passed" if verdict.passed else "failed", "" if verdict.passed else verdict.summary, verdict
-        )
+        return self._record("passed", "", verdict) if verdict.passed else self.failed(verdict.summary, verdict)
+
+    def failed(self, reason: str, verdict: Verdict | None = None) -> Record:
+        """The record of a cell that is wrong."""
+        return self._record("failed", reason, verdict)
 
     def _record(self, outcome: Outcome, reason: str, verdict: Verdict | None = None) -> Record:
         options = self.session.options
@@ -225,12 +227,18 @@ def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
 def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
     """Judge a kernel, or the name of one, on a sweep, without pytest; one record per cell.
 
-    Further keywords are those of `Options`. Raises ValueError where the kernel or the sweep does not exist.
+    Further keywords are the options of the command line, with their values: `device="cuda"`, `budget="none"`,
+    `axis=["dtype=float32"]`. Raises ValueError naming the option, the value and what is allowed.
     """
-    session = Session(Options(**options))
+    given = {"sweep": sweep, **options}
+    asked = read_options(
+        {name: [*map(str, v)] if isinstance(v, list | tuple) else [str(v)] for name, v in given.items()}
+    )
     if not isinstance(kernel, str):
         kernel = as_kernel(kernel, str(getattr(kernel, "name", getattr(kernel, "__name__", "kernel"))))
-    return list(judged(kernel, find_sweep(sweep), session))
+    session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
+    cells = [case for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
+    return list(judged(kernel, asked.case or cells, session))
 
 
 def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
