@@ -74,17 +74,18 @@ class FunctionKernel:
 
     def prepare(self, problem: Problem, inputs: Inputs) -> Run:
         """Bind inputs and keywords; there is nothing else to prepare."""
-        keywords = self._keywords(problem)
+        keywords = self._keywords(problem, inputs.query.device)
         return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
 
-    def _keywords(self, problem: Problem) -> dict[str, Any]:
+    def _keywords(self, problem: Problem, device: torch.device) -> dict[str, Any]:
         claims, mask = self.capabilities, problem.mask
+        block_mask = mask.block_mask.to(device) if isinstance(mask, BlockSparse) else None
         causal = isinstance(mask, Causal) and mask.align
         offered = {
             "scale": (claims.any_scale, problem.scale),
             "causal": (claims.causal, causal == "bottom-right"),
             "causal_top_left": (claims.causal_top_left, causal == "top-left"),
-            "block_mask": (claims.block_sparse, mask.block_mask if isinstance(mask, BlockSparse) else None),
+            "block_mask": (claims.block_sparse, block_mask),
             "return_lse": (claims.lse, problem.wants_lse),
         }
         return {name: value for name, (claimed, value) in offered.items() if claimed}

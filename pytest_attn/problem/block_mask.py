@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -35,6 +35,10 @@ class BlockMask:
             raise ValueError(f"blocks: dtype is {self.blocks.dtype}; allowed: torch.bool")
         if self.blocks.dim() != 4 or tuple(self.blocks.shape[2:]) != grid:
             raise ValueError(f"blocks: shape is {list(self.blocks.shape)}; allowed: [B, H, {grid[0]}, {grid[1]}]")
+
+    def to(self, device: torch.device) -> BlockMask:
+        """The same mask with its tensor on a device."""
+        return replace(self, blocks=self.blocks.to(device))
 
     @property
     def kept(self) -> int:
