@@ -36,7 +36,6 @@ class Run:
         self._worker = worker
         self._started = time.perf_counter()
         self.records: list[Record] = []
-        self.selected = 0
 
     @cached_property
     def session(self) -> Session:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import cache
 from typing import TypeVar
 
@@ -41,8 +41,10 @@ def share(items: Iterable[Item], work: Callable[[Iterator[Item]], None]) -> None
     if threads == 1:
         work(shared)
         return
-    futures = [_pool(threads).submit(work, shared) for _ in range(threads)]
-    for future in futures:
+    try:
+        done, _ = wait([_pool(threads).submit(work, shared) for _ in range(threads)])
+    finally:
+        # A worker's own thread count becomes the default of threads born later; give the caller's count back.
+        torch.set_num_threads(threads)
+    for future in done:
         future.result()
-    # A worker's own thread count becomes the default of threads born later; give the callers' count back.
-    torch.set_num_threads(threads)

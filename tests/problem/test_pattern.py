@@ -85,7 +85,7 @@ def test_every_row_of_a_satisfiable_pattern_keeps_a_block(pattern: BlockPattern,
 
 
 @pytest.mark.parametrize(
-    ("length", "block_shape", "sparsity", "seed", "rows"),
+    ("length", "shape", "sparsity", "seed", "rows"),
     [
         (1024, (256, 128), 0.5, 1234, [(0, 5, 6, 7), (0, 5, 6, 7), (1, 2, 6, 7), (0, 2, 6, 7)]),
         (1024, (256, 128), 0.5, 1235, [(3, 4, 6, 7), (1, 2, 5, 6), (0, 1, 4, 6), (2, 3, 6, 7)]),
@@ -94,9 +94,9 @@ def test_every_row_of_a_satisfiable_pattern_keeps_a_block(pattern: BlockPattern,
     ],
 )
 def test_the_draw_is_the_pinned_one(
-    length: int, block_shape: tuple[int, int], sparsity: float, seed: int, rows: list[tuple[int, ...]]
+    length: int, shape: tuple[int, int], sparsity: float, seed: int, rows: list[tuple[int, ...]]
 ) -> None:
-    assert BlockPattern(length, length, block_shape, sparsity).kept(seed) == tuple(rows)
+    assert BlockPattern(length, length, shape, sparsity).kept(seed) == tuple(rows)
 
 
 def test_the_draw_inside_a_frame_is_the_pinned_one() -> None:
@@ -201,28 +201,28 @@ def test_drawing_an_unsatisfiable_pattern_raises_with_the_reason(pattern: BlockP
 
 @pytest.mark.parametrize("sparsity", [-0.01, 1.01, math.nan, math.inf])
 def test_a_sparsity_outside_zero_to_one_is_refused(sparsity: float) -> None:
-    with pytest.raises(ValueError, match="^sparsity: "):
+    with pytest.raises(ValueError, match=r"^sparsity: "):
         BlockPattern(100, 100, (10, 10), sparsity)
 
 
-@pytest.mark.parametrize("block_shape", [(0, 10), (10, 0), (-1, 10)])
-def test_a_block_without_tokens_is_refused(block_shape: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="^block_shape: "):
-        BlockPattern(100, 100, block_shape, 0.5)
+@pytest.mark.parametrize("shape", [(0, 10), (10, 0), (-1, 10)])
+def test_a_block_without_tokens_is_refused(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"^block_shape: "):
+        BlockPattern(100, 100, shape, 0.5)
 
 
-@pytest.mark.parametrize("block_shape", BLOCK_SHAPES)
-def test_the_small_frame_is_about_256_keys_left_and_384_queries_top(block_shape: tuple[int, int]) -> None:
-    frame = FrameWidths.small(block_shape)
-    left = {128: 2, 256: 1, 512: 1, 1024: 1}[block_shape[1]]
-    top = {128: 3, 256: 2, 512: 1, 1024: 1}[block_shape[0]]
+@pytest.mark.parametrize("shape", BLOCK_SHAPES)
+def test_the_small_frame_is_about_256_keys_left_and_384_queries_top(shape: tuple[int, int]) -> None:
+    frame = FrameWidths.small(shape)
+    left = {128: 2, 256: 1, 512: 1, 1024: 1}[shape[1]]
+    top = {128: 3, 256: 2, 512: 1, 1024: 1}[shape[0]]
     assert frame.as_tuple == (left, 1, top, 1)
 
 
-@pytest.mark.parametrize("block_shape", [(64, 128), (128, 64)])
-def test_a_block_shape_without_a_published_frame_is_refused_by_name(block_shape: tuple[int, int]) -> None:
-    with pytest.raises(ValueError, match="{}x{}".format(*block_shape)):
-        FrameWidths.small(block_shape)
+@pytest.mark.parametrize("shape", [(64, 128), (128, 64)])
+def test_a_block_shape_without_a_published_frame_is_refused_by_name(shape: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="{}x{}".format(*shape)):
+        FrameWidths.small(shape)
 
 
 @pytest.mark.parametrize("field", ["left_cols", "right_cols", "top_rows", "bottom_rows"])
