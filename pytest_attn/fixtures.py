@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -13,6 +16,7 @@ from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.record import Record
 from pytest_attn.run import RUN
+from pytest_attn.wording import closest
 
 if TYPE_CHECKING:
     import torch
@@ -69,24 +73,20 @@ def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
     names = _ours(metafunc)
     marker = metafunc.definition.get_closest_marker(CELLS)
     if marker or any(name in names for name in CELL_FIXTURES):
-        if "attn_cell" not in metafunc.fixturenames:
-            metafunc.fixturenames.append("attn_cell")
         wanted = marker.kwargs if marker else {"sweep": None, "group": None}
         cells = _cells(wanted["sweep"], wanted["group"], options)
-        several = len(options.kernel) > 1
-        ids = [f"{_short(cell.kernel)}-{cell.case.id}" if several else cell.case.id for cell in cells]
+        labels = _labels(options.kernel)
+        several = len(labels) > 1
+        ids = [f"{labels[cell.kernel]}-{cell.case.id}" if several else cell.case.id for cell in cells]
         metafunc.parametrize("attn_cell", cells, ids=ids, indirect=True)
         return
     if "kernel" in names:
-        metafunc.parametrize("kernel", options.kernel, ids=map(_short, options.kernel), indirect=True)
+        metafunc.parametrize("kernel", options.kernel, ids=[*_labels(options.kernel).values()], indirect=True)
     if "dtype" in names:
         metafunc.parametrize("dtype", DTYPES, indirect=True)
     if "frame_widths" in names:
         metafunc.parametrize("frame_widths", [False, True], ids=["unframed", "framed"], indirect=True)
-    needed = "frame_widths" in names and "block_shape" not in metafunc.fixturenames
-    if needed:
-        metafunc.fixturenames.append("block_shape")
-    if needed or "block_shape" in names:
+    if "block_shape" in names:
         metafunc.parametrize(
             "block_shape", BLOCK_SHAPES, ids=["bs{}x{}".format(*s) for s in BLOCK_SHAPES], indirect=True
         )
@@ -112,8 +112,17 @@ def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item
     return kept, left_out
 
 
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+
+
+def is_cell(item: pytest.Item) -> bool:
+    """Whether the item is one cell of a sweep."""
+    return isinstance(_parameters(item).get("attn_cell"), CellParameter)
+
+
 def _runs(item: pytest.Item, options: Options) -> bool:
-    parameters = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    parameters = _parameters(item)
     if "attn_cell" not in parameters:
         return True
     cell = parameters["attn_cell"]
@@ -128,20 +137,33 @@ def _cells(sweep: str | None, group: str | None, options: Options) -> list[CellP
         names = options.sweep or (DEFAULT_SWEEP,)
         cells = [(name, case) for name in names for case in find_sweep(name)]
     else:
-        try:
-            found = find_sweep(sweep)
-            cells = [(sweep, case) for case in (found.groups[group] if group else found)]
-        except (ValueError, KeyError) as error:
-            raise pytest.UsageError(f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}): {error}") from None
+        cells = [(sweep, case) for case in _cases(sweep, group)]
     return [CellParameter(name, kernel, case) for kernel in options.kernel for name, case in cells]
+
+
+def _cases(sweep: str, group: str | None) -> Iterable[Case]:
+    try:
+        found = find_sweep(sweep)
+        if group is not None and group not in found.groups:
+            raise ValueError(f"unknown group {group!r}; allowed: {closest(group, found.groups)}")
+    except ValueError as error:
+        # pytest shows a CollectError as its text; anything else as a traceback of ours.
+        sentence = f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}): {error}"
+        raise pytest.Collector.CollectError(sentence) from None
+    return found.groups[group] if group is not None else found
 
 
 CASES_GIVEN = "cases given"
 """The group of the cases of `--attn-case`."""
 
 
-def _short(kernel: str) -> str:
-    return kernel.rpartition(":")[2].replace("_", "-")
+def _labels(kernels: Sequence[str]) -> dict[str, str]:
+    """How an id names each kernel: by its attribute, with its file or module where two attributes are the same."""
+    short = {kernel: kernel.rpartition(":")[2] for kernel in kernels}
+    count = Counter(short.values())
+    homes = {kernel: PurePath(kernel.rpartition(":")[0]).stem for kernel in kernels}
+    labels = {kernel: name if count[name] == 1 else f"{homes[kernel]}-{name}" for kernel, name in short.items()}
+    return {kernel: label.replace("_", "-") for kernel, label in labels.items()}
 
 
 @pytest.fixture
@@ -206,9 +228,9 @@ def block_shape(request: pytest.FixtureRequest) -> tuple[int, int] | None:
 
 
 @pytest.fixture
-def frame_widths(request: pytest.FixtureRequest) -> FrameWidths:
+def frame_widths(request: pytest.FixtureRequest, block_shape: tuple[int, int] | None) -> FrameWidths:
     """The `FrameWidths` of the case; without a case, none and the published small frame of each block shape."""
     cell = _cell_of(request)
     if cell:
         return cell.case.frame or FrameWidths()
-    return FrameWidths.small(request.getfixturevalue("block_shape")) if request.param else FrameWidths()
+    return FrameWidths.small(block_shape) if request.param and block_shape else FrameWidths()

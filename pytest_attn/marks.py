@@ -18,4 +18,10 @@ def parametrize(sweep: str, group: str | None = None) -> Callable[[Test], Test]:
 
     The test takes any of the fixtures `attn`, `problem`, `kernel`, `device`, `dtype`, `block_shape`, `frame_widths`.
     """
-    return getattr(pytest.mark, CELLS)(sweep=sweep, group=group)  # type: ignore[no-any-return]
+
+    def mark(test: Test) -> Test:
+        # usefixtures gives the cell to a test that names none of our fixtures, too.
+        marked: Test = pytest.mark.usefixtures("attn_cell")(getattr(pytest.mark, CELLS)(sweep=sweep, group=group)(test))
+        return marked
+
+    return mark

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,8 +53,8 @@ class Options:
 
     @property
     def fewest_judged(self) -> int:
-        """Cells that must have been judged."""
-        return max((int(item) for item in self.require if item.isdigit()), default=1)
+        """Cells that must have been judged; 0 where the user named no number."""
+        return max((int(item) for item in self.require if item.isdigit()), default=0)
 
     def keeps(self, sweep: str, case: Case) -> bool:
         """Whether a cell of a sweep runs."""
@@ -133,6 +133,11 @@ def _requirements(texts: Sequence[str]) -> tuple[str, ...]:
     return items
 
 
+def _cache(texts: Sequence[str]) -> str:
+    text = _text(texts)
+    return text.lower() if text.lower() in ("on", "off") else text
+
+
 def _text(texts: Sequence[str]) -> str:
     if not texts[-1]:
         raise ValueError("empty; allowed: a path")
@@ -188,7 +193,7 @@ OPTIONS = (
         "cache",
         "DIR",
         "folder for references that later runs share, off, or on: under pytest's cache folder",
-        _text,
+        _cache,
         "on",
     ),
     Option(
@@ -204,9 +209,11 @@ OPTIONS = (
 )
 
 
-def read_options(given: dict[str, Sequence[str]]) -> Options:
-    """Options from the texts that the user gave, by name. Raises ValueError naming the option, the value and what is
-    allowed."""
+def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()) -> Options:
+    """Options from the texts that the user gave, by name; `in_ini` are the names that stand in the ini file.
+
+    Raises ValueError naming the option, the value and what is allowed.
+    """
     values: dict[str, Any] = {}
     for name in given:
         if name not in (names := [option.name for option in OPTIONS]):
@@ -217,7 +224,7 @@ def read_options(given: dict[str, Sequence[str]]) -> Options:
             try:
                 values[option.name] = option.read(texts)
             except ValueError as error:
-                raise ValueError(f"{option.flag}: {error}") from None
+                raise ValueError(f"{option.ini if option.name in in_ini else option.flag}: {error}") from None
     options = Options(**values, given=frozenset(values))
     _refuse_unmatched(options)
     return options

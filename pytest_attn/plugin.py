@@ -11,7 +11,7 @@ import pytest
 from pytest_attn import fixtures
 from pytest_attn.fixtures import attn, attn_cell, block_shape, device, dtype, frame_widths, kernel, problem
 from pytest_attn.marks import CELLS
-from pytest_attn.options import OPTIONS, Options, add_options, read_options
+from pytest_attn.options import OPTIONS, Options, add_options
 from pytest_attn.report.record import Record
 from pytest_attn.run import RUN, Run, given_options
 
@@ -30,10 +30,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{CELLS}(sweep, group): the cells of a sweep; see pytest_attn.parametrize")
     try:
-        options = read_options(given_options(config))
+        options = given_options(config)
         run = config.stash[RUN] = Run(options, _cache_directory(config, options), _worker(config))
         if not hasattr(config, "workerinput"):
-            run.make_folders()
             config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
@@ -46,8 +45,12 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
+    run = session.config.stash[RUN]
     try:
-        session.config.stash[RUN].refuse_unknown_kernels()
+        run.refuse_unknown_kernels()
+        if not hasattr(session.config, "workerinput"):
+            run.refuse_idle_devices(_workers(session.config))
+            run.make_folders()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -58,6 +61,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     kept, left_out = fixtures.select(items, config.stash[RUN].options)
+    config.stash[RUN].left_out = sum(map(fixtures.is_cell, left_out))
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = kept
@@ -96,7 +100,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     lines = config.stash[RUN].summary(_workers(config))
-    if lines:
+    if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:
             terminalreporter.line(line)

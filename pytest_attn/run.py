@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import time
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn.options import OPTIONS, Options
+from pytest_attn.options import OPTIONS, Options, read_options
 from pytest_attn.report.record import Record
 from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 
@@ -35,7 +34,10 @@ class Run:
         self._cache_directory = cache_directory
         self._worker = worker
         self._started = time.perf_counter()
+        self._output = Path(options.output).absolute() / "records.jsonl" if options.output else None
         self.records: list[Record] = []
+        self.left_out = 0
+        """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
 
     @cached_property
     def session(self) -> Session:
@@ -93,30 +95,38 @@ class Run:
     def add(self, record: Record) -> None:
         """Take in the record of a cell; write it where `--attn-output` says."""
         self.records.append(record)
-        if self.options.output:
-            with (Path(self.options.output) / "records.jsonl").open("a", encoding="utf-8") as lines:
+        if self._output:
+            # The first record of this run replaces those of an earlier one; a run without any leaves them alone.
+            with self._output.open("w" if len(self.records) == 1 else "a", encoding="utf-8") as lines:
                 lines.write(record.to_json() + "\n")
 
     def make_folders(self) -> None:
-        """Make the folders that the user named, and an empty `records.jsonl`; ValueError where that cannot be."""
-        try:
-            if "cache" in self.options.given and self._cache_directory:
-                self._cache_directory.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise ValueError(f"--attn-cache: {self._cache_directory} cannot be made: {error.strerror}") from error
-        if not self.options.output:
-            return
-        folder = Path(self.options.output)
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / "records.jsonl").write_text("", encoding="utf-8")
-        except OSError as error:
-            raise ValueError(f"--attn-output: {folder} cannot be written: {error.strerror}") from error
+        """Make the folders that the user named. Raises ValueError where they cannot be made or written."""
+        for name, folder in (("cache", self._cache_directory), ("output", self._output and self._output.parent)):
+            if name not in self.options.given or folder is None:
+                continue
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+                if name == "output" and self._output:
+                    self._output.open("a").close()
+            except OSError as error:
+                given = getattr(self.options, name)
+                raise ValueError(f"--attn-{name}: {given} cannot be written: {error.strerror}") from error
+
+    def refuse_idle_devices(self, processes: int) -> None:
+        """Raises ValueError where there are more devices than processes to deal them out to."""
+        if len(self.options.device) > processes:
+            given = ",".join(self.options.device)
+            raise ValueError(
+                f"--attn-device: {given} for {processes} process{'es' if processes > 1 else ''}; allowed: at most one "
+                f"device per xdist worker (-n {len(self.options.device)})"
+            )
 
     def summary(self, workers: int = 1) -> list[str]:
         """The lines at the end, none where no cell was met."""
         if not self.records:
-            return []
+            left_out = f"no cell ran; --attn-sweep, --attn-axis and --attn-case left out {self.left_out}"
+            return [line for line in (left_out if self.left_out else "", self.shortfall()) if line]
         total = (time.perf_counter() - self._started) * max(1, workers)
         lines = [claim_line(self.records), f"time: {time_split(self.records, total)}"]
         return lines + ([f"not green: {self.shortfall()}"] if self.shortfall() else [])
@@ -125,21 +135,21 @@ class Run:
         """Why too little was judged for the run to be green; None where it was enough, or no cell was selected at
         all."""
         judged = sum(record.ran for record in self.records)
-        if not self.records or judged >= self.options.fewest_judged:
-            return None
-        if judged == 0:
+        if self.records and judged == 0:
             return f"no cell was judged: {why_nothing_ran(self.records)}"
-        return f"{judged} cells were judged, --attn-require asks for {self.options.fewest_judged}"
+        if judged < self.options.fewest_judged:
+            return f"{judged} cells were judged, --attn-require asks for {self.options.fewest_judged}"
+        return None
 
 
 RUN = pytest.StashKey[Run]()
 """On the config: the run."""
 
 
-def given_options(config: pytest.Config) -> dict[str, Sequence[str]]:
-    """The texts that the user gave for each option: of the command line, else of the ini file."""
-    given: dict[str, Sequence[str]] = {}
-    for option in OPTIONS:
-        value = config.getoption(option.flag) or config.getini(option.ini)
-        given[option.name] = [value] if isinstance(value, str) and value else list(value or [])
-    return given
+def given_options(config: pytest.Config) -> Options:
+    """What the user asked: on the command line, else in the ini file. Raises ValueError naming what makes no sense."""
+    flags = {option.name: config.getoption(option.flag) for option in OPTIONS}
+    in_ini = {option.name: config.getini(option.ini) or None for option in OPTIONS if flags[option.name] is None}
+    given = {name: value for name, value in (flags | in_ini).items() if value is not None}
+    texts = {name: [value] if isinstance(value, str) else list(value) for name, value in given.items()}
+    return read_options(texts, in_ini)

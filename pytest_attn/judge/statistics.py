@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import special
 from torch import Tensor
 
 FALSE_ALARMS = 1e-9
@@ -17,7 +17,7 @@ STATISTICS = 3
 
 def largest_deviation(count: int) -> float:
     """The |z| that the largest of `count` normal deviates stays below."""
-    return float(stats.norm.isf(FALSE_ALARMS / STATISTICS / 2 / max(count, 1)))
+    return -float(special.ndtri(FALSE_ALARMS / STATISTICS / 2 / max(count, 1)))
 
 
 def row_rms_limits(degrees: Tensor) -> Tensor:
@@ -25,7 +25,7 @@ def row_rms_limits(degrees: Tensor) -> Tensor:
     rate = FALSE_ALARMS / STATISTICS / max(degrees.numel(), 1)
     # The quantile is smooth in log(degrees): a grid of 64 is within 1e-3, and a row each would take seconds.
     grid = np.geomspace(1.0, max(2.0, float(degrees.max())), 64)
-    limits = np.sqrt(stats.chi2.isf(rate, grid) / grid)
+    limits = np.sqrt(special.chdtri(grid, rate) / grid)
     flat = np.interp(np.log(degrees.clamp_min(1.0).double().numpy()), np.log(grid), limits)
     return torch.from_numpy(flat).to(degrees.dtype)
 

@@ -126,7 +126,7 @@ def as_kernel(target: Any, name: str) -> Kernel:
         return Kernel(name, target.implementation, target.capabilities, target.numerics, target.empty_rows)
     if not callable(target) and not hasattr(target, "prepare"):
         raise ValueError(
-            f"{name!r} is a {type(target).__name__}; allowed: a function (query, key, value, ...), a class with "
+            f"it is of type {type(target).__name__}; allowed: a function (query, key, value, ...), a class with "
             "prepare(problem, inputs), or what @pytest_attn.kernel returns"
         )
     capabilities = Capabilities(any_scale=_takes_scale(target), value_dim=False)

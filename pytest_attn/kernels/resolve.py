@@ -43,7 +43,11 @@ def find_kernel(spec: str) -> Kernel:
     if not where or not attribute:
         raise ValueError(f"kernel {spec!r}: allowed: module:attribute or path/to/file.py:attribute")
     module = _module_of_file(spec, where) if where.endswith(".py") else _module(spec, where)
-    return as_kernel(_attribute(spec, module, attribute), spec if not where.endswith(".py") else attribute)
+    target = _attribute(spec, module, attribute)
+    try:
+        return as_kernel(target, spec)
+    except Exception as error:
+        raise ValueError(f"kernel {spec!r}: {_one_line(error)}") from error
 
 
 def _named(name: str) -> Kernel:
@@ -73,7 +77,7 @@ def _module(spec: str, name: str) -> ModuleType:
             raise ValueError(f"kernel {spec!r}: no module {name!r} from {Path.cwd()}") from error
         raise ValueError(f"kernel {spec!r}: importing {name} fails: {error}") from error
     except Exception as error:
-        raise ValueError(f"kernel {spec!r}: importing {name} fails: {type(error).__name__}: {error}") from error
+        raise ValueError(f"kernel {spec!r}: importing {name} fails: {_one_line(error)}") from error
 
 
 def _module_of_file(spec: str, text: str) -> ModuleType:
@@ -99,10 +103,15 @@ def _module_of_file(spec: str, text: str) -> ModuleType:
         del sys.modules[name]
         if not isinstance(error, Exception):
             raise
-        raise ValueError(f"kernel {spec!r}: loading {path} fails: {type(error).__name__}: {error}") from error
+        raise ValueError(f"kernel {spec!r}: loading {path} fails: {_one_line(error)}") from error
     finally:
         sys.path.remove(str(path.parent))
     return module
+
+
+def _one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
 
 
 def _attribute(spec: str, module: ModuleType, attribute: str) -> Any:

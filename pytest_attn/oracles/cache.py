@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import pickle
 import tempfile
 from collections import OrderedDict
 from collections.abc import Callable
@@ -60,7 +59,8 @@ class ReferenceCache:
         try:
             found: Tensors = torch.load(path, weights_only=True)
             os.utime(path)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError):
+        except Exception:
+            # Whatever is wrong with the file, and torch.load says it in many ways: it is no reference.
             return None
         return found
 

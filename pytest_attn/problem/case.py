@@ -71,6 +71,14 @@ class Case:
             object.__setattr__(self, "sparsity", _number_from_id(_percent_to_id(self.sparsity)) / 100)
         if self.sparsity is not None and self.block_shape is None:
             raise ValueError("case: sparsity needs a block_shape")
+        if self.sparsity is not None and not 0.0 <= self.sparsity <= 1.0:
+            raise ValueError(f"case: sparsity is {self.sparsity:g}; allowed: 0 to 1")
+        if self.block_shape is not None and min(self.block_shape) < 1:
+            raise ValueError(f"case: block_shape is {self.block_shape}; allowed: two positive block sizes")
+        if self.oracle == "analytic" and self.recipe != "zeros":
+            raise ValueError(
+                f"case: the analytic oracle has no closed form for {self.recipe}; allowed: the recipe zeros"
+            )
         if self.frame is not None and self.sparsity is None:
             raise ValueError("case: frame needs a sparsity")
         if self.causal is not None and self.sparsity is not None:

@@ -31,7 +31,7 @@ def time_split(records: Sequence[Record], total: float) -> str:
     kernel = spent["kernel"]
     rest = max(total - sum(spent.values()), 0.0) + spent["inputs"]
     shown = [("kernel", kernel), ("oracle", spent["oracle"]), ("judge", spent["judge"]), ("rest", rest)]
-    overhead = f" | {(total - kernel) / kernel:.0%} beside the kernel" if kernel > 0 else ""
+    overhead = f" | {(total - kernel) / kernel:.0%} beside the kernel" if kernel >= 1 else ""
     return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown) + overhead
 
 

@@ -138,5 +138,5 @@ def test_a_class_prepares_and_then_runs() -> None:
 
 
 def test_what_cannot_be_a_kernel_is_refused() -> None:
-    with pytest.raises(ValueError, match="'three' is a int; allowed: a function"):
+    with pytest.raises(ValueError, match="it is of type int; allowed: a function"):
         as_kernel(3, "three")

@@ -1,0 +1,103 @@
+"""How these tests run the packaged suite on tiny cells in a project of their own, and read what it says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+# Loaded here: pytester forgets what a run in this process imports, torch cannot be imported twice, hypothesis is slow.
+import hypothesis
+import pytest
+import torch
+
+import pytest_attn.kernels.builtin.block_sparse
+import pytest_attn.kernels.builtin.eager
+import pytest_attn.session
+
+assert all([hypothesis, torch, pytest_attn.session]), "imported for their effect"
+
+CASE = "b1-h1-s64-d32-float32-out-exact"
+
+KERNELS = """
+import torch
+
+number = 3
+
+def dense(query, key, value, scale):
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
+
+def none(query, key, value, scale):
+    return None
+
+def shifted(query, key, value, scale):
+    return dense(query, key, value, scale) + 1e-4
+
+class Prepared:
+    def prepare(self, problem, inputs):
+        return lambda: dense(inputs.query, inputs.key, inputs.value, problem.scale)
+"""
+
+Judge = Callable[..., pytest.RunResult]
+Collect = Callable[..., list[str]]
+Refuse = Callable[..., str]
+Records = Callable[..., list[dict[str, Any]]]
+
+
+@pytest.fixture(autouse=True)
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """An empty project with `kernels.py`."""
+    pytester.makepyfile(kernels=KERNELS)
+    return pytester
+
+
+@pytest.fixture
+def judge(pytester: pytest.Pytester) -> Judge:
+    """Judges one case, a tiny one unless told, with further arguments."""
+
+    def run(*arguments: str, case: str = CASE) -> pytest.RunResult:
+        return pytester.runpytest("--pyargs", "pytest_attn.suite.test_case", f"--attn-case={case}", "-rs", *arguments)
+
+    return run
+
+
+@pytest.fixture
+def two_workers() -> tuple[str, ...]:
+    """Deals the tests out to two xdist workers, without a plugin that is slow to start in each."""
+    return ("-n2", "-p", "no:hypothesispytest")
+
+
+@pytest.fixture
+def collect(pytester: pytest.Pytester) -> Collect:
+    """The names of the tests that would run."""
+
+    def run(*arguments: str) -> list[str]:
+        hooks = pytester.inline_run("--collect-only", *arguments)
+        return [item.name for item in hooks.getcall("pytest_collection_finish").session.items]
+
+    return run
+
+
+@pytest.fixture
+def refusal(pytester: pytest.Pytester) -> Refuse:
+    """The one sentence with which pytest refuses its arguments."""
+
+    def run(*arguments: str) -> str:
+        result = pytester.runpytest(*arguments)
+        assert result.ret == pytest.ExitCode.USAGE_ERROR
+        assert "Traceback" not in result.stdout.str() + result.stderr.str()
+        lines = [line for line in result.errlines if line]
+        assert len(lines) == 1
+        return lines[0].removeprefix("ERROR: ")
+
+    return run
+
+
+@pytest.fixture
+def records(pytester: pytest.Pytester) -> Records:
+    """The records that a run wrote."""
+
+    def read(folder: str = "out") -> list[dict[str, Any]]:
+        return [json.loads(line) for line in (pytester.path / folder / "records.jsonl").read_text().splitlines()]
+
+    return read

@@ -1,0 +1,149 @@
+"""Inputs are drawn from shape, dtype, seed and recipe, and from nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+
+from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.problem import Problem
+
+CASE = Case(10, 12, head_dim=8, value_dim=6, batch=2, query_heads=4, key_heads=2, scale=0.5)
+PROBLEM = Problem.of(CASE)
+HALF_KEPT = BlockSparse(BlockMask(torch.eye(2, dtype=torch.bool).expand(2, 4, 2, 2), (5, 6), 10, 12))
+
+
+def bits(inputs: Inputs) -> list[float]:
+    """Every element, in order."""
+    return [x for tensor in (inputs.query, inputs.key, inputs.value) for x in tensor.flatten().tolist()]
+
+
+def test_the_same_problem_and_seed_draw_the_same_bits() -> None:
+    assert Inputs.draw(PROBLEM, 42).equal(Inputs.draw(Problem.of(CASE), 42))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mask": Causal()}, {"mask": HALF_KEPT}, {"scale": 0.1}, {"ask": "lse"}],
+    ids=["causal", "blocks", "scale", "ask"],
+)
+def test_neither_mask_nor_scale_nor_question_changes_the_bits(change: dict[str, Any]) -> None:
+    assert Inputs.draw(PROBLEM, 42).equal(Inputs.draw(replace(PROBLEM, **change), 42))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"mask": Causal()}, {"mask": HALF_KEPT}, {"scale": 0.1}, {"ask": "lse"}],
+    ids=["causal", "blocks", "scale", "ask"],
+)
+def test_inputs_of_the_same_bits_have_the_same_content_key(change: dict[str, Any]) -> None:
+    assert Inputs.draw(replace(PROBLEM, **change), 42).key_of_content == Inputs.draw(PROBLEM, 42).key_of_content
+
+
+CHANGES: list[dict[str, Any]] = [
+    {"batch": 1},
+    {"query_heads": 2},
+    {"key_heads": 1},
+    {"query_length": 11},
+    {"key_length": 13},
+    {"head_dim": 9},
+    {"value_dim": 7},
+    {"dtype": torch.float16},
+    {"dtype": torch.float32},
+]
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_another_shape_or_dtype_draws_other_values(change: dict[str, Any]) -> None:
+    # Rounded to bfloat16, two types that shared a draw would be equal.
+    mine, other = (Inputs.draw(problem, 42).query[0, 0, 0, :4] for problem in (PROBLEM, replace(PROBLEM, **change)))
+    assert not torch.equal(mine, other.to(torch.bfloat16))
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=str)
+def test_another_shape_or_dtype_has_another_content_key(change: dict[str, Any]) -> None:
+    assert Inputs.content(replace(PROBLEM, **change), 42) != Inputs.content(PROBLEM, 42)
+
+
+def test_another_seed_draws_other_values() -> None:
+    assert not set(bits(Inputs.draw(PROBLEM, 42))) <= set(bits(Inputs.draw(PROBLEM, 43)))
+
+
+def test_another_seed_or_recipe_has_another_content_key() -> None:
+    keys = {Inputs.content(PROBLEM, seed, recipe) for seed in (42, 43) for recipe in ("normal", "zeros")}
+    assert len(keys) == 4
+
+
+def test_the_content_key_is_known_without_drawing() -> None:
+    assert Inputs.content(PROBLEM, 42, "zeros") == Inputs.draw(PROBLEM, 42, "zeros").key_of_content
+
+
+@pytest.mark.parametrize("recipe", ["normal", "zeros"])
+def test_grouped_heads_and_another_value_dim_give_their_shapes(recipe: Any) -> None:
+    inputs = Inputs.draw(PROBLEM, 42, recipe)
+    shapes = [tuple(tensor.shape) for tensor in (inputs.query, inputs.key, inputs.value)]
+    assert shapes == [(2, 4, 10, 8), (2, 2, 12, 8), (2, 2, 12, 6)]
+
+
+@pytest.mark.parametrize("recipe", ["normal", "zeros"])
+@pytest.mark.parametrize("wanted", [torch.bfloat16, torch.float16, torch.float32])
+def test_all_three_have_the_dtype_of_the_problem(wanted: torch.dtype, recipe: Any) -> None:
+    inputs = Inputs.draw(replace(PROBLEM, dtype=wanted), 42, recipe)
+    assert {inputs.query.dtype, inputs.key.dtype, inputs.value.dtype} == {wanted}
+
+
+def test_the_recipe_zeros_is_all_zero() -> None:
+    assert not any(bits(Inputs.draw(PROBLEM, 42, "zeros")))
+
+
+def test_normal_inputs_have_mean_zero_and_variance_one() -> None:
+    query = Inputs.draw(Problem.of(Case(100, 100, dtype="float32")), 42).query
+    # Five standard errors of 12800 values.
+    assert abs(query.mean()) < 0.045
+    assert abs(query.var() - 1.0) < 0.063
+
+
+def test_query_key_and_value_are_drawn_apart() -> None:
+    inputs = Inputs.draw(Problem.of(Case(10, 10, dtype="float32")), 42)
+    assert len(set(bits(inputs))) > 3 * 10 * 128 - 5
+
+
+def test_drawing_leaves_the_global_generator_alone() -> None:
+    before = torch.get_rng_state()
+    Inputs.draw(PROBLEM, 42)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_the_pinned_seed_draws_its_pinned_values() -> None:
+    first = Inputs.draw(Problem.of(Case(4, 4, head_dim=8, dtype="float32")), 42).query[0, 0, 0, :3]
+    assert first.tolist() == pytest.approx([0.360377, 0.8234795, 0.3546], abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["query", "key", "value"])
+def test_equal_sees_one_changed_element(name: str) -> None:
+    inputs = Inputs.draw(PROBLEM, 42)
+    spoiled = inputs.clone()
+    getattr(spoiled, name)[0, 0, 0, 0] += 1
+    assert not inputs.equal(spoiled)
+
+
+def test_a_clone_is_equal() -> None:
+    inputs = Inputs.draw(PROBLEM, 42)
+    assert inputs.equal(inputs.clone())
+
+
+def test_spoiling_a_clone_leaves_the_inputs_alone() -> None:
+    inputs = Inputs.draw(PROBLEM, 42)
+    inputs.clone().key.zero_()
+    assert inputs.equal(Inputs.draw(PROBLEM, 42))
+
+
+def test_inputs_that_are_there_already_are_not_copied() -> None:
+    inputs = Inputs.draw(PROBLEM, 42)
+    assert inputs.to(torch.device("cpu")) is inputs

@@ -1,0 +1,185 @@
+"""Masks: the pairs that they allow, and the spans that cover them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask
+
+LENGTHS = [(1, 1), (1, 5), (5, 1), (4, 4), (3, 7), (7, 3), (12, 13), (13, 12)]
+
+
+def truth(mask: Mask, lengths: Lengths, batch: int, head: int) -> Tensor:
+    """bool [Sq, Skv], pair by pair, from the words of each mask."""
+
+    def attends(i: int, j: int) -> bool:
+        if isinstance(mask, BlockSparse):
+            rows, cols = mask.block_mask.block_shape
+            return bool(mask.block_mask.blocks[batch, head, i // rows, j // cols])
+        if isinstance(mask, Causal):
+            if mask.align == "top-left":
+                return j <= i
+            # The last query sees the last key.
+            return (lengths.key - 1) - j >= (lengths.query - 1) - i
+        return True
+
+    return torch.tensor([[attends(i, j) for j in range(lengths.key)] for i in range(lengths.query)])
+
+
+@st.composite
+def masks(draw: st.DrawFn) -> tuple[Mask, Lengths]:
+    """Any mask over up to 20 x 20 tokens, 2 batches and 2 heads."""
+    lengths = Lengths(draw(st.integers(1, 20)), draw(st.integers(1, 20)))
+    kind = draw(st.sampled_from(["dense", "bottom-right", "top-left", "blocks"]))
+    if kind == "dense":
+        return Dense(), lengths
+    if kind != "blocks":
+        return Causal(kind), lengths
+    shape = draw(st.tuples(st.integers(1, 6), st.integers(1, 6)))
+    size = (2, 2, -(-lengths.query // shape[0]), -(-lengths.key // shape[1]))
+    generator = torch.Generator().manual_seed(draw(st.integers(0, 1 << 30)))
+    blocks = torch.rand(size, generator=generator) < draw(st.sampled_from([0.0, 0.3, 0.8, 1.0]))
+    return BlockSparse(BlockMask(blocks, shape, lengths.query, lengths.key)), lengths
+
+
+@st.composite
+def places(draw: st.DrawFn) -> tuple[Mask, Lengths, int, int, range]:
+    """A mask, a head, and a run of rows that crosses no step of the mask."""
+    mask, lengths = draw(masks())
+    step = mask.row_step(lengths)
+    first = draw(st.integers(0, lengths.query - 1))
+    end = min(lengths.query, (first // step + 1) * step)
+    rows = range(first, draw(st.integers(first + 1, end)))
+    return mask, lengths, draw(st.integers(0, 1)), draw(st.integers(0, 1)), rows
+
+
+@given(masks(), st.integers(0, 1), st.integers(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_allowed_pairs_are_the_true_ones(made: tuple[Mask, Lengths], batch: int, head: int) -> None:
+    mask, lengths = made
+    allowed = mask.allowed(lengths, batch, head, range(lengths.query), range(lengths.key))
+    assert torch.equal(allowed, truth(mask, lengths, batch, head))
+
+
+@given(places(), st.data())
+@settings(max_examples=60, deadline=None)
+def test_the_allowed_pairs_of_a_tile_are_those_of_the_whole(
+    place: tuple[Mask, Lengths, int, int, range], data: st.DataObject
+) -> None:
+    mask, lengths, batch, head, rows = place
+    first = data.draw(st.integers(0, lengths.key - 1))
+    keys = range(first, data.draw(st.integers(first + 1, lengths.key)))
+    expected = truth(mask, lengths, batch, head)[rows.start : rows.stop, keys.start : keys.stop]
+    assert torch.equal(mask.allowed(lengths, batch, head, rows, keys), expected)
+
+
+@given(places())
+@settings(max_examples=100, deadline=None)
+def test_full_spans_hold_allowed_pairs_only(place: tuple[Mask, Lengths, int, int, range]) -> None:
+    mask, lengths, batch, head, rows = place
+    allowed = truth(mask, lengths, batch, head)[rows.start : rows.stop]
+    spans = mask.spans(lengths, batch, head, rows)
+    assert all(bool(allowed[:, start:stop].all()) for start, stop, full in spans if full)
+
+
+@given(places())
+@settings(max_examples=100, deadline=None)
+def test_no_allowed_pair_lies_outside_the_spans(place: tuple[Mask, Lengths, int, int, range]) -> None:
+    mask, lengths, batch, head, rows = place
+    allowed = truth(mask, lengths, batch, head)[rows.start : rows.stop].clone()
+    for start, stop, _ in mask.spans(lengths, batch, head, rows):
+        allowed[:, start:stop] = False
+    assert not allowed.any()
+
+
+@given(places())
+@settings(max_examples=60, deadline=None)
+def test_no_span_is_without_an_allowed_pair(place: tuple[Mask, Lengths, int, int, range]) -> None:
+    mask, lengths, batch, head, rows = place
+    allowed = truth(mask, lengths, batch, head)[rows.start : rows.stop]
+    assert all(bool(allowed[:, start:stop].any()) for start, stop, _ in mask.spans(lengths, batch, head, rows))
+
+
+@given(places())
+@settings(max_examples=60, deadline=None)
+def test_spans_ascend_within_the_keys_without_overlap(place: tuple[Mask, Lengths, int, int, range]) -> None:
+    mask, lengths, batch, head, rows = place
+    ends = [0]
+    for start, stop, _ in mask.spans(lengths, batch, head, rows):
+        assert ends[-1] <= start < stop
+        ends.append(stop)
+    assert ends[-1] <= lengths.key
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_bottom_right_lets_the_last_query_see_every_key(queries: int, keys: int) -> None:
+    allowed = Causal("bottom-right").allowed(Lengths(queries, keys), 0, 0, range(queries), range(keys))
+    assert allowed[-1].all()
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_bottom_right_leaves_the_surplus_queries_without_keys(queries: int, keys: int) -> None:
+    allowed = Causal("bottom-right").allowed(Lengths(queries, keys), 0, 0, range(queries), range(keys))
+    assert int((~allowed.any(dim=1)).sum()) == max(queries - keys, 0)
+
+
+@pytest.mark.parametrize(("queries", "keys"), LENGTHS)
+def test_top_left_is_the_lower_triangle_from_the_first_key(queries: int, keys: int) -> None:
+    allowed = Causal("top-left").allowed(Lengths(queries, keys), 0, 0, range(queries), range(keys))
+    assert torch.equal(allowed, torch.ones(queries, keys).tril().bool())
+
+
+def test_the_alignments_are_one_where_lengths_are_equal() -> None:
+    square = (Lengths(9, 9), 0, 0, range(9), range(9))
+    assert torch.equal(Causal("bottom-right").allowed(*square), Causal("top-left").allowed(*square))
+
+
+def test_causal_is_bottom_right_unless_said_otherwise() -> None:
+    assert Causal() == Causal("bottom-right")
+
+
+@pytest.mark.parametrize(("align", "seen"), [("bottom-right", 10), ("top-left", 6)])
+def test_keys_that_all_rows_of_a_causal_tile_see_are_one_full_span(align: str, seen: int) -> None:
+    spans = Causal(align).spans(Lengths(12, 16), 0, 0, range(5, 8))
+    assert spans == [(0, seen, True), (seen, seen + 2, False)]
+
+
+def blocks_of(rows: list[list[int]], *, shape: tuple[int, int] = (10, 10), length: int = 20) -> BlockSparse:
+    """A block-sparse mask of one head over 20 queries, from the kept blocks of its rows."""
+    return BlockSparse(BlockMask.from_kept_rows([rows], 1, shape, 20, length))
+
+
+def test_neighbouring_kept_blocks_make_one_span() -> None:
+    mask = blocks_of([[0, 1, 3], []], length=35)
+    assert mask.spans(Lengths(20, 35), 0, 0, range(10)) == [(0, 20, True), (30, 35, True)]
+
+
+def test_a_row_without_kept_blocks_has_no_span() -> None:
+    assert blocks_of([[0], []]).spans(Lengths(20, 20), 0, 0, range(10, 20)) == []
+
+
+@pytest.mark.parametrize(("rows", "keeps_all"), [([[0, 1], [0, 1]], True), ([[0, 1], [0]], False), ([[], []], False)])
+def test_a_mask_knows_whether_it_keeps_every_block(rows: list[list[int]], keeps_all: bool) -> None:
+    assert blocks_of(rows).keeps_all == keeps_all
+
+
+def test_equal_block_masks_have_equal_keys() -> None:
+    assert blocks_of([[0, 1], [1]]).key == blocks_of([[0, 1], [1]]).key
+
+
+def test_different_masks_have_different_keys() -> None:
+    several: list[Mask] = [
+        Dense(),
+        Causal("bottom-right"),
+        Causal("top-left"),
+        blocks_of([[0, 1], [1]]),
+        blocks_of([[0, 1], [0]]),
+        blocks_of([[0, 1], [1]], shape=(10, 12)),
+        blocks_of([[0], [1], [0], [1]], shape=(5, 10)),
+    ]
+    assert len({mask.key for mask in several}) == len(several)
