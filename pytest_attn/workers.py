@@ -27,24 +27,32 @@ class _Shared(Iterator[Item]):
 
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(workers, "pytest-attn", initializer=torch.set_num_threads, initargs=(1,))
+    return ThreadPoolExecutor(workers, "pytest-attn")
 
 
 def share(items: Iterable[Item], work: Callable[[Iterator[Item]], None]) -> None:
     """Run `work` once on each core with an iterator from which all draw; returns when every item is done.
 
-    The number of workers is torch's thread count, which a caller lowers to leave cores to others. Each worker keeps its
-    own scratch memory for all the items it draws. The first exception of a worker is raised here.
+    The number of workers is torch's thread count, which a caller lowers to leave cores to others. Each worker keeps
+    its own scratch memory for all the items it draws. The first exception of a worker is raised here.
     """
     threads = torch.get_num_threads()
     shared = _Shared(items)
     if threads == 1:
         work(shared)
         return
+
+    def alone() -> None:
+        # torch reads the process-wide count at a thread's first operation; asking first makes that now, not later.
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        work(shared)
+
+    futures = [_pool(threads).submit(alone) for _ in range(threads)]
     try:
-        done, _ = wait([_pool(threads).submit(work, shared) for _ in range(threads)])
+        wait(futures)
     finally:
         # A worker's own thread count becomes the default of threads born later; give the caller's count back.
         torch.set_num_threads(threads)
-    for future in done:
+    for future in futures:
         future.result()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -57,12 +58,14 @@ class ReferenceCache:
             return None
         path = self._directory / f"{key}.pt"
         try:
-            found: Tensors = torch.load(path, weights_only=True)
-            os.utime(path)
+            found = torch.load(path, weights_only=True)
         except Exception:
             # Whatever is wrong with the file, and torch.load says it in many ways: it is no reference.
             return None
-        return found
+        with contextlib.suppress(OSError):  # a folder that only others may write serves all the same
+            os.utime(path)
+        whole = isinstance(found, dict) and all(isinstance(tensor, Tensor) for tensor in found.values())
+        return found if whole and found else None
 
     def _write(self, key: str, tensors: Tensors) -> None:
         if self._directory is None or _bytes(tensors) > self._disk_limit:

@@ -159,6 +159,8 @@ class BlockMask:
             raise ValueError(f"key_blocks: {int(columns[outside[0]])}; allowed: 0 to {cols - 1}")
         flat = torch.zeros(count, cols, dtype=torch.bool)
         flat[torch.arange(count).repeat_interleave(lengths), columns] = True
+        if int(flat.sum()) != len(columns):
+            raise ValueError("key_blocks: a row names a block twice; allowed: each block once")
         return BlockMask(flat.view(*heads, rows, cols), block_shape, query_length, key_length)
 
 

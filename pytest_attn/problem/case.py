@@ -28,6 +28,15 @@ DTYPES = ("bfloat16", "float16", "float32")
 """Data types of query, key, value and output that the judge has a budget for."""
 
 
+_WORDS = {
+    "dtype": DTYPES,
+    "causal": (None, *get_args(Alignment)),
+    "recipe": get_args(Recipe),
+    "ask": get_args(Ask),
+    "oracle": get_args(OracleName),
+}
+
+
 @dataclass(frozen=True)
 class Case:
     """One attention computation to judge, before any tensor exists.
@@ -64,8 +73,12 @@ class Case:
                 raise ValueError(f"case: {name} is {getattr(self, name)}; allowed: 1 or more")
         if self.query_heads % self.key_heads:
             raise ValueError(f"case: query_heads {self.query_heads} is not a multiple of key_heads {self.key_heads}")
-        if self.dtype not in DTYPES:
-            raise ValueError(f"case: dtype is {self.dtype!r}; allowed: {', '.join(DTYPES)}")
+        for name, allowed in _WORDS.items():
+            if getattr(self, name) not in allowed:
+                words = ", ".join(str(word) for word in allowed)
+                raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
+        if self.scale is not None and not math.isfinite(self.scale):
+            raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:
             # The id carries the percentage with 12 digits; the field is what the id says.
             object.__setattr__(self, "sparsity", _number_from_id(_percent_to_id(self.sparsity)) / 100)
@@ -178,10 +191,10 @@ class Case:
                 "(python -m pytest_attn list --ids prints them)"
             )
         found = match.groupdict()
-        length, key_length = _pair(found["s"])
-        head_dim, value_dim = _pair(found["d"])
-        block_shape = _pair(found["bs"]) if found["bs"] else None
         try:
+            length, key_length = _pair(found["s"])
+            head_dim, value_dim = _pair(found["d"])
+            block_shape = _pair(found["bs"]) if found["bs"] else None
             frame = FrameWidths.small(block_shape) if found["framed"] and block_shape else None
             if found["frame"]:
                 frame = FrameWidths(*map(int, found["frame"].split("x")))

@@ -23,7 +23,7 @@ KeptRows = tuple[tuple[int, ...], ...]
 class BlockPattern:
     """Which blocks of one head are kept, at a requested sparsity.
 
-    `sparsity` is the requested fraction of blocks left out, 0 to 1; the real one is never above it.
+    `sparsity` is the requested fraction of blocks left out, 0 to 1; at least floor(blocks (1 - sparsity)) are kept.
     """
 
     query_length: int

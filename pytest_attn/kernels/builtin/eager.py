@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -34,31 +36,35 @@ def eager(
     block_mask: BlockMask | None = None,
     return_lse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention in float32 over whole rows of scores, some queries of one head at a time; skips nothing."""
+    """Attention in float32 over whole rows of scores, some queries of one head at a time."""
     group = query.shape[1] // key.shape[1]
-    out = query.new_empty((*query.shape[:3], value.shape[3]))
-    lse = query.new_empty(query.shape[:3], dtype=torch.float32)
+    out = query.new_zeros((*query.shape[:3], value.shape[3]))
+    lse = query.new_full(query.shape[:3], -torch.inf, dtype=torch.float32)
     offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
     for batch in range(query.shape[0]):
         for head in range(query.shape[1]):
-            source = (batch, head // group)
-            transposed, values = key[source].float().T, value[source].float()
-            for start in range(0, query.shape[2], MOST_ROWS):
-                rows = range(start, min(start + MOST_ROWS, query.shape[2]))
-                where = (batch, head, slice(rows.start, rows.stop))
-                scores = query[where].float() @ transposed * scale
+            keys, values = key[batch, head // group].float(), value[batch, head // group].float()
+            for rows, kept in _pieces(block_mask, batch, head, query.shape[2]):
+                scores = query[batch, head, rows].float() @ keys[kept].T * scale
                 if causal or causal_top_left:
-                    scores.masked_fill_(torch.ones_like(scores, dtype=torch.bool).triu(offset + start + 1), -torch.inf)
-                if block_mask is not None:
-                    scores.masked_fill_(~_allowed(block_mask, batch, head, rows), -torch.inf)
-                lse[where] = scores.logsumexp(dim=1)
+                    diagonal = offset + rows.start + 1
+                    scores.masked_fill_(torch.ones_like(scores, dtype=torch.bool).triu(diagonal), -torch.inf)
+                lse[batch, head, rows] = scores.logsumexp(dim=1)
                 # A row without keys would be softmax of nothing, NaN; its output is 0.
-                out[where] = scores.softmax(dim=1).nan_to_num_(0.0) @ values
+                out[batch, head, rows] = scores.softmax(dim=1).nan_to_num_(0.0) @ values[kept]
     return (out, lse) if return_lse else out
 
 
-def _allowed(block_mask: BlockMask, batch: int, head: int, rows: range) -> Tensor:
+def _pieces(
+    block_mask: BlockMask | None, batch: int, head: int, queries: int
+) -> Iterator[tuple[slice, slice | Tensor]]:
+    """Query rows that share their keys, and those keys; a query block without keys is left out."""
+    if block_mask is None:
+        for start in range(0, queries, MOST_ROWS):
+            yield slice(start, min(start + MOST_ROWS, queries)), slice(None)
+        return
     query_block, key_block = block_mask.block_shape
-    blocks = block_mask.blocks[batch, head]
-    kept = blocks[torch.arange(rows.start, rows.stop, device=blocks.device) // query_block]
-    return kept.repeat_interleave(key_block, dim=1)[:, : block_mask.key_length]
+    tokens = block_mask.blocks[batch, head].repeat_interleave(key_block, dim=1)[:, : block_mask.key_length]
+    for row, kept in enumerate(tokens):
+        if kept.any():
+            yield slice(row * query_block, min((row + 1) * query_block, queries)), kept
