@@ -46,7 +46,7 @@ def test_two_axes_must_both_hold(smoke_ids):
         ("kv=[2]", 24 + DTYPES + 24),
         ("block_shape=256x256", 2 * DTYPES),
         ("frame=1x1x3x1", DTYPES),
-        ("sparsity=0.7", 4 * DTYPES),
+        ("sparsity=0.6", 4 * DTYPES),
         ("recipe=zeros", 4 * DTYPES),
     ],
 )
