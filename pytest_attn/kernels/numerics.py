@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any, Literal, get_args
-
-from pytest_attn.wording import closest
+from dataclasses import dataclass
+from typing import Literal, get_args
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
@@ -43,15 +41,6 @@ class Numerics:
             raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: 0 to 1")
         if self.chain < 1:
             raise ValueError(f"Numerics: chain is {self.chain!r}; allowed: 1 or more")
-
-    @staticmethod
-    def of(**claims: Any) -> Numerics:
-        """Numerics from keywords. Raises ValueError naming an unknown one and the closest that exist."""
-        names = [item.name for item in fields(Numerics)]
-        for name in claims:
-            if name not in names:
-                raise ValueError(f"Numerics: unknown field {name!r}; allowed: {closest(name, names)}")
-        return Numerics(**claims)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
