@@ -22,8 +22,7 @@ MOST_ROWS = 1024
     gqa=True,
     block_sparse=True,
     value_dim=True,
-    # Each of the two products is one call; how many terms it adds in a row is the BLAS library's affair.
-    numerics=Numerics(probabilities="float32", chain=256),
+    numerics=Numerics(probabilities="float32"),
 )
 def eager(
     query: Tensor,
