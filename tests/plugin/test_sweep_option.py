@@ -10,7 +10,7 @@ SCALE_CELLS, DISABLED_CELLS = 9, 48
 @pytest.fixture(autouse=True)
 def tests(pytester):
     pytester.makepyfile(
-        test_sweeps="""
+        test_users_sweeps="""
         import pytest_attn
 
         @pytest_attn.parametrize(sweep="smoke", group="smoke_scale")
@@ -29,7 +29,7 @@ def collected(collect):
     """How many tests run of `test_scale`, of `test_disabled` and of the project's own."""
 
     def count(*arguments):
-        tests = [name.split("[")[0] for name in collect("test_sweeps.py", *arguments)]
+        tests = [name.split("[")[0] for name in collect("test_users_sweeps.py", *arguments)]
         return tests.count("test_scale"), tests.count("test_disabled"), tests.count("test_of_the_project")
 
     return count
@@ -59,7 +59,7 @@ def test_the_flag_wins_over_the_ini_twin(collected, pytester):
 
 
 def test_what_is_left_out_counts_as_deselected(pytester):
-    result = pytester.runpytest("test_sweeps.py", "--attn-sweep=bsa-joint")
+    result = pytester.runpytest("test_users_sweeps.py", "--attn-sweep=bsa-joint")
     result.assert_outcomes(passed=1, deselected=SCALE_CELLS + DISABLED_CELLS)
 
 
