@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import subprocess
 import sys
 from collections.abc import Sequence
-
-import pytest
 
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 from pytest_attn.report.table import sweep_table
@@ -37,7 +36,9 @@ def _check(kernel: str, rest: Sequence[str]) -> int:
     # A test file or module among the arguments replaces the whole suite.
     named = any(argument.startswith("pytest_attn.suite") for argument in rest)
     suite = [] if named else ["pytest_attn.suite"]
-    return int(pytest.main(["--pyargs", *suite, f"--attn-kernel={kernel}", *rest]))
+    # A process of its own: pytest rewrites the assertions of plugins that are not imported yet.
+    command = [sys.executable, "-m", "pytest", "--pyargs", *suite, f"--attn-kernel={kernel}", *rest]
+    return subprocess.run(command, check=False).returncode
 
 
 def _list(names: Sequence[str], ids: bool) -> int:

@@ -19,7 +19,7 @@ FORBIDDEN = {
     "judge": ("report", "session", "run", "fixtures", "options"),
     "report": ("kernels", "oracles", "judge", "session", "run", "fixtures", "options"),
 }
-MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py", "__main__.py"}
+MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
 
 
 def imports(path: Path) -> set[str]:

@@ -1,0 +1,60 @@
+"""`python -m pytest_attn`, as a user types it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_attn.__main__ import main
+from pytest_attn.problem.case import Case
+
+KERNEL = Path(__file__).parent.parent / "examples" / "my_flash.py"
+CASE = "b1-h1-s64-d32-float32-both-exact"
+
+
+def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-W", "error", "-m", "pytest_attn", *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_check_judges_a_kernel_from_any_directory(tmp_path: Path) -> None:
+    found = run("check", f"{KERNEL}:my_flash", "pytest_attn.suite.test_case", f"--attn-case={CASE}", cwd=tmp_path)
+    assert "claimed 1 of 1 | ran 1 | passed 1 | failed 0" in found.stdout, found.stdout + found.stderr
+    assert found.returncode == 0
+
+
+def test_check_passes_arguments_and_exit_status_on(tmp_path: Path) -> None:
+    found = run("check", "sdpaa", "pytest_attn.suite.test_case", f"--attn-case={CASE}", "-q", cwd=tmp_path)
+    assert "--attn-kernel: unknown kernel 'sdpaa'; allowed:" in found.stderr
+    assert found.returncode == 4
+
+
+def test_list_prints_cells_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--sweep", "bsa-lse"]) == 0
+    printed = capsys.readouterr().out
+    assert "bsa-lse: the log-sum-exp of the published BSA suite" in printed
+    assert ["total", "1600", "125", "232.76"] in [line.split() for line in printed.splitlines()]
+    assert "dtype       bfloat16 (1296)  float16 (304)" in printed
+
+
+def test_list_prints_ids_that_parse(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--sweep", "smoke", "--ids"]) == 0
+    ids = capsys.readouterr().out.split()
+    assert len(ids) == 129
+    assert [Case.parse(text).id for text in ids] == ids
+
+
+def test_an_unknown_sweep_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--sweep", "smok"]) == 4
+    assert capsys.readouterr().err == "--sweep: unknown sweep 'smok'; allowed: smoke, bsa-attn, bsa-joint, bsa-lse\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["chek"], ["list", "--swep", "smoke"]])
+def test_what_is_no_command_is_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(arguments)
+    assert refused.value.code == 2
+    assert "usage: python -m pytest_attn" in capsys.readouterr().err
