@@ -67,18 +67,18 @@ class BlockSparseKernel:
 
         def run() -> Output:
             def work(shared: Iterator[QueryBlock]) -> None:
-                gathered_key = key.new_empty(most, problem.head_dim)
-                gathered_value = value.new_empty(most, problem.value_dim)
-                for batch, head, rows, spans, _ in shared:
+                key_room = key.new_empty(1, 1, most, problem.head_dim)
+                value_room = value.new_empty(1, 1, most, problem.value_dim)
+                for batch, head, rows, spans, count in shared:
                     if not spans:
                         out[batch, head, rows] = 0.0
                         lse[batch, head, rows] = -torch.inf
                         continue
                     source = (batch, head // problem.group)
-                    keys = _gather(key[source], spans, gathered_key)
-                    values = _gather(value[source], spans, gathered_value)
-                    tile = query[batch, head, rows][None, None]
-                    result, row_lse = flash(tile, keys[None, None], values[None, None], problem.scale)
+                    keys = _gather(key[source], spans, key_room[:, :, :count])
+                    values = _gather(value[source], spans, value_room[:, :, :count])
+                    tile = query[batch : batch + 1, head : head + 1, rows]
+                    result, row_lse = flash(tile, keys, values, problem.scale)
                     out[batch, head, rows] = result[0, 0]
                     lse[batch, head, rows] = row_lse[0, 0]
 
@@ -93,9 +93,11 @@ def _asked(problem: Problem, out: Tensor, lse: Tensor) -> Output:
 
 
 def _gather(tensor: Tensor, spans: tuple[slice, ...], room: Tensor) -> Tensor:
+    """The rows of `tensor` `[S, D]` in the spans, `[1, 1, keys, D]`: a view of one span, several copied to `room`."""
     if len(spans) == 1:
-        return tensor[spans[0]]
-    return torch.cat([tensor[span] for span in spans], out=room[: sum(span.stop - span.start for span in spans)])
+        return tensor[None, None, spans[0]]
+    torch.cat([tensor[span] for span in spans], out=room[0, 0])
+    return room
 
 
 BLOCK_SPARSE = kernel(name="block_sparse", devices=("cpu",), lse=True, gqa=True, block_sparse=True, numerics=NUMERICS)(

@@ -15,7 +15,7 @@ NUMERICS = {"bfloat16": Numerics(exp_error=7e-5), "float16": Numerics(exp_error=
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(out, lse) of the flash kernel; `mask` is additive, broadcastable to `[B, Hq, Sq, Skv]`. As many key heads as
     query heads."""
-    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(  # type: ignore[no-any-return]
+    return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default(  # type: ignore[no-any-return]
         query, key, value, 0.0, False, attn_mask=mask, scale=scale
     )
 
