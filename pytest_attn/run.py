@@ -35,6 +35,7 @@ class Run:
         self._worker = worker
         self._started = time.perf_counter()
         self._output = Path(options.output).absolute() / "records.jsonl" if options.output else None
+        self._output_fault = ""
         self.records: list[Record] = []
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
@@ -95,10 +96,15 @@ class Run:
     def add(self, record: Record) -> None:
         """Take in the record of a cell; write it where `--attn-output` says."""
         self.records.append(record)
-        if self._output:
+        if self._output is None or self._output_fault:
+            return
+        try:
             # The first record of this run replaces those of an earlier one; a run without any leaves them alone.
             with self._output.open("w" if len(self.records) == 1 else "a", encoding="utf-8") as lines:
                 lines.write(record.to_json() + "\n")
+        except OSError as error:
+            # The cells go on; the run says at its end what is missing.
+            self._output_fault = f"--attn-output: {self._output} could not be written: {error.strerror}"
 
     def make_folders(self) -> None:
         """Make the folders that the user named. Raises ValueError where they cannot be made or written."""
@@ -132,14 +138,13 @@ class Run:
         return lines + ([f"not green: {self.shortfall()}"] if self.shortfall() else [])
 
     def shortfall(self) -> str | None:
-        """Why too little was judged for the run to be green; None where it was enough, or no cell was selected at
-        all."""
+        """Why the run is not green even where its cells are: too little judged, or not written; None where it is."""
         judged = sum(record.ran for record in self.records)
         if self.records and judged == 0:
             return f"no cell was judged: {why_nothing_ran(self.records)}"
         if judged < self.options.fewest_judged:
             return f"{judged} cells were judged, --attn-require asks for {self.options.fewest_judged}"
-        return None
+        return self._output_fault or None
 
 
 RUN = pytest.StashKey[Run]()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn.report.record import SCHEMA_VERSION
+from pytest_attn.report.record import SCHEMA_VERSION, Record
 
 FIELDS = {
     *("case", "kernel", "outcome", "reason", "reproduce", "figures", "seconds", "device", "oracle", "tolerance"),
@@ -123,3 +123,15 @@ def test_an_empty_path_is_refused(refusal):
     said = refusal("--attn-output=")
     assert said.startswith("--attn-output: ")
     assert "allowed: " in said
+
+
+def test_a_disk_that_is_full_in_the_middle_ends_red_with_a_sentence(judge, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Record, "to_json", full)
+    result = judge("--attn-output=out")
+    result.stdout.fnmatch_lines(
+        ["*passed 1*", "not green: --attn-output: *records.jsonl could not be written: No space*"]
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
