@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
 from collections.abc import Callable
 from dataclasses import replace
 
 import torch
+from timing import seconds, warm_up
 
 from pytest_attn.oracles.key_block_lse import key_block_table
 from pytest_attn.oracles.streaming import stream
@@ -24,13 +24,6 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 MATMUL = 4096
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -57,9 +50,7 @@ def main() -> None:
         "LSE": (lambda: stream(lse, inputs), case.flops // 2),
         "LSE of every key block": (lambda: key_block_table(lse, inputs), case.flops // 2),
     }
-    until = time.perf_counter() + 6
-    while time.perf_counter() < until:  # virtual machines reach their rate seconds after they were idle
-        matmul()
+    warm_up(matmul)
     print(f"{asked.heads} heads, {asked.length} tokens, D 128, bfloat16; {torch.get_num_threads()} threads")
     for name, (work, flops) in works.items():
         work()

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import argparse
 import statistics
-import time
-from collections.abc import Callable
+
+from timing import seconds, warm_up
 
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.problem.case import Case
@@ -19,13 +19,6 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 BLOCK_SHAPES = ((128, 128), (128, 512), (512, 512), (1024, 1024))
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of one call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
 
 
 def main() -> None:
@@ -43,12 +36,14 @@ def main() -> None:
     problem = Problem.of(dense_case)
     inputs = Inputs.draw(problem, seed=42)
     dense = find_kernel("sdpa").prepare(problem, inputs)
-    until = time.perf_counter() + 6
-    while time.perf_counter() < until:  # virtual machines reach their rate seconds after they were idle
-        dense()
+    warm_up(dense)
     print(f"{asked.heads} heads, {asked.length} tokens, D 128, {asked.dtype}, sparsity {asked.sparsity:g}")
     for block_shape in BLOCK_SHAPES:
         case = Case(asked.length, asked.length, sparsity=asked.sparsity, block_shape=block_shape, **common)
+        name = "{}x{}".format(*block_shape)
+        if case.unsatisfiable:
+            print(f"{name:10} {case.unsatisfiable}")
+            continue
         sparse_problem = Problem.of(case)
         sparse = find_kernel("block_sparse").prepare(sparse_problem, inputs)
         sparse()
@@ -57,7 +52,6 @@ def main() -> None:
         ratios = [seconds(dense) / seconds(sparse) for _ in range(asked.pairs)]
         speedup = statistics.median(ratios)
         spread = f"{min(ratios):.2f} to {max(ratios):.2f}"
-        name = "{}x{}".format(*block_shape)
         print(f"{name:10} speedup {speedup:5.2f} ({spread})  ideal {ideal:5.2f}  share {speedup / ideal:.2f}")
 
 

@@ -4,6 +4,12 @@ import pytest_attn
 from pytest_attn.fixtures import Attn
 
 
+@pytest_attn.parametrize(sweep="smoke", group="smoke_output")
+def test_smoke_output(attn: Attn) -> None:
+    """The output alone: all that a kernel without LSE is judged on, another path for one that has it."""
+    attn.check()
+
+
 @pytest_attn.parametrize(sweep="smoke", group="smoke_dense")
 def test_smoke_dense(attn: Attn) -> None:
     """Lengths of 1, of a tile, and one beside it."""

@@ -30,13 +30,13 @@ def test_without_a_group_it_gives_the_whole_sweep(pytester, collect):
         def test_smoke(attn): ...
         """
     )
-    assert len(collect()) == 129
+    assert len(collect()) == 177
 
 
 @pytest.mark.parametrize("name", ["attn", "problem"])
 def test_without_the_decorator_a_cell_fixture_gives_the_smoke_sweep(pytester, collect, name):
     pytester.makepyfile(f"def test_smoke({name}): ...")
-    assert len(collect()) == 129
+    assert len(collect()) == 177
 
 
 def test_a_cell_has_problem_kernel_device_dtype_block_shape_and_frame_widths(pytester):

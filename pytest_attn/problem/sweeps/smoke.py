@@ -11,13 +11,18 @@ from pytest_attn.problem.sweep import Groups, register
 BOUNDARY_LENGTHS = ((1, 1), (1, 127), (127, 1), (128, 128), (129, 257), (257, 129), (509, 509), (513, 511))
 ALIGNMENTS: tuple[Alignment, ...] = ("bottom-right", "top-left")
 MAYBE_CAUSAL: tuple[Alignment | None, ...] = (None, "bottom-right")
-HEAD_DIMS = (16, 40, 64, 96, 128, 256)
+HEAD_AND_VALUE_DIMS = (*((d, d) for d in (16, 40, 64, 96, 128, 256)), (192, 128), (64, 96))
 
 
 @register("smoke", "a few cells of every kind of problem")
 def smoke() -> Groups:
     """Small cells at boundary shapes: dense, causal, grouped heads, head dims, scales, block-sparse, zero input."""
     return {
+        "smoke_output": tuple(Case(q, k, dtype=dtype, ask="out") for (q, k), dtype in product(BOUNDARY_LENGTHS, DTYPES))
+        + tuple(
+            Case(130, 259, head_dim=d, value_dim=dv, dtype=dtype, ask="out")
+            for (d, dv), dtype in product(HEAD_AND_VALUE_DIMS, DTYPES)
+        ),
         "smoke_dense": tuple(Case(q, k, dtype=dtype) for (q, k), dtype in product(BOUNDARY_LENGTHS, DTYPES)),
         "smoke_causal": tuple(
             Case(q, k, dtype=dtype, query_heads=2, head_dim=64, causal=causal)
@@ -29,7 +34,7 @@ def smoke() -> Groups:
         ),
         "smoke_head_dim": tuple(
             Case(130, 259, head_dim=d, value_dim=dv, dtype=dtype)
-            for (d, dv), dtype in product((*((d, d) for d in HEAD_DIMS), (192, 128), (64, 96)), DTYPES)
+            for (d, dv), dtype in product(HEAD_AND_VALUE_DIMS, DTYPES)
         ),
         "smoke_scale": tuple(
             Case(200, 333, head_dim=64, scale=scale, dtype=dtype) for scale, dtype in product((0.01, 0.3, 1.0), DTYPES)
