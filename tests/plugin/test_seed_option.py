@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+CELL = ["--attn-axis=s=1", "--attn-axis=dtype=float32", "--attn-axis=ask=both"]
+
 
 @pytest.fixture
 def drawn(pytester):
@@ -18,7 +20,7 @@ def drawn(pytester):
     )
 
     def query(*arguments):
-        result = pytester.runpytest("test_draw.py", "-s", "--attn-axis=s=1", "--attn-axis=dtype=float32", *arguments)
+        result = pytester.runpytest("test_draw.py", "-s", *CELL, *arguments)
         result.assert_outcomes(passed=1, deselected=result.parseoutcomes()["deselected"])
         return next(line for line in result.outlines if "query: " in line)
 
