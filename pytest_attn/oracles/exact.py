@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from pytest_attn.oracles.cache import ReferenceCache
-from pytest_attn.oracles.key_block_lse import KEY_BLOCK, key_block_table, merge
+from pytest_attn.oracles.key_block_lse import KEY_BLOCK, KeyBlockTable, key_block_table, merge
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.inputs import Inputs
@@ -29,8 +29,8 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
         elif problem.ask == "lse" and _table_serves(problem, mask):
             dense = replace(problem, mask=Dense())
             content = f"table|{inputs.key_of_content}|{problem.scale!r}"
-            table = cache.get(content, lambda: {"table": key_block_table(dense, inputs)})
-            return merge(table["table"], mask.block_mask)
+            table = cache.get(content, lambda: key_block_table(dense, inputs)._asdict())
+            return merge(KeyBlockTable(**table), mask.block_mask)
     content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
     return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from itertools import product
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812  (the field's own name)
@@ -20,8 +22,24 @@ KEY_BLOCK = 128
 """Width of the key blocks of the table; block masks whose key block is a multiple of it can be merged from it."""
 
 
-def key_block_table(dense: Problem, inputs: Inputs) -> Tensor:
-    """Natural-log LSE of each 128-key block, `[B, H, Sq, ceil(Skv / 128)]`, in the oracle's precision."""
+LEAST_TOTAL = 1e-20
+"""Below this share of the row's largest block, sums of weights lose digits to underflow; LSEs are merged instead."""
+
+
+class KeyBlockTable(NamedTuple):
+    """What every block mask of a shape has in common, in the oracle's precision.
+
+    `lse` `[B, H, Sq, ceil(Skv / 128)]`: natural-log LSE of each 128-key block; `maximum` `[B, H, Sq]`: the largest of a
+    row; `weights`: exp(lse - maximum), so that the LSE of any selection of blocks is one product with it.
+    """
+
+    lse: Tensor
+    maximum: Tensor
+    weights: Tensor
+
+
+def key_block_table(dense: Problem, inputs: Inputs) -> KeyBlockTable:
+    """The table of a dense problem."""
     dtype = dense.oracle_dtype
     columns = -(-dense.key_length // KEY_BLOCK)
     table = torch.empty((*dense.lse_shape, columns), dtype=dtype)
@@ -42,7 +60,8 @@ def key_block_table(dense: Problem, inputs: Inputs) -> Tensor:
                 table[where][:, column : column + found.shape[1]] = found
 
     share(slabs(dense), work)
-    return table
+    maximum = table.amax(dim=3)
+    return KeyBlockTable(table, maximum, (table - maximum.unsqueeze(3)).exp_())
 
 
 def _block_lse(scores: Tensor) -> Tensor:
@@ -55,22 +74,34 @@ def _block_lse(scores: Tensor) -> Tensor:
     return total.log2_().add_(maximum).div_(LOG2_E)
 
 
-def merge(table: Tensor, block_mask: BlockMask) -> Reference:
+def merge(table: KeyBlockTable, block_mask: BlockMask) -> Reference:
     """The LSE of a block mask, merged from the table of its shape; `block_shape[1]` is a multiple of 128."""
     query_block, key_block = block_mask.block_shape
-    batches, heads, length, columns = table.shape
-    lse = torch.empty((batches, heads, length), dtype=table.dtype)
+    batches, heads, length, columns = table.lse.shape
+    lse = torch.empty_like(table.maximum)
     peak, weight_square = torch.empty_like(lse), torch.empty_like(lse)
     fine = block_mask.blocks.repeat_interleave(key_block // KEY_BLOCK, dim=3)[..., :columns]
-    for batch in range(batches):
-        for head in range(heads):
-            for row, kept in enumerate(fine[batch, head]):
-                rows = slice(row * query_block, (row + 1) * query_block)
-                blocks = table[batch, head, rows][:, kept]
-                total = blocks.logsumexp(dim=1)
-                # No weight exceeds that of its block, nor sum p^2 the sum of the blocks' squares.
-                weights = blocks.sub_(total.unsqueeze(1)).exp_()
-                lse[batch, head, rows] = total
-                peak[batch, head, rows] = weights.amax(dim=1) if kept.any() else 0.0
-                weight_square[batch, head, rows] = weights.square_().sum(dim=1)
+    selected = fine.to(lse.dtype)
+
+    def work(shared: Iterator[tuple[int, ...]]) -> None:
+        for batch, head, row in shared:
+            where = (batch, head, slice(row * query_block, min((row + 1) * query_block, length)))
+            weights = table.weights[where]
+            total = weights @ selected[batch, head, row]
+            if float(total.min()) < LEAST_TOTAL:
+                lse[where], weight_square[where] = _merge_lse(table.lse[where][:, fine[batch, head, row]])
+            else:
+                lse[where] = total.log() + table.maximum[where]
+                weight_square[where] = (weights.square() @ selected[batch, head, row]) / total.square()
+
+    share(product(range(batches), range(heads), range(fine.shape[2])), work)
+    # No weight exceeds that of its block, nor sum p^2 the sum of the blocks' squares, nor the largest p its root.
+    torch.sqrt(weight_square, out=peak)
     return Reference("exact", lse, moments=Moments(weight_square, peak))
+
+
+def _merge_lse(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """(LSE, sum of squared block weights) of the LSEs `[rows, kept]` of kept blocks."""
+    lse = blocks.logsumexp(dim=1)
+    shift = torch.where(torch.isneginf(lse), 0.0, lse)
+    return lse, (blocks - shift.unsqueeze(1)).exp_().square_().sum(dim=1)
