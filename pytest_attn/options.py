@@ -85,8 +85,12 @@ class Option:
         return f"attn_{self.name}"
 
 
+def _listed(texts: Sequence[str]) -> tuple[str, ...]:
+    return tuple(part.strip() for text in texts for part in text.split(","))
+
+
 def _devices(texts: Sequence[str]) -> tuple[str, ...]:
-    devices = tuple(part.strip() for part in texts[-1].split(","))
+    devices = _listed(texts[-1:])
     for device in devices:
         if not DEVICES.fullmatch(device):
             raise ValueError(f"unknown device {device!r}; allowed: cpu, cuda, cuda:N, npu, npu:N, several with commas")
@@ -94,7 +98,7 @@ def _devices(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def _sweeps(texts: Sequence[str]) -> tuple[str, ...]:
-    names = tuple(part.strip() for text in texts for part in text.split(","))
+    names = _listed(texts)
     for name in names:
         find_sweep(name)
     return names
@@ -126,7 +130,7 @@ def _tolerance(texts: Sequence[str]) -> str:
 
 
 def _requirements(texts: Sequence[str]) -> tuple[str, ...]:
-    items = tuple(part.strip() for text in texts for part in text.split(","))
+    items = _listed(texts)
     for item in items:
         if item not in REQUIREMENTS and not item.isdigit():
             raise ValueError(f"unknown requirement {item!r}; allowed: {', '.join(REQUIREMENTS)}, or a number of cells")
@@ -215,8 +219,9 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
     Raises ValueError naming the option, the value and what is allowed.
     """
     values: dict[str, Any] = {}
+    names = [option.name for option in OPTIONS]
     for name in given:
-        if name not in (names := [option.name for option in OPTIONS]):
+        if name not in names:
             raise ValueError(f"unknown option {name!r}; allowed: {closest(name, names)}")
     for option in OPTIONS:
         texts = given.get(option.name)

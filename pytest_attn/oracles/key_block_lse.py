@@ -79,7 +79,7 @@ def merge(table: KeyBlockTable, block_mask: BlockMask) -> Reference:
     query_block, key_block = block_mask.block_shape
     batches, heads, length, columns = table.lse.shape
     lse = torch.empty_like(table.maximum)
-    peak, weight_square = torch.empty_like(lse), torch.empty_like(lse)
+    weight_square = torch.empty_like(lse)
     fine = block_mask.blocks.repeat_interleave(key_block // KEY_BLOCK, dim=3)[..., :columns]
     selected = fine.to(lse.dtype)
 
@@ -96,8 +96,7 @@ def merge(table: KeyBlockTable, block_mask: BlockMask) -> Reference:
 
     share(product(range(batches), range(heads), range(fine.shape[2])), work)
     # No weight exceeds that of its block, nor sum p^2 the sum of the blocks' squares, nor the largest p its root.
-    torch.sqrt(weight_square, out=peak)
-    return Reference("exact", lse, moments=Moments(weight_square, peak))
+    return Reference("exact", lse, moments=Moments(weight_square, peak=weight_square.sqrt()))
 
 
 def _merge_lse(blocks: Tensor) -> tuple[Tensor, Tensor]:

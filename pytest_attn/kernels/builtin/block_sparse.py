@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 from typing import NamedTuple
 
 import torch
@@ -12,7 +13,7 @@ from pytest_attn.kernels.builtin.sdpa import NUMERICS, flash
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import BlockSparse
+from pytest_attn.problem.masks import BlockSparse, Lengths
 from pytest_attn.problem.problem import Problem
 from pytest_attn.workers import share
 
@@ -29,25 +30,16 @@ class QueryBlock(NamedTuple):
 
 def query_blocks(block_mask: BlockMask) -> list[QueryBlock]:
     """The query blocks of all heads, those with the most keys first, so that the workers finish together."""
-    query_block, key_block = block_mask.block_shape
+    query_block, length = block_mask.block_shape[0], block_mask.query_length
+    mask, lengths = BlockSparse(block_mask), Lengths(length, block_mask.key_length)
     found = []
-    for batch in range(block_mask.blocks.shape[0]):
-        for head in range(block_mask.blocks.shape[1]):
-            for row, kept in enumerate(block_mask.kept_rows(batch, head)):
-                rows = slice(row * query_block, min((row + 1) * query_block, block_mask.query_length))
-                spans = _spans(kept, key_block, block_mask.key_length)
-                found.append(QueryBlock(batch, head, rows, spans, sum(span.stop - span.start for span in spans)))
+    for batch, head in product(*map(range, block_mask.blocks.shape[:2])):
+        for start in range(0, length, query_block):
+            rows = range(start, min(start + query_block, length))
+            spans = tuple(slice(span.start, span.stop) for span in mask.spans(lengths, batch, head, rows))
+            keys = sum(span.stop - span.start for span in spans)
+            found.append(QueryBlock(batch, head, slice(rows.start, rows.stop), spans, keys))
     return sorted(found, key=lambda block: -block.keys * (block.rows.stop - block.rows.start))
-
-
-def _spans(kept: list[int], key_block: int, key_length: int) -> tuple[slice, ...]:
-    spans: list[slice] = []
-    for column in kept:
-        start, stop = column * key_block, min((column + 1) * key_block, key_length)
-        if spans and spans[-1].stop == start:
-            start = spans.pop().start
-        spans.append(slice(start, stop))
-    return tuple(spans)
 
 
 class BlockSparseKernel:
