@@ -6,7 +6,6 @@ import shlex
 import shutil
 import sys
 import time
-import traceback
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -15,11 +14,11 @@ from typing import Any
 
 import torch
 
+from pytest_attn.checks.check import check_of
+from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
-from pytest_attn.judge.facts import read_output
-from pytest_attn.judge.judge import judge
-from pytest_attn.judge.verdict import Finding, Verdict
-from pytest_attn.kernels.kernel import Kernel, Output, as_kernel
+from pytest_attn.judge.verdict import Verdict
+from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.kernels.resolve import absolute, find_kernel
 from pytest_attn.options import Options, read_options
 from pytest_attn.oracles.cache import ReferenceCache
@@ -112,9 +111,11 @@ class Cell:
     @property
     def reference(self) -> Reference:
         """The true result, from the oracle that the case names."""
-        inputs = self.inputs
+        return self._reference_of(self.problem, self.inputs)
+
+    def _reference_of(self, problem: Problem, inputs: Inputs) -> Reference:
         with self._timed("oracle"):
-            reference = self.session.reference(self.case, self.problem, inputs)
+            reference = self.session.reference(self.case, problem, inputs)
         self._oracle = reference.oracle
         return reference
 
@@ -123,7 +124,7 @@ class Cell:
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        lacking = self.kernel.capabilities.why_not(self.problem, self.session.device.type)
+        lacking = self.kernel.capabilities.why_not(self.problem, self.session.device.type, case.layout)
         if lacking:
             return self._record("not claimed", f"not claimed: {lacking}")
         if self.session.device.missing:
@@ -134,40 +135,31 @@ class Cell:
 
     def run(self) -> Any:
         """What the kernel returns for a copy of the inputs, as it is. Raises whatever the kernel raises."""
-        return self._run_on(self._copy_of_inputs())
-
-    def _copy_of_inputs(self) -> Inputs:
-        inputs = self.inputs
         with self._timed("inputs"):
-            return inputs.clone()
-
-    def _run_on(self, given: Inputs) -> Any:
-        self.session.device.synchronize()
+            given = self.inputs.clone()
         with self._timed("kernel"), torch.no_grad():
             returned = self.kernel.prepare(self.problem, given)()
             self.session.device.synchronize()
         return returned
 
-    def judge(self) -> Verdict:
-        """The verdict on one run of the kernel. The kernel runs before its oracle, on a copy of the inputs."""
-        given = self._copy_of_inputs()
-        try:
-            returned = self._run_on(given)
-        except Exception as error:
-            return Verdict((Finding("raised", _raised(error)),))
-        with self._timed("judge"):
-            untouched = given.equal(self.inputs)
-        if not untouched:
-            return Verdict((Finding("inputs", "the kernel wrote into its inputs"),))
-        output = read_output(returned, self.problem, given)
-        if isinstance(output, Finding):
-            return Verdict((output,))
-        return self._compare(output)
+    @property
+    def subject(self) -> Subject:
+        """The kernel on the case, as checks hold it."""
+        return Subject(
+            kernel=self.kernel,
+            problem=self.problem,
+            inputs=self.inputs,
+            device=self.session.device,
+            reference=self._reference_of,
+            timed=self._timed,
+            layout=self.case.layout,
+            tolerance=self.session.options.tolerance,
+            seed=self.session.options.seed,
+        )
 
-    def _compare(self, output: Output) -> Verdict:
-        reference = self.reference
-        with self._timed("judge"):
-            return judge(self.problem, self.inputs, output, reference, self.kernel, self.session.options.tolerance)
+    def judge(self) -> Verdict:
+        """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
+        return check_of(self.case.oracle)(self.subject)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""
@@ -245,12 +237,3 @@ def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Ite
     """The record of every case, in order."""
     for case in cases:
         yield session.cell(kernel, case).record()
-
-
-def _raised(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    # The innermost frame of the author's own code: neither ours nor a library's.
-    own = [frame for frame in frames if "site-packages" not in frame.filename and frame.filename != __file__]
-    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    message = " ".join(str(error).split())
-    return f"the kernel raised {type(error).__name__}: {message}{where}"

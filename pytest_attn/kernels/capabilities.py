@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any
 
+from pytest_attn.problem.case import Layout
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
 from pytest_attn.wording import closest
@@ -54,6 +55,16 @@ class Capabilities:
     any_scale: bool = True
     """Passed `scale`; where not claimed, the kernel applies 1 / sqrt(head_dim) itself."""
 
+    strided: bool = False
+    """Takes query, key and value each with strides of its own, the last of which is 1; else they are contiguous."""
+
+    out_variant: bool = False
+    """Passed `out` and, with `lse`, `lse` (None where not asked for): the tensors to fill; what it returns is not
+    looked at."""
+
+    deterministic: bool = False
+    """Gives the same bits for the same inputs, whenever it is called; judged where it is claimed."""
+
     def __post_init__(self) -> None:
         _refuse_unknown("devices", self.devices, DEVICE_TYPES)
         _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
@@ -69,7 +80,7 @@ class Capabilities:
                 claims[name] = tuple(value)
         return Capabilities(**claims)
 
-    def why_not(self, problem: Problem, device_type: str) -> str | None:
+    def why_not(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> str | None:
         """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is
         claimed."""
         dtype_names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
@@ -86,6 +97,7 @@ class Capabilities:
             "block_sizes": self._takes_blocks(problem),
             "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
             "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
+            "strided": self.strided or layout == "contiguous",
             "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
         }
         return next((need for need, claimed in needs.items() if not claimed), None)

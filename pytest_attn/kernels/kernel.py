@@ -35,7 +35,7 @@ class Prepared(Protocol):
 
     def prepare(self, problem: Problem, inputs: Inputs) -> Run:
         """Get ready for a problem; the returned function computes it, as often as it is called, and may return the same
-        buffers every time."""
+        buffers every time. A kernel that claims `out_variant` is given the `Output` to fill as a third argument."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +54,10 @@ class Kernel:
         """The arithmetic that the kernel declares for inputs of a dtype."""
         return self.numerics.get(str(dtype).removeprefix("torch."), Numerics())
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
-        """Get ready for a problem that the capabilities claim."""
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+        """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
+        if self.capabilities.out_variant:
+            return self.implementation.prepare(problem, inputs, output or _new_output(problem, inputs))  # type: ignore[call-arg]
         return self.implementation.prepare(problem, inputs)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
@@ -72,12 +74,19 @@ class FunctionKernel:
     function: Callable[..., Any]
     capabilities: Capabilities
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Bind inputs and keywords; there is nothing else to prepare."""
-        keywords = self._keywords(problem, inputs.query.device)
-        return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
+        keywords = self._keywords(problem, inputs.query.device, output)
+        if output is None:
+            return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
 
-    def _keywords(self, problem: Problem, device: torch.device) -> dict[str, Any]:
+        def fill() -> Output:
+            self.function(inputs.query, inputs.key, inputs.value, **keywords)
+            return output
+
+        return fill
+
+    def _keywords(self, problem: Problem, device: torch.device, output: Output | None) -> dict[str, Any]:
         claims, mask = self.capabilities, problem.mask
         block_mask = mask.block_mask.to(device) if isinstance(mask, BlockSparse) else None
         causal = isinstance(mask, Causal) and mask.align
@@ -87,8 +96,15 @@ class FunctionKernel:
             "causal_top_left": (claims.causal_top_left, causal == "top-left"),
             "block_mask": (claims.block_sparse, block_mask),
             "return_lse": (claims.lse, problem.wants_lse),
+            "out": (claims.out_variant, output and output.out),
+            "lse": (claims.out_variant and claims.lse, output and output.lse),
         }
         return {name: value for name, (claimed, value) in offered.items() if claimed}
+
+
+def _new_output(problem: Problem, inputs: Inputs) -> Output:
+    out = inputs.query.new_empty(problem.out_shape)
+    return Output(out, out.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None)
 
 
 def kernel(

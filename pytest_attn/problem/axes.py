@@ -27,6 +27,7 @@ AXES: dict[str, Callable[[Case], str]] = {
     "block_shape": lambda case: "none" if case.block_shape is None else "{}x{}".format(*case.block_shape),
     "frame": lambda case: "none" if case.frame is None else "x".join(map(str, case.frame.as_tuple)),
     "recipe": lambda case: case.recipe,
+    "layout": lambda case: case.layout,
     "ask": lambda case: case.ask,
     "oracle": lambda case: case.oracle,
 }

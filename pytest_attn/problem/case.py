@@ -18,11 +18,45 @@ Ask = Literal["out", "lse", "both"]
 Alignment = Literal["bottom-right", "top-left"]
 """Where the causal diagonal ends: at the last key of the last query, or at the first key of the first query."""
 
-Recipe = Literal["normal", "zeros"]
-"""How query, key and value are drawn: standard normal, or all zero."""
+Recipe = Literal[
+    "normal",
+    "zeros",
+    "zeroquery",
+    "ones",
+    "keycoded",
+    "headcoded",
+    "columncoded",
+    "needle",
+    "negative",
+    "growing",
+    "large",
+    "integers",
+    "largevalue",
+]
+"""How query, key and value are drawn; `pytest_attn.problem.recipes` says what each makes visible."""
 
-OracleName = Literal["exact", "fias", "loop", "analytic"]
-"""The reference that a case names; see `pytest_attn.oracles`."""
+ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
+"""The recipes for which closed forms exist: every key has the same weight."""
+
+Layout = Literal["contiguous", "strided"]
+"""How query, key and value lie in memory: contiguous, or each with an order of its own and gaps between its rows."""
+
+Relation = Literal[
+    "permutedkeys",
+    "shiftedkeys",
+    "duplicatedkeys",
+    "splitkeys",
+    "expandedheads",
+    "hiddenkeys",
+    "summedvalues",
+    "lonehead",
+    "lastrow",
+]
+"""A result of the same kernel on related inputs; see `pytest_attn.checks.relations`."""
+
+OracleName = Literal["exact", "fias", "loop", "analytic", "again", "sequence", Relation]
+"""What the result is compared with: a reference (`pytest_attn.oracles`), the kernel's own second result ("again"),
+references of several calls in a row ("sequence"), or a `Relation`."""
 
 DTYPES = ("bfloat16", "float16", "float32")
 """Data types of query, key, value and output that the judge has a budget for."""
@@ -32,6 +66,7 @@ _WORDS = {
     "dtype": DTYPES,
     "causal": (None, *get_args(Alignment)),
     "recipe": get_args(Recipe),
+    "layout": get_args(Layout),
     "ask": get_args(Ask),
     "oracle": get_args(OracleName),
 }
@@ -59,6 +94,7 @@ class Case:
     block_shape: tuple[int, int] | None = None
     frame: FrameWidths | None = None
     recipe: Recipe = "normal"
+    layout: Layout = "contiguous"
     ask: Ask = "both"
     oracle: OracleName = "exact"
 
@@ -88,9 +124,10 @@ class Case:
             raise ValueError(f"case: sparsity is {self.sparsity:g}; allowed: 0 to 1")
         if self.block_shape is not None and min(self.block_shape) < 1:
             raise ValueError(f"case: block_shape is {self.block_shape}; allowed: two positive block sizes")
-        if self.oracle == "analytic" and self.recipe != "zeros":
+        if self.oracle == "analytic" and self.recipe not in ZERO_QUERY:
             raise ValueError(
-                f"case: the analytic oracle has no closed form for {self.recipe}; allowed: the recipe zeros"
+                f"case: the analytic oracle has no closed form for {self.recipe}; "
+                f"allowed: the recipes {' and '.join(ZERO_QUERY)}"
             )
         if self.frame is not None and self.sparsity is None:
             raise ValueError("case: frame needs a sparsity")
@@ -171,6 +208,8 @@ class Case:
             parts.append(self._frame_id(self.frame))
         if self.recipe != "normal":
             parts.append(self.recipe)
+        if self.layout != "contiguous":
+            parts.append(self.layout)
         return "-".join([*parts, self.ask, self.oracle])
 
     def _frame_id(self, frame: FrameWidths) -> str:
@@ -213,6 +252,7 @@ class Case:
                 block_shape=block_shape,
                 frame=frame,
                 recipe=found["recipe"] or "normal",  # type: ignore[arg-type]
+                layout=found["layout"] or "contiguous",  # type: ignore[arg-type]
                 ask=found["ask"],  # type: ignore[arg-type]
                 oracle=found["oracle"],  # type: ignore[arg-type]
             )
@@ -230,7 +270,7 @@ _ID = re.compile(
     r"b(?P<b>\d+)-h(?P<h>\d+)(?:-kv(?P<kv>\d+))?-s(?P<s>\d+(?:x\d+)?)-d(?P<d>\d+(?:x\d+)?)"
     rf"-(?P<dtype>{'|'.join(DTYPES)})(?:-scale(?P<scale>{_NUMBER}))?(?P<causal>-causal(?P<topleft>-topleft)?)?"
     rf"(?:-sp(?P<sp>{_NUMBER})pct)?(?:-bs(?P<bs>\d+x\d+))?(?:-(?P<framed>framed)|-frame(?P<frame>\d+x\d+x\d+x\d+))?"
-    rf"(?:-(?P<recipe>{'|'.join(r for r in get_args(Recipe) if r != 'normal')}))?"
+    rf"(?:-(?P<recipe>{'|'.join(r for r in get_args(Recipe) if r != 'normal')}))?(?:-(?P<layout>strided))?"
     rf"-(?P<ask>{'|'.join(get_args(Ask))})-(?P<oracle>{'|'.join(get_args(OracleName))})"
 )
 

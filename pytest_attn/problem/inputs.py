@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_attn.problem import recipes
 from pytest_attn.problem.case import Recipe
 from pytest_attn.problem.problem import Problem
 
@@ -16,8 +17,8 @@ from pytest_attn.problem.problem import Problem
 class Inputs:
     """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype.
 
-    `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, but neither scale nor mask, so that the
-    cells of one shape share inputs and references.
+    `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, and scale or mask only where the recipe
+    depends on them, so that the cells of one shape share inputs and references.
     """
 
     query: Tensor
@@ -30,24 +31,16 @@ class Inputs:
         """`key_of_content` of the inputs that `draw` gives."""
         query = f"{problem.batch}x{problem.query_heads}x{problem.query_length}x{problem.head_dim}"
         key = f"{problem.key_heads}x{problem.key_length}x{problem.value_dim}"
-        return f"{query}-{key}-{problem.dtype}-{seed}-{recipe}"
+        return f"{query}-{key}-{problem.dtype}-{seed}-{recipes.content(problem, recipe)}"
 
     @staticmethod
     def draw(problem: Problem, seed: int, recipe: Recipe = "normal") -> Inputs:
         """Inputs on the CPU. The same problem shape, dtype, seed and recipe give the same bits."""
-        query_shape = (problem.batch, problem.query_heads, problem.query_length, problem.head_dim)
-        key_shape = (problem.batch, problem.key_heads, problem.key_length, problem.head_dim)
-        value_shape = (*key_shape[:3], problem.value_dim)
         content = Inputs.content(problem, seed, recipe)
-        if recipe == "zeros":
-            query, key, value = (torch.zeros(s, dtype=problem.dtype) for s in (query_shape, key_shape, value_shape))
-            return Inputs(query, key, value, content)
         digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-        query, key, value = (
-            torch.randn(shape, generator=generator).to(problem.dtype) for shape in (query_shape, key_shape, value_shape)
-        )
-        return Inputs(query, key, value, content)
+        query, key, value = recipes.draw(problem, recipe, generator)
+        return Inputs(query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content)
 
     def clone(self) -> Inputs:
         """A copy that a kernel may spoil."""

@@ -63,7 +63,7 @@ def test_a_second_spelling_is_refused_with_the_first(refusal):
         ("b1-h1-s64-d32-float32-sp50pct-both-exact", "sparsity needs a block_shape"),
         ("b1-h1-s64-d32-float32-sp150pct-bs128x128-both-exact", "sparsity is 1.5; allowed: 0 to 1"),
         ("b1-h1-s64-d32-float32-bs64x64-framed-both-exact", "no published frame for block shape 64x64"),
-        ("b1-h1-s64-d32-float32-causal-both-analytic", "the recipe zeros"),
+        ("b1-h1-s64-d32-float32-causal-both-analytic", "the recipes zeros"),
     ],
 )
 def test_fields_that_contradict_each_other_are_refused_with_the_reason(refusal, value, reason):

@@ -79,7 +79,7 @@ def reproduce_line(result):
         ("string", OUT_CASE, "out: the kernel returned a str, expected a tensor or (out, lse)"),
         ("three", OUT_CASE, "out: the kernel returned a tuple of 3, expected a tensor or (out, lse)"),
         ("not_a_number", OUT_CASE, "out: not finite in 1 of 128 rows, first at batch 0, head 1, row 5"),
-        ("writes", OUT_CASE, "the kernel wrote into its inputs"),
+        ("writes", OUT_CASE, "the kernel wrote into its inputs: key, or memory beside it, changed"),
         (
             "only_out",
             BOTH_CASE,

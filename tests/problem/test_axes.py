@@ -24,6 +24,7 @@ CASE = Case(
     block_shape=(128, 512),
     frame=FrameWidths(1, 1, 3, 1),
     recipe="zeros",
+    layout="strided",
     ask="lse",
     oracle="loop",
 )
@@ -95,6 +96,7 @@ def test_every_axis_reads_its_own_field_of_a_case() -> None:
         "block_shape": "128x512",
         "frame": "1x1x3x1",
         "recipe": "zeros",
+        "layout": "strided",
         "ask": "lse",
         "oracle": "loop",
     }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_attn.problem.case import EXAMPLE_ID, Case
+from pytest_attn.problem.case import EXAMPLE_ID, ZERO_QUERY, Case, Layout, Recipe
 from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep, sweep_names
@@ -42,7 +42,7 @@ def cases(draw: st.DrawFn, longest: int = 200_000) -> Case:
     """Any case: grouped heads, unequal lengths and dims, scales, causal or sparse, frames, recipes, asks, oracles."""
     length, dim = st.integers(1, longest), st.integers(1, 300)
     key_heads = draw(st.integers(1, 4))
-    recipe = draw(st.sampled_from(["normal", "zeros"]))
+    recipe = draw(st.sampled_from(get_args(Recipe)))
     fields: dict[str, Any] = {
         "query_length": draw(length),
         "key_length": draw(length),
@@ -54,8 +54,9 @@ def cases(draw: st.DrawFn, longest: int = 200_000) -> Case:
         "dtype": draw(st.sampled_from(["bfloat16", "float16", "float32"])),
         "scale": draw(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))),
         "recipe": recipe,
+        "layout": draw(st.sampled_from(get_args(Layout))),
         "ask": draw(st.sampled_from(["out", "lse", "both"])),
-        "oracle": draw(st.sampled_from(["exact", "fias", "loop", "analytic"][: 4 if recipe == "zeros" else 3])),
+        "oracle": draw(st.sampled_from(["exact", "fias", "loop", "analytic"][: 4 if recipe in ZERO_QUERY else 3])),
     }
     if draw(st.booleans()):
         sparsity = draw(st.one_of(st.integers(0, 100).map(lambda percent: percent / 100), st.floats(0, 1)))
@@ -186,7 +187,7 @@ def test_contradictory_fields_are_refused_by_name(fields: dict[str, Any], name: 
     [
         ("dtype", "int8"),
         ("causal", "diagonal"),
-        ("recipe", "ones"),
+        ("recipe", "twos"),
         ("ask", "gradient"),
         ("oracle", "delphi"),
         ("scale", math.nan),

@@ -1,0 +1,117 @@
+"""Tensors inside memory that is not a number: what a kernel reads or writes beyond them shows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.problem.case import Layout
+from pytest_attn.problem.inputs import Inputs
+
+MARGIN = 256
+"""Elements before and after every tensor; a multiple of every alignment that kernels ask for."""
+
+GAPS = (0, 8, 16, 24)
+"""Elements left between the rows, and rows between the heads, of a strided tensor; multiples of 16 bytes."""
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+@dataclass(frozen=True, eq=False)
+class Guarded:
+    """A tensor, and the buffer of NaN in which it lies."""
+
+    tensor: Tensor
+    buffer: Tensor
+    before: Tensor
+    """The bits of the buffer as they were filled."""
+
+    @property
+    def intact(self) -> bool:
+        """Whether tensor, gaps and margins hold the bits that they were filled with."""
+        return torch.equal(_bits(self.buffer), self.before)
+
+    def refill(self, source: Tensor) -> Guarded:
+        """The same memory with other contents."""
+        self.tensor.copy_(source)
+        return Guarded(self.tensor, self.buffer, _bits(self.buffer).clone())
+
+
+def guard(source: Tensor, layout: Layout = "contiguous", generator: torch.Generator | None = None) -> Guarded:
+    """A copy of `source` `[B, H, S, D]` inside NaN; strided: with an order and gaps drawn from the generator."""
+    shape = tuple(source.shape)
+    strides = _contiguous(shape) if layout == "contiguous" else _drawn_strides(shape, generator)
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    buffer = source.new_full((extent + 2 * MARGIN,), torch.nan)
+    tensor = buffer.as_strided(shape, strides, MARGIN)
+    tensor.copy_(source)
+    return Guarded(tensor, buffer, _bits(buffer).clone())
+
+
+def _bits(tensor: Tensor) -> Tensor:
+    # NaN is not equal to NaN; its bits are.
+    return tensor.view(BITS[tensor.element_size()])
+
+
+def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:
+    strides = [1]
+    for size in reversed(shape[1:]):
+        strides.insert(0, strides[0] * size)
+    return tuple(strides)
+
+
+def _drawn_strides(shape: tuple[int, ...], generator: torch.Generator | None) -> tuple[int, ...]:
+    """Strides whose last is 1: the other dimensions in random order, with a gap after each."""
+    order = torch.randperm(len(shape) - 1, generator=generator).tolist()
+    strides = [1] * len(shape)
+    pitch = shape[-1]
+    for dimension in order:
+        gap = GAPS[int(torch.randint(len(GAPS), (), generator=generator))]
+        # Rows stay aligned: the pitch is rounded up to a multiple of the smallest gap.
+        pitch = -(-(pitch + gap) // GAPS[1]) * GAPS[1]
+        strides[dimension] = pitch
+        pitch *= shape[dimension]
+    return tuple(strides)
+
+
+@dataclass(frozen=True, eq=False)
+class GuardedInputs:
+    """Query, key and value, each in a guarded buffer of its own."""
+
+    query: Guarded
+    key: Guarded
+    value: Guarded
+    key_of_content: str
+
+    @staticmethod
+    def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0) -> GuardedInputs:
+        """Copies of the inputs that a kernel may spoil."""
+        generator = torch.Generator().manual_seed(seed)
+        query, key, value = (guard(t, layout, generator) for t in (inputs.query, inputs.key, inputs.value))
+        return GuardedInputs(query, key, value, inputs.key_of_content)
+
+    @property
+    def inputs(self) -> Inputs:
+        """What the kernel is given."""
+        return Inputs(self.query.tensor, self.key.tensor, self.value.tensor, self.key_of_content)
+
+    def refill(self, inputs: Inputs) -> GuardedInputs:
+        """The same memory with other contents of the same shapes."""
+        sources = (inputs.query, inputs.key, inputs.value)
+        query, key, value = (
+            guarded.refill(source) for guarded, source in zip((self.query, self.key, self.value), sources, strict=True)
+        )
+        return GuardedInputs(query, key, value, inputs.key_of_content)
+
+    def written(self) -> str | None:
+        """The name of the first input that was written, within or beside it; None where all are intact."""
+        named = {"query": self.query, "key": self.key, "value": self.value}
+        return next((name for name, guarded in named.items() if not guarded.intact), None)
+
+    def aliased(self, tensor: Tensor) -> str | None:
+        """The name of the input whose memory a tensor shares; None where it shares none."""
+        storage = tensor.untyped_storage().data_ptr()
+        named = {"query": self.query, "key": self.key, "value": self.value}
+        return next((n for n, g in named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)

@@ -1,0 +1,66 @@
+"""The kernel under test on one case, as a check holds it: run it, get the truth, compare."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+from pytest_attn.checks.buffers import GuardedInputs
+from pytest_attn.checks.trial import try_kernel
+from pytest_attn.device import Device
+from pytest_attn.judge.judge import judge
+from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.case import Layout
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+Timed = Callable[[str], AbstractContextManager[None]]
+"""Adds the time inside the context to a part of the run: "kernel", "judge"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A kernel, the problem and inputs of its case, and what checks need to try it.
+
+    `reference` gives the truth of any problem and inputs; `seed` draws strides and what else a check needs.
+    """
+
+    kernel: Kernel
+    problem: Problem
+    inputs: Inputs
+    device: Device
+    reference: Callable[[Problem, Inputs], Reference]
+    timed: Timed
+    layout: Layout = "contiguous"
+    tolerance: str = "derived"
+    seed: int = 42
+
+    def guarded(self, inputs: Inputs) -> GuardedInputs:
+        """A copy of inputs inside memory of NaN, laid out as the case says."""
+        with self.timed("inputs"):
+            return GuardedInputs.of(inputs, self.layout, self.seed)
+
+    def run(self, problem: Problem, inputs: Inputs) -> Output | Finding:
+        """What the kernel returns for a guarded copy of the inputs."""
+        return self.run_on(problem, self.guarded(inputs))
+
+    def run_on(self, problem: Problem, given: GuardedInputs) -> Output | Finding:
+        """What the kernel returns for these inputs, which it must leave as they are."""
+        with self.timed("kernel"):
+            return try_kernel(self.kernel, problem, given, self.device)
+
+    def compare(self, problem: Problem, inputs: Inputs, result: Output | Finding) -> Verdict:
+        """The verdict on a result of `run`, against the truth. The kernel runs before its oracle."""
+        if isinstance(result, Finding):
+            return Verdict((result,))
+        reference = self.reference(problem, inputs)
+        with self.timed("judge"):
+            return judge(problem, inputs, result, reference, self.kernel, self.tolerance)
+
+
+def value(subject: Subject) -> Verdict:
+    """The check of most cases: one run, compared with the reference that the case names."""
+    return subject.compare(subject.problem, subject.inputs, subject.run(subject.problem, subject.inputs))

@@ -1,0 +1,109 @@
+"""One run of a kernel under guard, and what is wrong with it before any value is looked at."""
+
+from __future__ import annotations
+
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
+from pytest_attn.device import Device
+from pytest_attn.judge.facts import read_output
+from pytest_attn.judge.verdict import Finding
+from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+
+def try_kernel(kernel: Kernel, problem: Problem, given: GuardedInputs, device: Device) -> Output | Finding:
+    """Run a kernel on guarded inputs; memory that it allocates and does not write shows as NaN.
+
+    Returns an output of the right form, or the finding that there is none: the kernel raised, wrote where it must not,
+    or returned something else.
+    """
+    buffers = _out_buffers(kernel, problem, given)
+    device.synchronize()
+    try:
+        with torch.no_grad(), poisoned_memory():
+            returned = _run(kernel, problem, given.inputs, buffers)
+            device.synchronize()
+    except Exception as error:
+        return Finding("raised", _raised(error))
+    return _read(returned, problem, given, buffers)
+
+
+Buffers = dict[str, Guarded]
+"""The buffers that an out variant writes into, by keyword."""
+
+
+def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buffers:
+    if not kernel.capabilities.out_variant:
+        return {}
+    query = given.query.tensor
+    buffers = {"out": guard(query.new_full(problem.out_shape, torch.nan))}
+    if problem.wants_lse:
+        buffers["lse"] = guard(query.new_full((*problem.lse_shape, 1), torch.nan, dtype=torch.float32))
+    return buffers
+
+
+def _run(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> Any:
+    if not buffers:
+        return kernel.prepare(problem, inputs)()
+    out = buffers["out"].tensor
+    lse = buffers["lse"].tensor.squeeze(3) if "lse" in buffers else None
+    kernel.prepare(problem, inputs, Output(out, lse))()
+    return Output(out, lse)
+
+
+def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffers) -> Output | Finding:
+    written = given.written()
+    if written:
+        return Finding("inputs", f"the kernel wrote into its inputs: {written}, or memory beside it, changed")
+    for name, guarded in buffers.items():
+        # Writing the tensor is the kernel's work; what lies around it is not.
+        around = guarded.buffer.clone()
+        around.as_strided(guarded.tensor.shape, guarded.tensor.stride(), guarded.tensor.storage_offset()).fill_(
+            torch.nan
+        )
+        if not bool(around.isnan().all()):
+            return Finding("outside", f"{name}: the kernel wrote beyond the buffer that it was given")
+    output = read_output(returned, problem, given.inputs)
+    if isinstance(output, Finding):
+        return output
+    for name, tensor in (("out", output.out if problem.wants_out else None), ("lse", output.lse)):
+        shared = given.aliased(tensor) if tensor is not None else None
+        if shared:
+            return Finding("aliased", f"{name}: shares its memory with {shared}")
+    return output
+
+
+@contextmanager
+def poisoned_memory() -> Iterator[None]:
+    """Memory from `torch.empty` and its kind holds NaN, so that what a kernel does not write is not a number.
+
+    That is a documented effect of torch's deterministic mode; its warnings about other operations are not ours to show.
+    """
+    before = torch.get_deterministic_debug_mode()
+    with warnings.catch_warnings():
+        for message in (".*does not have a deterministic implementation", "Deterministic behavior was enabled"):
+            warnings.filterwarnings("ignore", message=message)
+        torch.set_deterministic_debug_mode("warn")
+        try:
+            yield
+        finally:
+            torch.set_deterministic_debug_mode(before)
+
+
+def _raised(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    # The innermost frame of the author's own code: neither ours nor a library's.
+    here = str(Path(__file__).parent.parent)
+    own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith(here)]
+    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
+    message = " ".join(str(error).split())
+    return f"the kernel raised {type(error).__name__}: {message}{where}"
