@@ -1,0 +1,1 @@
+"""Kernels with one planted bug each: what proves that the judge sees what it should."""
