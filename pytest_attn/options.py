@@ -236,13 +236,15 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
 
 
 def _refuse_unmatched(options: Options) -> None:
+    if not options.axis:
+        return
     cases = [case for name in options.sweeps for case in find_sweep(name)]
     try:
         for axis in options.axis:
             axis.refuse_unknown_values(cases)
     except ValueError as error:
         raise ValueError(f"--attn-axis: {error}") from None
-    if options.axis and not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
+    if not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
         if options.case:
             raise ValueError("--attn-axis: does not combine with --attn-case; allowed: one of the two")
         raise ValueError("--attn-axis: no cell has all of these values; allowed: values that occur together")

@@ -1,0 +1,101 @@
+"""Small cells at the edges of tiles, with inputs that make bugs visible: pairwise over all axes of each kind of
+problem.
+
+Every pair of values of two axes occurs in some cell of a group; the full product would be ten thousand times as many.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, get_args
+
+from allpairspy import AllPairs
+
+from pytest_attn.problem.case import DTYPES, Case, Recipe
+from pytest_attn.problem.frame import FrameWidths
+from pytest_attn.problem.sweep import Groups, register
+
+LENGTHS = (
+    *((1, 1), (1, 65), (1, 129), (2, 127), (3, 515), (7, 64), (63, 63), (64, 64), (65, 65), (65, 1)),
+    *((127, 128), (128, 127), (129, 129), (129, 257), (257, 129), (131, 131), (251, 509), (300, 100), (100, 300)),
+)
+"""(queries, keys): one, a tile of 64 or 128, one beside it, primes, more queries than keys and fewer."""
+
+HEAD_DIMS = (16, 32, 40, 64, 72, 80, 96, 128, 192, 256)
+HEAD_AND_VALUE_DIMS = (*((d, d) for d in HEAD_DIMS), (64, 32), (96, 128), (192, 128), (40, 64))
+HEADS = ((1, 1), (2, 2), (3, 1), (4, 2), (7, 1), (8, 8))
+"""(query heads, key heads): groups of 1, 2, 3 and 7."""
+
+BATCHES = (1, 2, 3)
+SCALES = (None, 0.05, 0.3)
+RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+BLOCK_SHAPES = ((64, 64), (128, 128), (16, 32), (32, 128), (128, 32), (96, 80))
+SPARSE_LENGTHS = ((129, 257), (257, 129), (200, 1000), (300, 300), (512, 384), (640, 130))
+SPARSITIES = (0.2, 0.5, 0.75)
+FRAMES = (None, FrameWidths(1, 0, 0, 1), FrameWidths(0, 1, 1, 0))
+
+Axes = Mapping[str, Sequence[Any]]
+
+
+def pairwise(axes: Axes, build: Callable[..., Case | None]) -> tuple[Case, ...]:
+    """Cases in which every pair of values of two axes occurs, as far as `build` makes a case of it (None where no such
+    case exists)."""
+    names = list(axes)
+
+    def exists(values: Sequence[Any]) -> bool:
+        return len(values) < len(names) or build(**dict(zip(names, values, strict=True))) is not None
+
+    rows: Iterator[Sequence[Any]] = AllPairs([list(values) for values in axes.values()], filter_func=exists)
+    found = (build(**dict(zip(names, row, strict=True))) for row in rows)
+    return tuple(dict.fromkeys(case for case in found if case is not None))
+
+
+def _case(
+    lengths: tuple[int, int], dims: tuple[int, int], heads: tuple[int, int] = (1, 1), **fields: Any
+) -> Case | None:
+    case = Case(*lengths, head_dim=dims[0], value_dim=dims[1], query_heads=heads[0], key_heads=heads[1], **fields)
+    return None if case.unsatisfiable else case
+
+
+PLAIN: Axes = {
+    "lengths": LENGTHS,
+    "recipe": RECIPES,
+    "dims": [(d, d) for d in HEAD_DIMS],
+    "heads": ((1, 1), (3, 3)),
+    "batch": (1, 2),
+    "dtype": DTYPES,
+    "ask": ("out",),
+}
+WHOLE: Axes = {
+    "lengths": LENGTHS,
+    "recipe": RECIPES,
+    "dims": HEAD_AND_VALUE_DIMS,
+    "heads": HEADS,
+    "batch": BATCHES,
+    "dtype": DTYPES,
+    "scale": SCALES,
+    "ask": ("both", "lse", "out"),
+}
+
+
+@register("boundary", "lengths at the edges of tiles, inputs that make bugs visible; pairwise")
+def boundary() -> Groups:
+    """Dense, causal and block-sparse problems, each with every recipe."""
+    sparse = {
+        **WHOLE,
+        "lengths": SPARSE_LENGTHS,
+        "dims": ((64, 64), (128, 128), (40, 64)),
+        "heads": ((1, 1), (2, 2), (4, 2)),
+        "batch": (1, 2),
+        "scale": (None, 0.3),
+        "block_shape": BLOCK_SHAPES,
+        "sparsity": SPARSITIES,
+        "frame": FRAMES,
+    }
+    return {
+        "boundary_output": pairwise(PLAIN, _case),
+        "boundary_dense": pairwise(WHOLE, _case),
+        "boundary_causal": pairwise({**WHOLE, "causal": ("bottom-right",)}, _case),
+        "boundary_causal_top_left": pairwise({**WHOLE, "causal": ("top-left",)}, _case),
+        "boundary_block_sparse": pairwise(sparse, _case),
+    }

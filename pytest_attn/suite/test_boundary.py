@@ -1,0 +1,34 @@
+"""Small cells at the edges of tiles, with inputs that make bugs visible."""
+
+import pytest_attn
+from pytest_attn.fixtures import Attn
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_output")
+def test_boundary_output(attn: Attn) -> None:
+    """The output alone, as many key heads as query heads: what every kernel can be judged on."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_dense")
+def test_boundary_dense(attn: Attn) -> None:
+    """No mask: what a wrong tail cannot hide behind."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_causal")
+def test_boundary_causal(attn: Attn) -> None:
+    """The last query sees every key; with more queries than keys, some rows see none."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_causal_top_left")
+def test_boundary_causal_top_left(attn: Attn) -> None:
+    """The first query sees the first key; with more keys than queries, some keys are never seen."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_block_sparse")
+def test_boundary_block_sparse(attn: Attn) -> None:
+    """Kept blocks of unequal sizes, with partial last blocks and frames."""
+    attn.check()
