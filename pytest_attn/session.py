@@ -200,8 +200,12 @@ class Cell:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
 
-def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
-    """The command that judges one case alone, from any directory."""
+def reproduce(spec: str, case: Case, options: Options, device: Device, requirement: str = "") -> str:
+    """The command that judges one case alone, from any directory.
+
+    `requirement` is the word of `--attn-require` that makes a failure of a case that does not run, under the same
+    budget.
+    """
     found = shutil.which("python")
     python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
     words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
@@ -210,7 +214,11 @@ def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
         words.append(f"--attn-device={device.name}")
     if options.tolerance != Options().tolerance:
         words.append(f"--attn-tolerance={options.tolerance}")
-    if case.flops > Options().budget_gflop * 1e9:
+    if requirement:
+        words.append(f"--attn-require={requirement}")
+        if options.budget is not None:
+            words.append(f"--attn-budget={options.budget!r}")
+    elif case.flops > Options().budget_gflop * 1e9:
         words.append("--attn-budget=none")
     here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
     return here + shlex.join(words)
