@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, budget
 from pytest_attn.judge.facts import facts
+from pytest_attn.judge.reference_checks import doubts
 from pytest_attn.judge.statistics import largest_deviation, row_rms_limits, value_rank
 from pytest_attn.judge.tolerances import DERIVED, TOLERANCES
 from pytest_attn.judge.verdict import Finding, Verdict
@@ -57,8 +58,8 @@ def judge(
 ) -> Verdict:
     """The verdict on an output of `kernel` for a problem. Facts come first: values are compared only where shape,
     dtype and finiteness are right."""
-    empty = reference.empty_rows
-    findings = facts(problem, output, empty, kernel.empty_rows)
+    findings = doubts(problem, inputs, output, reference)
+    findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
     if findings:
         return Verdict(tuple(findings))
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None
