@@ -91,6 +91,7 @@ class Run:
             "cache": str(self._cache_directory or "off"),
             "require": ", ".join(options.require),
             "output": options.output or "",
+            "shrink": f"{options.shrink:g} s per failed cell" if options.shrink else "",
         }
         return [
             f"attn kernel: {', '.join(options.kernel)}",

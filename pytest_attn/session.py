@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.record import Outcome, Record
+from pytest_attn.shrink import MOST_CELLS, shrink
 
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
@@ -50,6 +52,12 @@ class Session:
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+        self.shrunk = 0
+        """Failed cells that were shrunk."""
+
+    def apart(self) -> Session:
+        """A session of the same options on the same device that shares no memory and no files with this one."""
+        return Session(replace(self.options, device=(self.device.name,)), worker=(0, self.worker))
 
     def kernel(self, spec: str) -> Kernel:
         """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""
@@ -167,7 +175,31 @@ class Cell:
         if skipped:
             return skipped
         verdict = self.judge()
-        return self._record("passed", "", verdict) if verdict.passed else self.failed(verdict.summary, verdict)
+        if verdict.passed:
+            return self._record("passed", "", verdict)
+        smallest = self._smallest_failing(verdict)
+        return replace(self.failed(verdict.summary, verdict), smallest=smallest)
+
+    def _smallest_failing(self, verdict: Verdict) -> str:
+        """The id of the smallest case that fails as this cell does; empty where none is to be looked for."""
+        seconds = self.session.options.shrink
+        if seconds is None or self.session.shrunk == MOST_CELLS:
+            return ""
+        self.session.shrunk += 1
+        kinds = {finding.what for finding in verdict.findings}
+        # What small cases need must not drive the inputs and references of the run out of memory, nor fill its cache.
+        session = self.session.apart()
+
+        def fails(case: Case) -> bool:
+            cell = Cell(session, self.spec, self.kernel, case)
+            try:
+                return cell.skipped() is None and any(finding.what in kinds for finding in cell.judge().findings)
+            except Exception:
+                # An oracle may refuse a case that no sweep has; the verdict on this cell must not be lost to that.
+                return False
+
+        with self._timed("shrink"):
+            return shrink(self.case, fails, seconds).id
 
     def failed(self, reason: str, verdict: Verdict | None = None) -> Record:
         """The record of a cell that is wrong."""
