@@ -8,6 +8,7 @@ from torch import Tensor
 from pytest_attn.judge.budget import budget
 from pytest_attn.judge.derived import derived
 from pytest_attn.judge.facts import facts
+from pytest_attn.judge.reference_checks import doubts
 from pytest_attn.judge.tolerances import DERIVED, TOLERANCES
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.judge.worst import Worst
@@ -31,8 +32,8 @@ def judge(
 
     `results`: how many results of the kernel the error comes from, where the reference is made of some.
     """
-    empty = reference.empty_rows
-    findings = facts(problem, output, empty, kernel.empty_rows)
+    findings = doubts(problem, inputs, output, reference)
+    findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
     if findings:
         return Verdict(tuple(findings))
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from pytest_attn.wording import names_unknown_fields
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
@@ -11,6 +13,7 @@ Precision = Literal["input", "float32", "bfloat16", "float16"]
 EmptyOut = Literal["zero", "any"]
 
 
+@names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
     """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
@@ -51,13 +54,14 @@ class Numerics:
                 raise ValueError(
                     f"Numerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(Precision))}"
                 )
-        if self.exp_error is not None and not 0.0 <= self.exp_error < 1.0:
-            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: 0 to 1")
-        for name, value in (("chain", self.chain), ("tile", self.tile)):
-            if value is not None and value < 1:
-                raise ValueError(f"Numerics: {name} is {value!r}; allowed: 1 or more")
+        if self.exp_error is not None and not (_is_number(self.exp_error) and 0.0 <= self.exp_error < 1.0):
+            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: None or a number, 0 to 1")
+        for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"Numerics: {name} is {value!r}; allowed: a whole number, 1 or more")
 
 
+@names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptyRows:
     """What a kernel returns for a row that may attend to nothing. Default: out 0, LSE -inf."""
@@ -71,3 +75,10 @@ class EmptyRows:
     def __post_init__(self) -> None:
         if self.out not in get_args(EmptyOut):
             raise ValueError(f"EmptyRows: out is {self.out!r}; allowed: {', '.join(get_args(EmptyOut))}")
+        if self.lse is not None and not _is_number(self.lse):
+            raise ValueError(f"EmptyRows: lse is {self.lse!r}; allowed: None or a number, infinities and NaN too")
+
+
+def _is_number(value: Any) -> bool:
+    # True is an int to Python, and no number to whoever wrote it here.
+    return isinstance(value, int | float) and not isinstance(value, bool)
