@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +33,7 @@ class Verdict:
     def summary(self) -> str:
         """One line for a person."""
         return "; ".join(finding.phrase for finding in self.findings) or "right"
+
+    def of(self, part: str) -> Verdict:
+        """The same verdict, its findings said of a part of the case."""
+        return replace(self, findings=tuple(Finding(each.what, f"{part}: {each.phrase}") for each in self.findings))

@@ -78,6 +78,31 @@ WHOLE: Axes = {
 }
 
 
+FEW_RECIPES: tuple[Recipe, ...] = ("normal", "needle", "growing", "largevalue")
+FEW_LENGTHS = ((1, 129), (65, 65), (127, 128), (129, 257), (131, 131), (257, 129), (300, 100))
+ANY_MASK = (
+    *({}, {"causal": "bottom-right"}, {"causal": "top-left"}),
+    *({"block_shape": shape, "sparsity": 0.5} for shape in ((64, 64), (32, 128), (96, 80))),
+)
+"""Fields of a case that choose its mask."""
+
+REPEATED: Axes = {
+    "lengths": FEW_LENGTHS,
+    "recipe": FEW_RECIPES,
+    "dims": ((40, 40), (64, 64), (128, 128), (64, 32)),
+    "heads": ((1, 1), (3, 3), (4, 2)),
+    "batch": (1, 2),
+    "dtype": DTYPES,
+    "mask": ANY_MASK,
+    "ask": ("both", "out"),
+}
+"""The axes of the groups that differ in how the kernel is called."""
+
+
+def _masked(mask: Mapping[str, Any], **fields: Any) -> Case | None:
+    return _case(**fields, **mask)
+
+
 @register("boundary", "lengths at the edges of tiles, inputs that make bugs visible; pairwise")
 def boundary() -> Groups:
     """Dense, causal and block-sparse problems, each with every recipe."""
@@ -98,4 +123,7 @@ def boundary() -> Groups:
         "boundary_causal": pairwise({**WHOLE, "causal": ("bottom-right",)}, _case),
         "boundary_causal_top_left": pairwise({**WHOLE, "causal": ("top-left",)}, _case),
         "boundary_block_sparse": pairwise(sparse, _case),
+        "boundary_strided": pairwise({**REPEATED, "layout": ("strided",)}, _masked),
+        "boundary_again": pairwise({**REPEATED, "oracle": ("again",)}, _masked),
+        "boundary_sequence": pairwise({**REPEATED, "oracle": ("sequence",)}, _masked),
     }
