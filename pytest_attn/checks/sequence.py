@@ -38,13 +38,11 @@ def sequence(subject: Subject) -> Verdict:
             memory = memory.refill(call.inputs)
         given = memory if call.layout is None else GuardedInputs.of(call.inputs, call.layout, subject.seed + 1)
         results.append(subject.run_on(call.problem, given))
-    figures: dict[str, float] = {}
-    for number, (call, result) in enumerate(zip(calls, results, strict=True), start=1):
-        verdict = subject.compare(call.problem, call.inputs, result)
-        if not verdict.passed:
-            return verdict.of(f"call {number} of {len(calls)} ({call.words})")
-        figures = {name: max(size, figures.get(name, size)) for name, size in verdict.figures.items()}
-    return Verdict((), figures)
+    judged = zip(calls, results, strict=True)
+    return Verdict.first_wrong(
+        subject.compare(call.problem, call.inputs, result).of(f"call {number} of {len(calls)} ({call.words})")
+        for number, (call, result) in enumerate(judged, start=1)
+    )
 
 
 def calls_of(subject: Subject) -> Iterator[Call]:

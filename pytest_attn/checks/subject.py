@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
+
 from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.trial import Trial
 from pytest_attn.device import Device
@@ -42,6 +44,10 @@ class Subject:
         """Normal inputs of a problem on the device, others for every seed."""
         with self.timed("inputs"):
             return Inputs.draw(problem, self.seed + seed).to(self.device.torch)
+
+    def generator(self) -> torch.Generator:
+        """A fresh source of what a check draws; the same for every check of one seed."""
+        return torch.Generator().manual_seed(self.seed)
 
     def claims(self, problem: Problem, layout: Layout | None = None) -> bool:
         """Whether the kernel claims a problem, in the layout of the case or another."""

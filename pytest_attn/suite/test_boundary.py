@@ -50,3 +50,9 @@ def test_boundary_again(attn: Attn) -> None:
 def test_boundary_sequence(attn: Attn) -> None:
     """Calls in a row that differ in data, scale, mask, strides or length: nothing of an earlier one is left."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_relations")
+def test_boundary_relations(attn: Attn) -> None:
+    """The kernel against its own results on related inputs: permuted, shifted, split, hidden, summed."""
+    attn.check()
