@@ -56,10 +56,9 @@ class Budget:
     lse_shift: float
 
     def weighted(self, out: Tensor | float, lse: Tensor | float) -> Budget:
-        """The budget of a result multiplied by weights that are not negative; `lse` at most 1."""
-        return Budget(
-            None if self.out is None else self.out * out, None if self.lse is None else self.lse * lse, self.lse_shift
-        )
+        """The budget of a result multiplied by weights that are not negative."""
+        shift = self.lse_shift * float(torch.as_tensor(lse).max())
+        return Budget(None if self.out is None else self.out * out, None if self.lse is None else self.lse * lse, shift)
 
     def last_rows(self, count: int) -> Budget:
         """The budget of the last rows alone."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
@@ -109,20 +110,13 @@ def merged(*sources: Estimate) -> Estimate:
     errors = [source.error.weighted(w, w.squeeze(3)) for source, w in zip(sources, weights, strict=True)]
     outs = [source.out for source in sources if source.out is not None]
     if not outs:
-        return Estimate(None, lse, _sum(errors))
+        return Estimate(None, lse, reduce(Budget.plus, errors))
     out = (weights * torch.stack(outs)).sum(dim=0)
     for each, w, source in zip(outs, weights, sources, strict=True):
         assert source.error.lse is not None
         moved = w * (each - out).abs() * (source.error.lse + source.error.lse_shift).unsqueeze(3)
         errors.append(Budget(moved, torch.zeros_like(lse), 0.0))
-    return Estimate(out, lse, _sum(errors))
-
-
-def _sum(errors: list[Budget]) -> Budget:
-    total, *others = errors
-    for error in others:
-        total = total.plus(error)
-    return total
+    return Estimate(out, lse, reduce(Budget.plus, errors))
 
 
 PERMUTED_KEYS = relation(permuted_keys)
