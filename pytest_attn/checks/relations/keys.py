@@ -15,6 +15,9 @@ from pytest_attn.judge.budget import Budget
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
+TILE = 64
+"""Keys of a tile, or a divisor of them, in most kernels."""
+
 
 def permuted_keys(subject: Subject) -> Iterator[Plan]:
     """Keys and values in another order, of its own for every head: nothing changes."""
@@ -72,9 +75,14 @@ def duplicated_keys(subject: Subject) -> Iterator[Plan]:
 
 
 def cut_of(length: int) -> int:
-    """Where the keys are cut: three eighths, but one further at the edge of a tile."""
-    cut = max(1, length * 3 // 8)
-    return cut + 1 if cut % 16 == 0 else cut
+    """Where keys are cut: near three eighths, and so that both parts end in a partial tile, one more of them than the
+    whole has.
+
+    Where the whole ends with `tail` keys of its last tile, so does the first part with a third of them.
+    """
+    tail = (length - 1) % TILE + 1
+    first = max(1, tail // 3)
+    return round(length * 3 / 8 / TILE) * TILE + first + (first % 16 == 0)
 
 
 def parts(problem: Problem) -> tuple[Problem, Problem]:
