@@ -20,22 +20,17 @@ NO_REPEATS = 1.05
 """Where the logits of a row repeat more than this, errors of different rows may be one error: no mean is taken."""
 
 
-def derived(
-    out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs, results: float = 1.0
-) -> Verdict:
-    """The verdict on out `[B, H, Sq, Dv]` and lse `[B, H, Sq]`, in the oracle's precision; None where not asked for.
-
-    `results`: how many results of the kernel the error comes from; their variances add.
-    """
+def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs) -> Verdict:
+    """The verdict on out `[B, H, Sq, Dv]` and lse `[B, H, Sq]`, in the oracle's precision; None where not asked for."""
     found: list[Finding | None] = []
     figures: dict[str, float] = {}
     if out is not None and allowed.out is not None:
-        errors = OutErrors(out, reference, allowed.out, _degrees_of_freedom(reference, inputs, allowed), results)
+        errors = OutErrors(out, reference, allowed.out, _degrees_of_freedom(reference, inputs, allowed))
         found += [errors.row_rms(figures), errors.largest(figures)]
         if float(allowed.repeats.max()) < NO_REPEATS:
             found += [errors.rms(figures), errors.bias(figures, inputs.query.shape[1] // inputs.key.shape[1])]
     if lse is not None and allowed.lse is not None:
-        found.append(_lse(lse, reference, allowed.lse, results, figures))
+        found.append(_lse(lse, reference, allowed.lse, figures))
     return Verdict(tuple(finding for finding in found if finding), figures)
 
 
@@ -43,18 +38,16 @@ class OutErrors:
     """The errors of an output in standard deviations, and the statistics of them. Each adds its figures and returns a
     finding where it is over its limit."""
 
-    def __init__(self, out: Tensor, reference: Reference, allowed: OutBudget, degrees: Tensor, results: float) -> None:
+    def __init__(self, out: Tensor, reference: Reference, allowed: OutBudget, degrees: Tensor) -> None:
         assert reference.out is not None
         self._kept = ~reference.empty_rows
         self._reference = reference.out
         self._allowed = allowed
         self._degrees = degrees
-        self._results = results
-        sigma = allowed.sigma * results**0.5
-        self._z = torch.where(self._kept.unsqueeze(3), (out - reference.out) / sigma, 0.0)
+        self._z = torch.where(self._kept.unsqueeze(3), (out - reference.out) / allowed.sigma, 0.0)
         # The bound of each element in standard deviations: what rounding can come to at most, and the rest K times.
         worst = largest_deviation(self._z.numel())
-        self._bound = (allowed.bound * results + worst * allowed.rest * results**0.5) / sigma
+        self._bound = (allowed.bound + worst * allowed.rest) / allowed.sigma
         self._worst = worst
 
     def row_rms(self, figures: dict[str, float]) -> Finding | None:
@@ -96,8 +89,8 @@ class OutErrors:
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
         """The mean error, as it is and away from zero: rounding to nearest has none."""
         sign = torch.sign(self._reference)
-        systematic = self._allowed.systematic * self._results
-        expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64)) * systematic
+        expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64))
+        expected *= self._allowed.systematic
         share, finding = 0.0, None
         for where, deviations in (("upwards", self._z), ("away from zero", self._z * sign)):
             found = bias(deviations, group)
@@ -113,13 +106,11 @@ class OutErrors:
         return finding if share > 1.0 else None
 
 
-def _lse(
-    lse: Tensor, reference: Reference, allowed: LseBudget, results: float, figures: dict[str, float]
-) -> Finding | None:
+def _lse(lse: Tensor, reference: Reference, allowed: LseBudget, figures: dict[str, float]) -> Finding | None:
     kept = ~reference.empty_rows
     # -inf - -inf is NaN: empty rows were compared as facts.
     error = torch.where(kept, lse - reference.lse, 0.0)
-    limits = allowed.shift * results + largest_deviation(error.numel()) * allowed.sigma * results**0.5
+    limits = allowed.shift + largest_deviation(error.numel()) * allowed.sigma
     worst = Worst.of(torch.where(kept, error.abs() / limits.clamp_min(1e-300), 0.0))
     figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
     if worst.share <= 1.0:

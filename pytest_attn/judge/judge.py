@@ -5,10 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.budget import budget
+from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.derived import derived
 from pytest_attn.judge.facts import facts
 from pytest_attn.judge.reference_checks import doubts
+from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED, TOLERANCES
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.judge.worst import Worst
@@ -25,12 +26,12 @@ def judge(
     reference: Reference,
     kernel: Kernel,
     tolerance: str = DERIVED,
-    results: float = 1.0,
+    allowed: Budget | None = None,
 ) -> Verdict:
     """The verdict on an output of `kernel` for a problem. Facts come first: values are compared only where shape,
     dtype and finiteness are right.
 
-    `results`: how many results of the kernel the error comes from, where the reference is made of some.
+    `allowed`: the budget where the reference has errors of its own; None = that of the kernel on the problem.
     """
     findings = doubts(problem, inputs, output, reference)
     findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
@@ -39,8 +40,8 @@ def judge(
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.detach().cpu().to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     if tolerance == DERIVED:
-        allowed = budget(problem, inputs, reference, kernel.numerics_for(problem.dtype))
-        return derived(out, lse, reference, allowed, inputs, results)
+        allowed = allowed or budget(problem, inputs, reference, kernel.numerics_for(problem.dtype))
+        return derived(out, lse, reference, allowed, inputs)
     return _flat(out, lse, reference, problem, tolerance)
 
 

@@ -36,6 +36,7 @@ class ReferenceCache:
         self._directory = directory
         self._memory: OrderedDict[str, Tensors] = OrderedDict()
         self._memory_limit = memory_limit
+        self._memory_used = 0
         self._disk_limit = disk_limit
 
     def get(self, content: str, compute: Callable[[], Tensors]) -> Tensors:
@@ -54,8 +55,10 @@ class ReferenceCache:
 
     def _remember(self, key: str, tensors: Tensors) -> None:
         self._memory[key] = tensors
-        while len(self._memory) > 1 and sum(map(_bytes, self._memory.values())) > self._memory_limit:
-            self._memory.popitem(last=False)
+        self._memory_used += _bytes(tensors)
+        while len(self._memory) > 1 and self._memory_used > self._memory_limit:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_used -= _bytes(oldest)
 
     def _read(self, key: str) -> Tensors | None:
         if self._directory is None:

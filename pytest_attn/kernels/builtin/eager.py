@@ -29,6 +29,8 @@ NUMERICS = {
     gqa=True,
     block_sparse=True,
     value_dim=True,
+    strided=True,
+    deterministic=True,
     numerics=NUMERICS,
 )
 def eager(
