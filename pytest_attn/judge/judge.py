@@ -2,54 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, budget
 from pytest_attn.judge.facts import facts
+from pytest_attn.judge.flat import flat, flat_limits
 from pytest_attn.judge.statistics import largest_deviation, row_rms_limits, value_rank
-from pytest_attn.judge.tolerances import DERIVED, TOLERANCES
+from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.judge.worst import Worst
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-
-ROWS_NAMED = 128
-"""A finding names the run of this many rows in which its worst row lies."""
-
-
-@dataclass(frozen=True, slots=True)
-class Worst:
-    """The largest share of its limit that a statistic reaches, and where."""
-
-    share: float
-    batch: int
-    head: int
-    row: int
-    over: int
-    """Rows over the limit."""
-
-    @staticmethod
-    def of(shares: Tensor) -> Worst:
-        """The worst of `[B, H, Sq]` shares of a limit; NaN counts as the worst."""
-        flat = torch.where(torch.isnan(shares), math.inf, shares).flatten()
-        index = int(flat.argmax())
-        _, heads, rows = shares.shape
-        return Worst(
-            float(flat[index]), index // (heads * rows), index // rows % heads, index % rows, int((flat > 1.0).sum())
-        )
-
-    def place(self, shape: torch.Size) -> str:
-        """Head and rows in words, e.g. "head 1, rows 896-1023"."""
-        first = self.row // ROWS_NAMED * ROWS_NAMED
-        last = min(first + ROWS_NAMED, shape[2]) - 1
-        batch = f"batch {self.batch}, " if shape[0] > 1 else ""
-        rows = f"row {first}" if first == last else f"rows {first}-{last}"
-        return f"{batch}head {self.head}, {rows} ({self.over} of {shape.numel()} rows over the limit)"
 
 
 def judge(
@@ -67,7 +33,7 @@ def judge(
         return _derived(
             out, lse, reference, budget(problem, inputs, reference, kernel.numerics_for(problem.dtype)), inputs
         )
-    return _flat(out, lse, reference, problem, tolerance)
+    return flat(out, lse, reference, flat_limits(problem, inputs, reference, tolerance))
 
 
 def _derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs) -> Verdict:
@@ -118,25 +84,3 @@ def _degrees_of_freedom(reference: Reference, inputs: Inputs) -> Tensor:
 
 def _at(values: Tensor, worst: Worst) -> float:
     return float(values[worst.batch, worst.head, worst.row])
-
-
-def _flat(out: Tensor | None, lse: Tensor | None, reference: Reference, problem: Problem, name: str) -> Verdict:
-    findings: list[Finding] = []
-    figures: dict[str, float] = {}
-    kept = ~reference.empty_rows
-    flat = TOLERANCES[name](problem)
-    compared: list[tuple[str, Tensor, Tensor, tuple[float, float]]] = []
-    if out is not None and reference.out is not None:
-        compared.append(("out", out, reference.out, flat.out))
-    if lse is not None:
-        compared.append(("lse", lse.unsqueeze(3), reference.lse.unsqueeze(3), flat.lse))
-    for what, actual, expected, (rtol, atol) in compared:
-        error = torch.where(kept.unsqueeze(3), actual - expected, 0.0).abs()
-        bound = atol + rtol * torch.where(kept.unsqueeze(3), expected, 0.0).abs()
-        worst = Worst.of((error / bound).amax(dim=3))
-        figures[f"{what}_error"], figures[f"{what}_share"] = float(error.max()), worst.share
-        if not worst.share <= 1.0:
-            limit = f"the tolerance {name} (rtol {rtol:g}, atol {atol:g})"
-            text = f"{what}: error {error.max():.3g}, {worst.share:.3g} x {limit}"
-            findings.append(Finding(what, f"{text}, {worst.place(kept.shape)}"))
-    return Verdict(tuple(findings), figures)
