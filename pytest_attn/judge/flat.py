@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.tolerances import ALLCLOSE, SAME_DTYPE, SameDtype
+from pytest_attn.judge.tolerances import ALLCLOSE, SAME_DTYPE
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.judge.worst import Worst
 from pytest_attn.oracles.reference import Reference
@@ -33,13 +35,13 @@ class FlatLimits:
     lse: Limit | None
 
 
-def flat_limits(problem: Problem, inputs: Inputs, reference: Reference, name: str) -> FlatLimits:
-    """The limits of a flat tolerance by name, the same for every output of a problem."""
-    if name in SAME_DTYPE:
-        return FlatLimits(_same_dtype_limit(problem, inputs, reference, name), None)
-    tolerance = ALLCLOSE[name](problem)
-    out = _allclose_limit(reference.out, name, *tolerance.out) if reference.out is not None else None
-    return FlatLimits(out, _allclose_limit(reference.lse, name, *tolerance.lse))
+def flat_limits(problem: Problem, inputs: Inputs, reference: Reference, names: Iterable[str]) -> dict[str, FlatLimits]:
+    """The limits of flat tolerances by name, the same for every output of a problem.
+
+    Plain attention in the input's dtype is computed where one of them needs it, and once.
+    """
+    plain = cache(lambda: _plain_error(problem, inputs, reference))
+    return {name: _limits(problem, reference, name, plain) for name in names}
 
 
 def flat(out: Tensor | None, lse: Tensor | None, reference: Reference, limits: FlatLimits) -> Verdict:
@@ -63,23 +65,33 @@ def flat(out: Tensor | None, lse: Tensor | None, reference: Reference, limits: F
     return Verdict(tuple(findings), figures)
 
 
+def _limits(problem: Problem, reference: Reference, name: str, plain_error: Callable[[], float]) -> FlatLimits:
+    if name in SAME_DTYPE:
+        judged = problem.wants_out and reference.out is not None
+        return FlatLimits(_same_dtype_limit(problem, name, plain_error()) if judged else None, None)
+    tolerance = ALLCLOSE[name](problem)
+    out = _allclose_limit(reference.out, name, *tolerance.out) if reference.out is not None else None
+    return FlatLimits(out, _allclose_limit(reference.lse.unsqueeze(3), name, *tolerance.lse))
+
+
 def _allclose_limit(expected: Tensor, name: str, rtol: float, atol: float) -> Limit:
-    # The reference is -inf in rows without keys, which are not compared; the LSE `[B, H, Sq]` is compared as a column.
+    # The LSE is -inf in rows without keys, which are not compared.
     bound = atol + rtol * torch.where(torch.isneginf(expected), 0.0, expected).abs()
-    shaped = bound if expected.dim() == 4 else bound.unsqueeze(3)
-    return Limit(shaped, f"the tolerance {name} (rtol {rtol:g}, atol {atol:g})")
+    return Limit(bound, f"the tolerance {name} (rtol {rtol:g}, atol {atol:g})")
 
 
-def _same_dtype_limit(problem: Problem, inputs: Inputs, reference: Reference, name: str) -> Limit | None:
-    if not problem.wants_out or reference.out is None:
-        return None
-    tolerance: SameDtype = SAME_DTYPE[name](problem)
-    plain = same_dtype(problem, inputs).to(reference.out.dtype)
-    kept = ~reference.empty_rows.unsqueeze(3)
-    error = float(torch.where(kept, plain - reference.out, 0.0).abs().max())
+def _same_dtype_limit(problem: Problem, name: str, plain_error: float) -> Limit:
+    tolerance = SAME_DTYPE[name](problem)
     # An infinite error would allow everything.
-    limit = max(tolerance.floor, tolerance.factor * error) if math.isfinite(error) else math.nan
+    limit = max(tolerance.floor, tolerance.factor * plain_error) if math.isfinite(plain_error) else math.nan
     dtype = str(problem.dtype).removeprefix("torch.")
-    says = f"the tolerance {name} ({tolerance.factor:g} x the error of plain {dtype} attention, {error:.3g}"
+    says = f"the tolerance {name} ({tolerance.factor:g} x the error of plain {dtype} attention, {plain_error:.3g}"
     says += f", at least {tolerance.floor:g})" if tolerance.floor else ")"
-    return Limit(torch.tensor(limit, dtype=reference.out.dtype), says)
+    return Limit(torch.tensor(limit, dtype=problem.oracle_dtype), says)
+
+
+def _plain_error(problem: Problem, inputs: Inputs, reference: Reference) -> float:
+    """The largest error of plain attention in the input's dtype."""
+    assert reference.out is not None
+    error = same_dtype(problem, inputs).to(reference.out.dtype).sub_(reference.out).abs_()
+    return float(torch.where(reference.empty_rows.unsqueeze(3), 0.0, error).max())

@@ -33,7 +33,7 @@ def judge(
         return _derived(
             out, lse, reference, budget(problem, inputs, reference, kernel.numerics_for(problem.dtype)), inputs
         )
-    return flat(out, lse, reference, flat_limits(problem, inputs, reference, tolerance))
+    return flat(out, lse, reference, flat_limits(problem, inputs, reference, [tolerance])[tolerance])
 
 
 def _derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs) -> Verdict:

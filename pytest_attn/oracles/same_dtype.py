@@ -18,7 +18,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.workers import share
 
-MOST_SCORES = 1 << 21
+MOST_SCORES = 1 << 22
 """Scores of whole rows that one worker holds at a time."""
 
 

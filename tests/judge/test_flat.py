@@ -33,12 +33,16 @@ def posed(case: Case) -> tuple[Problem, Inputs, Reference, Tensor]:
     return problem, inputs, reference, reference.out
 
 
+def limits_of(problem: Problem, inputs: Inputs, reference: Reference, name: str) -> FlatLimits:
+    return flat_limits(problem, inputs, reference, [name])[name]
+
+
 def off_by(amount: float, name: str, dtype: str = "bfloat16", *, what: str = "out", ask: Ask = "both") -> Verdict:
     """The verdict on a reference of which one element is off."""
     problem, inputs, reference, out = posed(Case(60, 70, head_dim=32, dtype=dtype, ask=ask))
     spoiled = {"out": out.clone(), "lse": reference.lse.clone()}
     spoiled[what].view(-1)[77 % spoiled[what].numel()] += amount
-    return flat(spoiled["out"], spoiled["lse"], reference, flat_limits(problem, inputs, reference, name))
+    return flat(spoiled["out"], spoiled["lse"], reference, limits_of(problem, inputs, reference, name))
 
 
 def plain_error(dtype: str) -> float:
@@ -108,7 +112,7 @@ def test_plain_attention_that_overflows_allows_no_error(name: str) -> None:
     """Scores beyond 65504 are infinite in float16, and their softmax is not a number."""
     problem, inputs, reference, out = posed(Case(60, 70, head_dim=32, dtype="float16", scale=20000.0))
     assert not bool(torch.isfinite(same_dtype(problem, inputs)).all())
-    limits = flat_limits(problem, inputs, reference, name)
+    limits = limits_of(problem, inputs, reference, name)
     assert not flat(out + 1e-4, None, reference, limits).passed
 
 
@@ -117,7 +121,7 @@ def test_values_that_the_same_dtype_gets_right_must_be_right() -> None:
     problem = Problem.of(Case(60, 70, head_dim=32, recipe="zeros"))
     inputs = Inputs.draw(problem, seed=42, recipe="zeros")
     reference = stream(problem, inputs)
-    limits = flat_limits(problem, inputs, reference, "flash-attention")
+    limits = limits_of(problem, inputs, reference, "flash-attention")
     assert reference.out is not None
     assert flat(reference.out, None, reference, limits).passed
     assert not flat(reference.out + 1e-9, None, reference, limits).passed
@@ -127,7 +131,7 @@ def test_rows_without_keys_are_not_compared() -> None:
     problem, inputs, reference, out = posed(Case(90, 40, head_dim=32, causal="bottom-right"))
     spoiled = torch.where(reference.empty_rows.unsqueeze(3), 9.0, out)
     for name in FLAT:
-        assert flat(spoiled, reference.lse, reference, flat_limits(problem, inputs, reference, name)).passed
+        assert flat(spoiled, reference.lse, reference, limits_of(problem, inputs, reference, name)).passed
 
 
 def test_the_same_dtype_is_computed_only_for_the_tolerances_that_need_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,5 +143,17 @@ def test_the_same_dtype_is_computed_only_for_the_tolerances_that_need_it(monkeyp
     for name in ("derived", "bsa", "allclose-1e-2"):
         assert judge(problem, inputs, Output(out.bfloat16(), reference.lse), reference, PLAIN, name).passed
     lse_only = Problem.of(Case(60, 70, head_dim=32, ask="lse"))
-    assert flat_limits(lse_only, inputs, reference, "flash-attention").out is None
-    assert isinstance(flat_limits(problem, inputs, reference, "bsa"), FlatLimits)
+    assert limits_of(lse_only, inputs, reference, "flash-attention").out is None
+
+
+def test_the_same_dtype_is_computed_once_for_the_tolerances_that_share_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[Problem] = []
+
+    def counted(problem: Problem, inputs: Inputs) -> Tensor:
+        runs.append(problem)
+        return same_dtype(problem, inputs)
+
+    monkeypatch.setattr("pytest_attn.judge.flat.same_dtype", counted)
+    problem, inputs, reference, _ = posed(Case(60, 70, head_dim=32))
+    assert set(flat_limits(problem, inputs, reference, FLAT)) == set(FLAT)
+    assert len(runs) == 1
