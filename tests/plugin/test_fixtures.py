@@ -231,4 +231,4 @@ def test_help_shows_every_option(pytester):
 
     shown = pytester.runpytest("--help").stdout
     for option in OPTIONS:
-        assert re.search(rf"  {option.flag}=\[?{option.metavar}", shown.str())
+        assert re.search(rf"  {option.flag}=\[?{re.escape(option.metavar)}", shown.str())
