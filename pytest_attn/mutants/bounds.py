@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pytest_attn.kernels.kernel import Output
+from pytest_attn.kernels.kernel import Output, Run
 from pytest_attn.mutants.memory import reread
 from pytest_attn.mutants.mutant import plant
 from pytest_attn.mutants.tile_loop import Lane, Part, TileLoop
@@ -18,6 +18,15 @@ class Filling(TileLoop):
     """The loop as an out variant: it fills tensors that lie in its caller's memory."""
 
     capabilities = replace(TileLoop.capabilities, out_variant=True)
+
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+        """A run that fills `output`."""
+        self.output = output or super().allocate(problem, inputs)
+        return super().prepare(problem, inputs)
+
+    def allocate(self, problem: Problem, inputs: Inputs) -> Output:
+        """The memory that was given."""
+        return self.output
 
 
 def _around(tensor: Tensor, first: int, count: int) -> Tensor:
@@ -65,25 +74,25 @@ class LseWrittenAsWholeTile(Filling):
 class KeyMeanSubtractedInPlace(TileLoop):
     """The mean of the keys is subtracted in the caller's tensor (SageAttention e1cac2f)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         inputs.key.sub_(inputs.key.mean(dim=2, keepdim=True))
-        return super().run(problem, inputs, output)
+        return super().run(problem, inputs)
 
 
 @plant("inputs written")
 class QueryScaledInPlace(TileLoop):
     """The scale is multiplied into the caller's query (MLX #3119)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         inputs.query.mul_(problem.scale)
-        return super().run(replace(problem, scale=1.0), inputs, output)
+        return super().run(replace(problem, scale=1.0), inputs)
 
 
 @plant("inputs written")
 class TailOfKeysCleared(TileLoop):
     """The row behind the keys is cleared in the caller's memory, for the tail to read zeros (FlashInfer #1029)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         last = inputs.key[-1, -1, -1]
         last.as_strided((problem.head_dim,), (1,), last.storage_offset() + problem.head_dim).zero_()
-        return super().run(problem, inputs, output)
+        return super().run(problem, inputs)

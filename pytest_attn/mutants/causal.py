@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import torch
 from torch import Tensor
 
@@ -109,7 +107,7 @@ class PackedRowsShifted(TileLoop):
     """Rows of the heads of a group are packed, and unpacked by a power of two (FlashInfer #1148)."""
 
     def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
-        return super().later(problem, query * problem.group // 2 ** math.ceil(math.log2(problem.group)), key)
+        return super().later(problem, query * problem.group // (1 << (problem.group - 1).bit_length()), key)
 
 
 @plant("leaked keys")

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field, fields, replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from pytest_attn.checks.buffers import BITS
+from pytest_attn.checks.bits import bits
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
@@ -41,7 +41,7 @@ class JudgedOnce(Subject):
 def _bits(result: Output, problem: Problem) -> tuple[bytes, ...]:
     asked = (result.out if problem.wants_out else None, result.lse)
     tensors = (tensor.detach().contiguous() for tensor in asked if tensor is not None)
-    return tuple(tensor.view(BITS[tensor.element_size()]).numpy(force=True).tobytes() for tensor in tensors)
+    return tuple(bits(tensor).numpy(force=True).tobytes() for tensor in tensors)
 
 
 class SharedCell(Cell):
@@ -73,6 +73,13 @@ class SharedCell(Cell):
         return {name: replace(subject, tolerance=name).compare(problem, inputs, result) for name in tolerances}
 
 
+class Clean(NamedTuple):
+    """The clean loop on a case: whether it is right under each tolerance, and the steps that it took."""
+
+    right: Mapping[str, bool]
+    steps: Set[str]
+
+
 class CommonCell:
     """A case for the tile loop and its mutants, one fresh kernel after the other, under some tolerances."""
 
@@ -82,16 +89,34 @@ class CommonCell:
         self._tolerances = tolerances
         self._problem = Problem.of(case)
         self._known: Known = {}
-        self._right: dict[Capabilities, dict[str, bool]] = {}
+        self._clean: dict[Capabilities, Clean] = {}
 
     def verdicts(self, loop: type[TileLoop], tolerances: Sequence[str]) -> dict[str, Verdict]:
         """The verdict on a loop under each tolerance; none where it does not run."""
         return SharedCell(self._session, tile_loop(loop), self._case, self._problem, self._known).verdicts(tolerances)
 
-    def right(self, capabilities: Capabilities) -> dict[str, bool]:
-        """Whether the clean loop, with the capabilities of a mutant, is right under each tolerance."""
-        if capabilities not in self._right:
-            loop = type("CleanLoop", (TileLoop,), {"capabilities": capabilities})
-            verdicts = self.verdicts(loop, self._tolerances)
-            self._right[capabilities] = {name: verdict.passed for name, verdict in verdicts.items()}
-        return self._right[capabilities]
+    def clean(self, capabilities: Capabilities) -> Clean:
+        """The clean loop with the capabilities of a mutant; right under no tolerance where it does not run."""
+        if capabilities not in self._clean:
+            steps: set[str] = set()
+            verdicts = self.verdicts(_noting(steps, capabilities), self._tolerances)
+            self._clean[capabilities] = Clean({name: verdict.passed for name, verdict in verdicts.items()}, steps)
+        return self._clean[capabilities]
+
+    def reaches(self, loop: type[TileLoop]) -> bool:
+        """Whether the clean loop takes a step that a mutant overrides; if it does not, both compute the same."""
+        own = (vars(one) for one in loop.mro()[: loop.mro().index(TileLoop)])
+        return any(not self.clean(loop.capabilities).steps.isdisjoint(names) for names in own)
+
+
+def _noting(steps: set[str], claims: Capabilities) -> type[TileLoop]:
+    """The clean loop, which notes every step that it takes."""
+
+    class Noting(TileLoop):
+        capabilities = claims
+
+        def __getattribute__(self, name: str) -> Any:
+            steps.add(name)
+            return super().__getattribute__(name)
+
+    return Noting

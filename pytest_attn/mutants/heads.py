@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -19,7 +18,7 @@ class KeyHeadByModulo(TileLoop):
     """Query head h reads key head h % Hkv (native-sparse-attention-triton #27)."""
 
     def key_heads(self, problem: Problem, lane: Lane) -> Tensor:
-        return torch.arange(problem.query_heads)[lane.heads] % problem.key_heads
+        return lane.query_heads % problem.key_heads
 
 
 @plant("head mapping")
@@ -35,8 +34,7 @@ class GroupRoundedUp(TileLoop):
     """The key head is found by a shift, as if groups were powers of two (FlashInfer #1148)."""
 
     def key_heads(self, problem: Problem, lane: Lane) -> Tensor:
-        shift = math.ceil(math.log2(problem.group))
-        return torch.arange(problem.query_heads)[lane.heads] >> shift
+        return lane.query_heads >> (problem.group - 1).bit_length()
 
 
 @plant("head mapping")
@@ -44,7 +42,7 @@ class GroupStartsOneEarly(TileLoop):
     """The last query head of a group reads the next key head (flash-attention #546)."""
 
     def key_heads(self, problem: Problem, lane: Lane) -> Tensor:
-        heads = torch.arange(problem.query_heads)[lane.heads]
+        heads = lane.query_heads
         return ((heads + (problem.group > 1)) // problem.group).clamp_max(problem.key_heads - 1)
 
 
@@ -63,7 +61,7 @@ class OutGroupsSwapped(TileLoop):
     """The output is written by (head in group, key head), not (key head, head in group) (MLX #2152)."""
 
     def store_out(self, problem: Problem, out: Tensor, lane: Lane, rows: range, part: Part) -> None:
-        heads = torch.arange(problem.query_heads)[lane.heads]
+        heads = lane.query_heads
         swapped = heads % problem.group * problem.key_heads + heads // problem.group
         out[lane.batches, swapped, rows.start : rows.stop] = part.out.to(out.dtype)
 

@@ -136,7 +136,7 @@ class LseGroupsSwapped(TileLoop):
     """The LSE is written by (head in group, key head), not (key head, head in group) (vLLM flash-attention #87)."""
 
     def store_lse(self, problem: Problem, lse: Tensor, lane: Lane, rows: range, part: Part) -> None:
-        heads = torch.arange(problem.query_heads)[lane.heads]
+        heads = lane.query_heads
         swapped = heads % problem.group * problem.key_heads + heads // problem.group
         lse[lane.batches, swapped, rows.start : rows.stop] = part.lse.squeeze(3)
 
@@ -155,6 +155,6 @@ class LseOfOddGroupShifted(TileLoop):
     """Where a group is odd, the LSE lands one head further (CANN !9866)."""
 
     def store_lse(self, problem: Problem, lse: Tensor, lane: Lane, rows: range, part: Part) -> None:
-        heads = torch.arange(problem.query_heads)[lane.heads]
+        heads = lane.query_heads
         shifted = (heads + (problem.group > 1) * (problem.group % 2)) % problem.query_heads
         lse[lane.batches, shifted, rows.start : rows.stop] = part.lse.squeeze(3)

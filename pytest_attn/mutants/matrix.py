@@ -136,16 +136,18 @@ def find_kills(mutants: Sequence[Mutant], piece: Piece) -> Found:
     unfit: list[tuple[str, str]] = []
     for case in piece.cases:
         cell = CommonCell(session, case, tuple(piece.tolerance_of.values()))
-        right = cell.right(TileLoop.capabilities)
+        right = cell.clean(TileLoop.capabilities).right
         unfit += [(test, case.id) for test, rule in piece.tolerance_of.items() if not right.get(rule, True)]
         for mutant in mutants:
-            right = cell.right(mutant.kernel.capabilities)
+            right = cell.clean(mutant.kernel.capabilities).right
             alive = {
                 test: rule
                 for test, rule in piece.tolerance_of.items()
                 if (mutant.name, test) not in killed and right.get(rule, False)
             }
-            verdicts = cell.verdicts(mutant.kernel, tuple(alive.values())) if alive else {}
+            if not alive or not cell.reaches(mutant.kernel):
+                continue
+            verdicts = cell.verdicts(mutant.kernel, tuple(alive.values()))
             for test, rule in alive.items():
                 if not verdicts[rule].passed:
                     killed[mutant.name, test] = Kill(case.id, verdicts[rule].findings[0].what)

@@ -25,8 +25,8 @@ class Replacing(TileLoop):
         """What is returned instead of `out` `[B, H, Sq, Dv]`."""
         return out
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
-        output = super().run(problem, inputs, output)
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
+        output = super().run(problem, inputs)
         return Output(self.replaced(problem, inputs, output.out), output.lse)
 
 
@@ -34,7 +34,8 @@ class Replacing(TileLoop):
 class Zeros(TileLoop):
     """Output and LSE are zeros."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
+        output = self.allocate(problem, inputs)
         return Output(output.out.zero_(), output.lse.zero_() if output.lse is not None else None)
 
 
@@ -85,9 +86,9 @@ class UniformWeights(TileLoop):
 class PreviousResult(Keeping):
     """The result is the first that was computed for the shape."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         if problem.out_shape not in self.cache:
-            self.cache[problem.out_shape] = super().run(problem, inputs, output)
+            self.cache[problem.out_shape] = super().run(problem, inputs)
         kept: Output = self.cache[problem.out_shape]
         return kept
 

@@ -54,8 +54,8 @@ class KeyCountInUint8(TileLoop):
 
 
 @plant("overflow")
-class GridOfFourTiles(TileLoop):
-    """The grid holds four tiles of queries; further ones are not launched (FlashMLA #173, there 65535)."""
+class GridOfTwoTiles(TileLoop):
+    """The grid holds two tiles of queries; further ones are not launched (FlashMLA #173, there 65535)."""
 
     def query_tiles(self, problem: Problem) -> Iterator[range]:
-        return (rows for rows in super().query_tiles(problem) if rows.start < 4 * self.query_tile)
+        return (rows for rows in super().query_tiles(problem) if rows.start < 2 * self.query_tile)

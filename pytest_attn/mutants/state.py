@@ -37,9 +37,9 @@ class ScaleOfFirstCall(Keeping):
 class MaskOfFirstCall(Keeping):
     """A mask that was planned once stays in force (FlashInfer #1028)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         mask = self.cache.setdefault((problem.out_shape, problem.key_length), problem.mask)
-        return super().run(replace(problem, mask=mask), inputs, output)
+        return super().run(replace(problem, mask=mask), inputs)
 
 
 @plant("stale state")
@@ -65,28 +65,28 @@ class BlockListOfFirstCall(Keeping):
 class KeyLengthOfFirstCall(Keeping):
     """The number of keys is frozen into the captured graph (vLLM Ascend #10895)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         length = self.cache.setdefault(problem.out_shape, problem.key_length)
-        return super().run(replace(problem, key_length=length), inputs, output)
+        return super().run(replace(problem, key_length=length), inputs)
 
 
 @plant("stale state")
 class StridesOfFirstCall(Keeping):
     """The plan is cached without the strides of the keys (FlashInfer #4015, flash-attention #2298)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         strides: Sequence[int] = self.cache.setdefault(inputs.key.shape, inputs.key.stride())
-        return super().run(problem, replace(inputs, key=reread(inputs.key, inputs.key.shape, strides)), output)
+        return super().run(problem, replace(inputs, key=reread(inputs.key, inputs.key.shape, strides)))
 
 
 @plant("stale state")
 class ResultKeptByAddress(Keeping):
     """The result is kept by the addresses of the inputs, whatever lies there by now."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         address = (problem, inputs.query.data_ptr(), inputs.key.data_ptr(), inputs.value.data_ptr())
         if address not in self.cache:
-            self.cache[address] = super().run(problem, inputs, output)
+            self.cache[address] = super().run(problem, inputs)
         kept: Output = self.cache[address]
         return kept
 
@@ -95,17 +95,17 @@ class ResultKeptByAddress(Keeping):
 class ConvertedKeyKeptByAddress(Keeping):
     """The keys are converted to another layout once for each address (SGLang #28487)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
         key = self.cache.setdefault((inputs.key.data_ptr(), inputs.key.shape), inputs.key.clone())
-        return super().run(problem, replace(inputs, key=key), output)
+        return super().run(problem, replace(inputs, key=key))
 
 
 @plant("stale state")
 class WorkspaceNotCleared(Keeping):
     """Partial results are added to a workspace that is cleared by its allocation alone (FlashInfer #1643)."""
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
-        output = super().run(problem, inputs, output)
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
+        output = super().run(problem, inputs)
         workspace = self.cache.setdefault(problem.out_shape, torch.zeros_like(output.out))
         return Output(workspace.add_(output.out).clone(), output.lse)
 

@@ -27,6 +27,11 @@ class Lane(NamedTuple):
     batches: slice
     heads: slice
 
+    @property
+    def query_heads(self) -> Tensor:
+        """The numbers of the query heads."""
+        return torch.arange(self.heads.start, self.heads.stop)
+
 
 @dataclass(eq=False)
 class State:
@@ -48,7 +53,7 @@ class TileLoop:
     """Flash attention over tiles of queries and keys. Steps, in order: `lanes`, `query_tiles`, `key_tiles`, `splits`,
     `load`, `scores`, `mask`, `update`, `finalize`, `merge`, `store`."""
 
-    query_tile = 64
+    query_tile = 128
     key_tile = 64
     split_count = 2
 
@@ -63,17 +68,18 @@ class TileLoop:
         deterministic=True,
     )
 
-    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
-        """A run of the problem; into `output` where a mutant claims the out variant."""
-        return lambda: self.run(problem, inputs, output or self.allocate(problem, inputs))
+    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+        """A run of the problem."""
+        return lambda: self.run(problem, inputs)
 
     def allocate(self, problem: Problem, inputs: Inputs) -> Output:
         """Memory for the results; the LSE only where it is asked for."""
         lse = inputs.query.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None
         return Output(inputs.query.new_empty(problem.out_shape), lse)
 
-    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
-        """The whole kernel; returns the output that it filled."""
+    def run(self, problem: Problem, inputs: Inputs) -> Output:
+        """The whole kernel."""
+        output = self.allocate(problem, inputs)
         for lane in self.lanes(problem):
             for rows in self.query_tiles(problem):
                 part = self.attend(problem, inputs, lane, rows)
@@ -96,7 +102,7 @@ class TileLoop:
         state = self.start(query, problem)
         for keys in tiles:
             key, value = self.load_key(problem, inputs, lane, keys), self.load_value(problem, inputs, lane, keys)
-            scores = self.mask(problem, self.scores(query, key), rows, keys)
+            scores = self.mask(problem, self.scores(query, key), lane, rows, keys)
             self.update(problem, state, scores, value)
         return self.finalize(problem, state)
 
@@ -161,7 +167,7 @@ class TileLoop:
 
     def key_heads(self, problem: Problem, lane: Lane) -> Tensor:
         """The key head `[H]` of each query head of a lane."""
-        return torch.arange(problem.query_heads)[lane.heads] // problem.group
+        return lane.query_heads // problem.group
 
     def load_query(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Tensor:
         """Query rows `[B, H, rows, D]`, float32."""
@@ -178,7 +184,8 @@ class TileLoop:
     def load(self, tensor: Tensor, problem: Problem, lane: Lane, keys: range) -> Tensor:
         """A whole tile of a key or value tensor, zero beyond the last key."""
         tile = tensor[lane.batches, self.key_heads(problem, lane), keys.start : keys.start + self.key_tile].float()
-        return torch.nn.functional.pad(tile, (0, 0, 0, self.key_tile - tile.shape[2]))
+        missing = self.key_tile - tile.shape[2]
+        return torch.nn.functional.pad(tile, (0, 0, 0, missing)) if missing else tile
 
     # What is computed
 
@@ -195,7 +202,7 @@ class TileLoop:
         assert isinstance(problem.mask, Causal)
         return problem.mask.offset(problem.lengths)
 
-    def mask(self, problem: Problem, scores: Tensor, rows: range, keys: range) -> Tensor:
+    def mask(self, problem: Problem, scores: Tensor, lane: Lane, rows: range, keys: range) -> Tensor:
         """Logits with what may not be attended to hidden."""
         key = self.positions(range(keys.start, keys.start + self.key_tile))
         hidden = self.beyond(problem, keys, key)
