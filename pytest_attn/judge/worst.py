@@ -29,9 +29,8 @@ class Worst:
         flat = torch.where(torch.isnan(shares), math.inf, shares).flatten()
         index = int(flat.argmax())
         _, heads, rows = shares.shape
-        return Worst(
-            float(flat[index]), index // (heads * rows), index // rows % heads, index % rows, int((flat > 1.0).sum())
-        )
+        over = int((flat > 1.0).sum())
+        return Worst(float(flat[index]), index // (heads * rows), index // rows % heads, index % rows, over)
 
     def place(self, shape: torch.Size) -> str:
         """Head and rows in words, e.g. "head 1, rows 896-1023"."""
@@ -40,3 +39,7 @@ class Worst:
         batch = f"batch {self.batch}, " if shape[0] > 1 else ""
         rows = f"row {first}" if first == last else f"rows {first}-{last}"
         return f"{batch}head {self.head}, {rows} ({self.over} of {shape.numel()} rows over the limit)"
+
+    def at(self, values: Tensor) -> float:
+        """The value there of `[B, H, Sq]`."""
+        return float(values[self.batch, self.head, self.row])

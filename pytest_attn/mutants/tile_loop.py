@@ -15,9 +15,10 @@ from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output, Run
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
-from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.problem import TORCH_DTYPES, Problem
 
 
 class Lane(NamedTuple):
@@ -253,4 +254,5 @@ class TileLoop:
 
 def tile_loop(implementation: type[TileLoop] = TileLoop) -> Kernel:
     """A fresh kernel of the loop or of a mutant of it: no state is shared with an earlier one."""
-    return Kernel(implementation.__name__, implementation(), implementation.capabilities)
+    numerics = dict.fromkeys(TORCH_DTYPES, Numerics(split=True))
+    return Kernel(implementation.__name__, implementation(), implementation.capabilities, numerics)
