@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from pytest_attn.checks.check import check_of
+from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
 from pytest_attn.judge.verdict import Verdict
@@ -124,9 +124,10 @@ class Cell:
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        lacking = self.kernel.capabilities.why_not(self.problem, self.session.device.type, case.layout)
-        if lacking:
-            return self._record("not claimed", f"not claimed: {lacking}")
+        for problem in check_of(case.oracle).problems(self.problem):
+            lacking = self.kernel.capabilities.why_not(problem, self.session.device.type, case.layout)
+            if lacking:
+                return self._record("not claimed", f"not claimed: {lacking}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if case.flops > self.session.options.budget_gflop * 1e9:
@@ -159,7 +160,7 @@ class Cell:
 
     def judge(self) -> Verdict:
         """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
-        return check_of(self.case.oracle)(self.subject)
+        return check_of(self.case.oracle).judge(self.subject)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""

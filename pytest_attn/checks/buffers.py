@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pytest_attn.checks.bits import bits
 from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
 
@@ -15,8 +16,6 @@ MARGIN = 256
 
 GAPS = (0, 8, 16, 24)
 """Elements left between the rows, and rows between the heads, of a strided tensor; multiples of 16 bytes."""
-
-BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,12 +30,12 @@ class Guarded:
     @property
     def intact(self) -> bool:
         """Whether tensor, gaps and margins hold the bits that they were filled with."""
-        return torch.equal(_bits(self.buffer), self.before)
+        return torch.equal(bits(self.buffer), self.before)
 
     def refill(self, source: Tensor) -> Guarded:
         """The same memory with other contents."""
         self.tensor.copy_(source)
-        return Guarded(self.tensor, self.buffer, _bits(self.buffer).clone())
+        return Guarded(self.tensor, self.buffer, bits(self.buffer).clone())
 
 
 def guard(
@@ -53,12 +52,7 @@ def guard(
     buffer = source.new_full((extent + 2 * MARGIN,), around)
     tensor = buffer.as_strided(shape, strides, MARGIN)
     tensor.copy_(source)
-    return Guarded(tensor, buffer, _bits(buffer).clone())
-
-
-def _bits(tensor: Tensor) -> Tensor:
-    # NaN is not equal to NaN; its bits are.
-    return tensor.view(BITS[tensor.element_size()])
+    return Guarded(tensor, buffer, bits(buffer).clone())
 
 
 def _contiguous(shape: tuple[int, ...]) -> tuple[int, ...]:

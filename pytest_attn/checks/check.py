@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from pytest_attn.checks.subject import Subject, value
 from pytest_attn.judge.verdict import Verdict
-from pytest_attn.problem.case import OracleName
-
-Check = Callable[[Subject], Verdict]
-
-CHECKS: dict[OracleName, Check] = {}
-"""The checks that run a kernel more than once; a case that names another oracle is one run against a reference."""
+from pytest_attn.problem.problem import Problem
 
 
-def check_of(oracle: OracleName) -> Check:
-    """The check of a case by what it compares with."""
-    return CHECKS.get(oracle, value)
+@dataclass(frozen=True)
+class Check:
+    """How a kernel is tried on a case: `judge` gives the verdict, `problems` everything that it will run.
+
+    A kernel that does not claim one of the problems is not judged on the case.
+    """
+
+    judge: Callable[[Subject], Verdict]
+    problems: Callable[[Problem], Iterable[Problem]] = lambda problem: (problem,)
+
+
+VALUE = Check(value)
+"""One run, compared with a reference."""

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
+import torch
+
 from pytest_attn.checks.buffers import GuardedInputs
-from pytest_attn.checks.trial import try_kernel
+from pytest_attn.checks.trial import Trial
 from pytest_attn.device import Device
 from pytest_attn.judge.judge import judge
 from pytest_attn.judge.verdict import Finding, Verdict
@@ -38,6 +40,19 @@ class Subject:
     tolerance: str = "derived"
     seed: int = 42
 
+    def draw(self, problem: Problem, seed: int) -> Inputs:
+        """Normal inputs of a problem on the device, others for every seed."""
+        with self.timed("inputs"):
+            return Inputs.draw(problem, self.seed + seed).to(self.device.torch)
+
+    def generator(self) -> torch.Generator:
+        """A fresh source of what a check draws; the same for every check of one seed."""
+        return torch.Generator().manual_seed(self.seed)
+
+    def claims(self, problem: Problem, layout: Layout | None = None) -> bool:
+        """Whether the kernel claims a problem, in the layout of the case or another."""
+        return self.kernel.capabilities.why_not(problem, self.device.type, layout or self.layout) is None
+
     def guarded(self, inputs: Inputs) -> GuardedInputs:
         """A copy of inputs inside memory of NaN, laid out as the case says."""
         with self.timed("inputs"):
@@ -49,8 +64,17 @@ class Subject:
 
     def run_on(self, problem: Problem, given: GuardedInputs) -> Output | Finding:
         """What the kernel returns for these inputs, which it must leave as they are."""
+        return self.call(self.trial(problem, given))
+
+    def trial(self, problem: Problem, given: GuardedInputs, *, poisoned: bool = True) -> Trial:
+        """The kernel on these inputs, to be called more than once; see `Trial`."""
+        return Trial(self.kernel, problem, given, self.device, poisoned=poisoned)
+
+    def call(self, trial: Trial) -> Output | Finding:
+        """What a trial returns, in memory that no later call overwrites."""
         with self.timed("kernel"):
-            return try_kernel(self.kernel, problem, given, self.device)
+            returned = trial()
+        return returned if isinstance(returned, Finding) else returned.clone()
 
     def compare(self, problem: Problem, inputs: Inputs, result: Output | Finding) -> Verdict:
         """The verdict on a result of `run`, against the truth. The kernel runs before its oracle."""

@@ -1,11 +1,11 @@
-"""One run of a kernel under guard, and what is wrong with it before any value is looked at."""
+"""Runs of a kernel under guard, and what is wrong with them before any value is looked at."""
 
 from __future__ import annotations
 
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -15,30 +15,47 @@ from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
 from pytest_attn.device import Device
 from pytest_attn.judge.facts import read_output
 from pytest_attn.judge.verdict import Finding
-from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-
-def try_kernel(kernel: Kernel, problem: Problem, given: GuardedInputs, device: Device) -> Output | Finding:
-    """Run a kernel on guarded inputs; memory that it allocates and does not write shows as NaN.
-
-    Returns an output of the right form, or the finding that there is none: the kernel raised, wrote where it must not,
-    or returned something else.
-    """
-    buffers = _out_buffers(kernel, problem, given)
-    device.synchronize()
-    try:
-        with torch.no_grad(), poisoned_memory():
-            returned = _run(kernel, problem, given.inputs, buffers)
-            device.synchronize()
-    except Exception as error:
-        return Finding("raised", _raised(error))
-    return _read(returned, problem, given, buffers)
-
-
 Buffers = dict[str, Guarded]
 """The buffers that an out variant writes into, by keyword."""
+
+
+class Trial:
+    """A kernel prepared once for guarded inputs, and run as often as it is called.
+
+    `poisoned`: memory that the kernel allocates and does not write shows as NaN.
+    """
+
+    def __init__(
+        self, kernel: Kernel, problem: Problem, given: GuardedInputs, device: Device, *, poisoned: bool = True
+    ) -> None:
+        self._kernel = kernel
+        self._problem = problem
+        self._given = given
+        self._device = device
+        self._poisoned = poisoned
+        self._buffers = _out_buffers(kernel, problem, given)
+        self._run: Run | None = None
+
+    def __call__(self) -> Output | Finding:
+        """An output of the right form, or the finding that there is none: the kernel raised, wrote where it must not,
+        or returned something else. Another call may overwrite the output."""
+        for buffer in self._buffers.values():
+            buffer.tensor.fill_(torch.nan)
+        self._device.synchronize()
+        memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
+        try:
+            with torch.no_grad(), memory:
+                if self._run is None:
+                    self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
+                returned = self._run()
+                self._device.synchronize()
+        except Exception as error:
+            return Finding("raised", _raised(error))
+        return _read(returned, self._problem, self._given, self._buffers)
 
 
 def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buffers:
@@ -51,13 +68,17 @@ def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buff
     return buffers
 
 
-def _run(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> Any:
+def _prepared(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> Run:
     if not buffers:
-        return kernel.prepare(problem, inputs)()
-    out = buffers["out"].tensor
-    lse = buffers["lse"].tensor.squeeze(3) if "lse" in buffers else None
-    kernel.prepare(problem, inputs, Output(out, lse))()
-    return Output(out, lse)
+        return kernel.prepare(problem, inputs)
+    filled = Output(buffers["out"].tensor, buffers["lse"].tensor.squeeze(3) if "lse" in buffers else None)
+    run = kernel.prepare(problem, inputs, filled)
+
+    def fill() -> Output:
+        run()
+        return filled
+
+    return fill
 
 
 def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffers) -> Output | Finding:

@@ -55,6 +55,32 @@ class Budget:
     lse: Tensor | None
     lse_shift: float
 
+    def weighted(self, out: Tensor | float, lse: Tensor | float) -> Budget:
+        """The budget of a result multiplied by weights that are not negative; `lse` at most 1."""
+        return Budget(
+            None if self.out is None else self.out * out, None if self.lse is None else self.lse * lse, self.lse_shift
+        )
+
+    def last_rows(self, count: int) -> Budget:
+        """The budget of the last rows alone."""
+        return Budget(
+            None if self.out is None else self.out[:, :, -count:],
+            None if self.lse is None else self.lse[:, :, -count:],
+            self.lse_shift,
+        )
+
+    def plus(self, other: Budget) -> Budget:
+        """The budget of the sum, or the difference, of two results whose errors are independent."""
+        return Budget(
+            _root_sum_square(self.out, other.out),
+            _root_sum_square(self.lse, other.lse),
+            self.lse_shift + other.lse_shift,
+        )
+
+
+def _root_sum_square(one: Tensor | None, other: Tensor | None) -> Tensor | None:
+    return None if one is None or other is None else torch.hypot(one, other)
+
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of a kernel of these numerics on this problem; see the module's docstring for the derivation."""

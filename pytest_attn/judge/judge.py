@@ -53,10 +53,19 @@ class Worst:
 
 
 def judge(
-    problem: Problem, inputs: Inputs, output: Output, reference: Reference, kernel: Kernel, tolerance: str = DERIVED
+    problem: Problem,
+    inputs: Inputs,
+    output: Output,
+    reference: Reference,
+    kernel: Kernel,
+    tolerance: str = DERIVED,
+    allowed: Budget | None = None,
 ) -> Verdict:
     """The verdict on an output of `kernel` for a problem. Facts come first: values are compared only where shape,
-    dtype and finiteness are right."""
+    dtype and finiteness are right.
+
+    `allowed`: the budget where the reference has errors of its own; None = that of the kernel on the problem.
+    """
     empty = reference.empty_rows
     findings = facts(problem, output, empty, kernel.empty_rows)
     if findings:
@@ -64,9 +73,8 @@ def judge(
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.detach().cpu().to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     if tolerance == DERIVED:
-        return _derived(
-            out, lse, reference, budget(problem, inputs, reference, kernel.numerics_for(problem.dtype)), inputs
-        )
+        allowed = allowed or budget(problem, inputs, reference, kernel.numerics_for(problem.dtype))
+        return _derived(out, lse, reference, allowed, inputs)
     return _flat(out, lse, reference, problem, tolerance)
 
 

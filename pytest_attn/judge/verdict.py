@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,3 +34,20 @@ class Verdict:
     def summary(self) -> str:
         """One line for a person."""
         return "; ".join(finding.phrase for finding in self.findings) or "right"
+
+    def of(self, part: str) -> Verdict:
+        """The same verdict, its findings said of a part of the case."""
+        return replace(self, findings=tuple(Finding(each.what, f"{part}: {each.phrase}") for each in self.findings))
+
+    @staticmethod
+    def first_wrong(verdicts: Iterable[Verdict]) -> Verdict:
+        """The first that is wrong; where none is, a right one with the largest figures of all."""
+        figures: dict[str, float] = {}
+        for verdict in verdicts:
+            if not verdict.passed:
+                return verdict
+            figures = {
+                **figures,
+                **{name: max(size, figures.get(name, size)) for name, size in verdict.figures.items()},
+            }
+        return Verdict((), figures)

@@ -25,6 +25,10 @@ class Output:
     out: Tensor
     lse: Tensor | None = None
 
+    def clone(self) -> Output:
+        """A copy in memory of its own."""
+        return Output(self.out.clone(), None if self.lse is None else self.lse.clone())
+
 
 Run = Callable[[], Any]
 """The timed part of a kernel: returns an `Output`, out alone, or (out, lse)."""

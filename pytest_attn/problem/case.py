@@ -11,6 +11,7 @@ from typing import Literal, get_args
 
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
+from pytest_attn.problem.relations import Relation, refuse_relation
 
 Ask = Literal["out", "lse", "both"]
 """What the kernel is asked for and judged on: the output alone, the log-sum-exp, or both from one call."""
@@ -40,19 +41,6 @@ ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
 
 Layout = Literal["contiguous", "strided"]
 """How query, key and value lie in memory: contiguous, or each with an order of its own and gaps between its rows."""
-
-Relation = Literal[
-    "permutedkeys",
-    "shiftedkeys",
-    "duplicatedkeys",
-    "splitkeys",
-    "expandedheads",
-    "hiddenkeys",
-    "summedvalues",
-    "lonehead",
-    "lastrow",
-]
-"""A result of the same kernel on related inputs; see `pytest_attn.checks.relations`."""
 
 OracleName = Literal["exact", "fias", "loop", "analytic", "again", "sequence", Relation]
 """What the result is compared with: a reference (`pytest_attn.oracles`), the kernel's own second result ("again"),
@@ -133,6 +121,7 @@ class Case:
             raise ValueError("case: frame needs a sparsity")
         if self.causal is not None and self.sparsity is not None:
             raise ValueError("case: causal does not combine with sparsity")
+        refuse_relation(self)
 
     @cached_property
     def pattern(self) -> BlockPattern | None:

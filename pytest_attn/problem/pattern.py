@@ -76,6 +76,18 @@ class BlockPattern:
         return len(self.forced_cols) * sparse_rows + self.cols * len(self.dense_rows)
 
     @property
+    def extra(self) -> int:
+        """Key blocks drawn for each sparse row, beside the forced ones."""
+        sparse_rows = self.rows - len(self.dense_rows)
+        free = self.cols - len(self.forced_cols)
+        return min(-(-(self.budget - self.forced) // sparse_rows), free) if sparse_rows else 0
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether some row does not keep every key block."""
+        return self.rows > len(self.dense_rows) and len(self.forced_cols) + self.extra < self.cols
+
+    @property
     def unsatisfiable(self) -> str | None:
         """Why no such pattern exists, as a constant reason; None if it exists."""
         left, right, top, bottom = self.frame.as_tuple
@@ -101,10 +113,7 @@ class BlockPattern:
 def _draw(pattern: BlockPattern, seed: int) -> KeptRows:
     generator = random.Random(seed)
     free = [column for column in range(pattern.cols) if column not in pattern.forced_cols]
-    sparse_rows = pattern.rows - len(pattern.dense_rows)
-    surplus = pattern.budget - pattern.forced
-    extra = min(-(-surplus // sparse_rows), len(free)) if sparse_rows else 0
-    every = tuple(range(pattern.cols))
+    extra, every = pattern.extra, tuple(range(pattern.cols))
     return tuple(
         every if row in pattern.dense_rows else tuple(sorted(pattern.forced_cols.union(generator.sample(free, extra))))
         for row in range(pattern.rows)

@@ -32,3 +32,27 @@ def test_boundary_causal_top_left(attn: Attn) -> None:
 def test_boundary_block_sparse(attn: Attn) -> None:
     """Kept blocks of unequal sizes, with partial last blocks and frames."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_strided")
+def test_boundary_strided(attn: Attn) -> None:
+    """Query, key and value each with an order of its dimensions and gaps of its own."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_again")
+def test_boundary_again(attn: Attn) -> None:
+    """The same problem again: the same bits where the kernel claims so, right in any case."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_sequence")
+def test_boundary_sequence(attn: Attn) -> None:
+    """Calls in a row that differ in data, scale, mask, strides or length: nothing of an earlier one is left."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_relations")
+def test_boundary_relations(attn: Attn) -> None:
+    """The kernel against its own results on related inputs: permuted, shifted, split, hidden, summed."""
+    attn.check()

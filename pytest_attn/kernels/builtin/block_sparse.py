@@ -92,7 +92,14 @@ def _gather(tensor: Tensor, spans: tuple[slice, ...], room: Tensor) -> Tensor:
     return room
 
 
-BLOCK_SPARSE = kernel(name="block_sparse", devices=("cpu",), lse=True, gqa=True, block_sparse=True, numerics=NUMERICS)(
-    BlockSparseKernel
-)
+BLOCK_SPARSE = kernel(
+    name="block_sparse",
+    devices=("cpu",),
+    lse=True,
+    gqa=True,
+    block_sparse=True,
+    strided=True,
+    deterministic=True,
+    numerics=NUMERICS,
+)(BlockSparseKernel)
 """The built-in block-sparse kernel for the CPU."""

@@ -22,6 +22,8 @@ MOST_ROWS = 1024
     gqa=True,
     block_sparse=True,
     value_dim=True,
+    strided=True,
+    deterministic=True,
     numerics=Numerics(probabilities="float32"),
 )
 def eager(

@@ -26,6 +26,8 @@ def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor 
     causal=True,
     causal_top_left=True,
     gqa=True,
+    strided=True,
+    deterministic=True,
     numerics=NUMERICS,
     # The kernel skips what a mask leaves empty and reports the logarithm of an untouched sum.
     empty_rows=EmptyRows(out="zero", lse=0.0),

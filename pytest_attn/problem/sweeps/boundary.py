@@ -7,12 +7,15 @@ Every pair of values of two axes occurs in some cell of a group; the full produc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import chain
 from typing import Any, get_args
 
 from allpairspy import AllPairs
 
 from pytest_attn.problem.case import DTYPES, Case, Recipe
 from pytest_attn.problem.frame import FrameWidths
+from pytest_attn.problem.relations import Relation, relation_exists
 from pytest_attn.problem.sweep import Groups, register
 
 LENGTHS = (
@@ -78,6 +81,58 @@ WHOLE: Axes = {
 }
 
 
+FEW_RECIPES: tuple[Recipe, ...] = ("normal", "needle", "growing", "largevalue")
+RELATED_RECIPES: tuple[Recipe, ...] = ("normal", "needle", "growing", "large")
+FEW_LENGTHS = ((1, 129), (65, 65), (127, 128), (129, 257), (131, 131), (257, 129), (300, 100))
+ANY_MASK = (
+    *({}, {"causal": "bottom-right"}, {"causal": "top-left"}),
+    *({"block_shape": shape, "sparsity": 0.5} for shape in ((64, 64), (32, 128), (96, 80))),
+)
+"""Fields of a case that choose its mask."""
+
+REPEATED: Axes = {
+    "lengths": FEW_LENGTHS,
+    "recipe": FEW_RECIPES,
+    "dims": ((40, 40), (64, 64), (128, 128), (64, 32)),
+    "heads": ((1, 1), (3, 3), (4, 2)),
+    "batch": (1, 2),
+    "dtype": DTYPES,
+    "mask": ANY_MASK,
+    "ask": ("both", "out"),
+}
+"""The axes of the groups that differ in how the kernel is called."""
+
+
+def _masked(mask: Mapping[str, Any], **fields: Any) -> Case | None:
+    return _case(**fields, **mask)
+
+
+RELATED: Mapping[Relation, Axes] = {
+    "permutedkeys": {"mask": ANY_MASK[:1]},
+    "shiftedkeys": {},
+    "duplicatedkeys": {"mask": ANY_MASK[:1]},
+    "splitkeys": {"mask": ANY_MASK[:1], "ask": ("both", "lse")},
+    "expandedheads": {"heads": ((3, 1), (4, 2), (8, 2))},
+    "hiddenkeys": {"mask": ANY_MASK[1:]},
+    "summedvalues": {"ask": ("both", "out")},
+    "lonehead": {"heads": ((3, 3), (4, 2), (7, 1))},
+    "lastrow": {"mask": ANY_MASK[1:2]},
+}
+"""The axes in which the cells of a relation differ from the repeated ones: those for which it exists."""
+
+
+def _related(oracle: Relation, **fields: Any) -> Case | None:
+    case = _masked(**fields)
+    return replace(case, oracle=oracle) if case and relation_exists(oracle, case) else None
+
+
+def relations() -> tuple[Case, ...]:
+    """Cells of every relation, pairwise over its axes."""
+    axes = {**REPEATED, "recipe": RELATED_RECIPES, "ask": ("both", "out", "lse")}
+    found = (pairwise({**axes, **own, "oracle": (name,)}, _related) for name, own in RELATED.items())
+    return tuple(chain.from_iterable(found))
+
+
 @register("boundary", "lengths at the edges of tiles, inputs that make bugs visible; pairwise")
 def boundary() -> Groups:
     """Dense, causal and block-sparse problems, each with every recipe."""
@@ -98,4 +153,8 @@ def boundary() -> Groups:
         "boundary_causal": pairwise({**WHOLE, "causal": ("bottom-right",)}, _case),
         "boundary_causal_top_left": pairwise({**WHOLE, "causal": ("top-left",)}, _case),
         "boundary_block_sparse": pairwise(sparse, _case),
+        "boundary_strided": pairwise({**REPEATED, "layout": ("strided",)}, _masked),
+        "boundary_again": pairwise({**REPEATED, "oracle": ("again",)}, _masked),
+        "boundary_sequence": pairwise({**REPEATED, "oracle": ("sequence",)}, _masked),
+        "boundary_relations": relations(),
     }

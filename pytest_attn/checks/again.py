@@ -1,0 +1,45 @@
+"""The same problem again: a kernel that claims to be deterministic gives the same bits, any other is right again."""
+
+from __future__ import annotations
+
+from pytest_attn.checks.bits import difference
+from pytest_attn.checks.check import Check
+from pytest_attn.checks.subject import Subject, value
+from pytest_attn.judge.verdict import Finding, Verdict
+
+FIRST = "first call of a prepared run"
+SECOND = "second call of a prepared run"
+ELSEWHERE = "run prepared for a copy of the inputs in other memory"
+
+
+def again(subject: Subject) -> Verdict:
+    """One run against the reference, then a prepared run called twice, and one prepared for a copy of its inputs.
+
+    These three are not in poisoned memory: poison makes torch choose deterministic algorithms, and what a kernel reads
+    without having written it shall show as a difference.
+    """
+    verdict = value(subject)
+    if not verdict.passed:
+        return verdict
+    given, copy = subject.guarded(subject.inputs), subject.guarded(subject.inputs)
+    trial = subject.trial(subject.problem, given, poisoned=False)
+    first, second = subject.call(trial), subject.call(trial)
+    elsewhere = subject.call(subject.trial(subject.problem, copy, poisoned=False))
+    for name, result in ((FIRST, first), (SECOND, second), (ELSEWHERE, elsewhere)):
+        if isinstance(result, Finding):
+            return Verdict((Finding(result.what, f"{name}: {result.phrase}"),), verdict.figures)
+        assert not isinstance(first, Finding)
+        if not subject.kernel.capabilities.deterministic:
+            judged = subject.compare(subject.problem, subject.inputs, result)
+            if not judged.passed:
+                return judged.of(name)
+            continue
+        where = difference(subject.problem, first, result)
+        if where:
+            phrase = f"{name}: {where} from the first call, though the kernel claims to be deterministic"
+            return Verdict((Finding("again", phrase),), verdict.figures)
+    return verdict
+
+
+AGAIN = Check(again)
+"""The check of cases that name "again"."""

@@ -1,0 +1,36 @@
+"""Two results of a kernel, compared bit by bit."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn.kernels.kernel import Output
+from pytest_attn.problem.problem import Problem
+
+BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
+
+def bits(tensor: Tensor) -> Tensor:
+    """The same memory as integers: NaN is not equal to NaN, its bits are."""
+    return tensor.view(BITS[tensor.element_size()])
+
+
+def difference(problem: Problem, first: Output, second: Output, rows: Tensor | None = None) -> str | None:
+    """Where two results of a problem differ, in words; None where every bit that was asked for is the same.
+
+    `rows`, bool `[B, H, Sq]`: the rows compared; all where None.
+    """
+    pairs = [("out", first.out, second.out)] if problem.wants_out else []
+    if first.lse is not None and second.lse is not None:
+        pairs.append(("lse", first.lse.unsqueeze(3), second.lse.unsqueeze(3)))
+    for name, one, other in pairs:
+        differs = (bits(one.contiguous()) != bits(other.contiguous())).any(dim=3)
+        if rows is not None:
+            differs = differs & rows.to(differs.device)
+        if bool(differs.any()):
+            where = differs.nonzero()
+            batch, head, row = where[0].tolist()
+            count = differs.numel() if rows is None else int(rows.sum())
+            return f"{name}: {len(where)} of {count} rows differ, first at batch {batch}, head {head}, row {row}"
+    return None

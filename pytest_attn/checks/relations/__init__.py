@@ -1,0 +1,1 @@
+"""Relations between results of one kernel: what must hold without any reference."""

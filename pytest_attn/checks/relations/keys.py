@@ -1,0 +1,131 @@
+"""Relations of the keys: permuted, shifted, duplicated, split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from pytest_attn.checks.relations.grid import coarse, drawn
+from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation, same
+from pytest_attn.checks.subject import Subject
+from pytest_attn.judge.budget import Budget
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+
+def permuted_keys(subject: Subject) -> Iterator[Plan]:
+    """Keys and values in another order, of its own for every head: nothing changes."""
+    inputs = subject.inputs
+    batch, heads, length, _ = inputs.key.shape
+    order = torch.rand((batch, heads, length, 1), generator=subject.generator()).argsort(dim=2).to(inputs.key.device)
+    permuted = Inputs(
+        inputs.query,
+        inputs.key.take_along_dim(order, dim=2),
+        inputs.value.take_along_dim(order, dim=2),
+        f"{inputs.key_of_content}|permuted-{subject.seed}",
+    )
+    yield Plan("keys permuted", Side(subject.problem, permuted), (Side(subject.problem, inputs),), same)
+
+
+def shifted_keys(subject: Subject) -> Iterator[Plan]:
+    """The same vector added to every key of a head: the log-sum-exp shifts by scale * query . vector, the output does
+    not change."""
+    problem, inputs = subject.problem, subject.inputs
+    key = coarse(inputs.key)
+    vector = drawn(key, (problem.batch, problem.key_heads, 1, problem.head_dim), subject.generator())
+    plain = replace(inputs, key=key, key_of_content=f"{inputs.key_of_content}|coarse")
+    content = f"{plain.key_of_content}|shifted-{subject.seed}"
+    vectors = vector.double().repeat_interleave(problem.group, dim=1)
+    shift = problem.scale * (inputs.query.double() * vectors).sum(dim=3).cpu()
+
+    def expected(source: Estimate) -> Estimate:
+        lse = None if source.lse is None else (source.lse.double() + shift).to(source.lse.dtype)
+        return replace(source, lse=lse)
+
+    shifted = Side(problem, replace(plain, key=key + vector, key_of_content=content))
+    yield Plan("a vector added to every key", shifted, (Side(problem, plain),), expected)
+
+
+def twice_the_keys(problem: Problem) -> tuple[Problem]:
+    """The problem of `duplicated_keys`."""
+    return (replace(problem, key_length=2 * problem.key_length),)
+
+
+def duplicated_keys(subject: Subject) -> Iterator[Plan]:
+    """Every key twice: the log-sum-exp grows by ln 2, the output does not change."""
+    inputs = subject.inputs
+    doubled = Inputs(
+        inputs.query,
+        torch.cat([inputs.key, inputs.key], dim=2),
+        torch.cat([inputs.value, inputs.value], dim=2),
+        f"{inputs.key_of_content}|doubled",
+    )
+
+    def expected(source: Estimate) -> Estimate:
+        return replace(source, lse=None if source.lse is None else source.lse + torch.tensor(2.0).log())
+
+    compared = Side(*twice_the_keys(subject.problem), doubled)
+    yield Plan("every key twice", compared, (Side(subject.problem, inputs),), expected)
+
+
+def cut_of(length: int) -> int:
+    """Where the keys are cut: three eighths, but one further at the edge of a tile."""
+    cut = max(1, length * 3 // 8)
+    return cut + 1 if cut % 16 == 0 else cut
+
+
+def parts(problem: Problem) -> tuple[Problem, Problem]:
+    """The problems of `split_keys`."""
+    cut = cut_of(problem.key_length)
+    return replace(problem, key_length=cut), replace(problem, key_length=problem.key_length - cut)
+
+
+def split_keys(subject: Subject) -> Iterator[Plan]:
+    """Two runs over parts of the keys, merged through their log-sum-exps: the run over all."""
+    inputs, cut = subject.inputs, cut_of(subject.problem.key_length)
+    ranges = (slice(0, cut), slice(cut, None))
+    sources = tuple(
+        Side(
+            problem,
+            Inputs(
+                inputs.query, inputs.key[:, :, keys], inputs.value[:, :, keys], f"{inputs.key_of_content}|keys-{keys}"
+            ),
+        )
+        for problem, keys in zip(parts(subject.problem), ranges, strict=True)
+    )
+    yield Plan("keys split and merged", Side(subject.problem, inputs), sources, merged)
+
+
+def merged(*sources: Estimate) -> Estimate:
+    """The result over the keys of all sources, each weighted by its sum of exponentials.
+
+    An lse that is off by e moves out by weight * (out of the source - out) * e.
+    """
+    every = torch.stack([source.lse.double() for source in sources if source.lse is not None])
+    lse = every.logsumexp(dim=0)
+    weights = (every - lse).exp().unsqueeze(4)
+    errors = [source.error.weighted(w, w.squeeze(3)) for source, w in zip(sources, weights, strict=True)]
+    outs = [source.out for source in sources if source.out is not None]
+    if not outs:
+        return Estimate(None, lse, _sum(errors))
+    out = (weights * torch.stack(outs)).sum(dim=0)
+    for each, w, source in zip(outs, weights, sources, strict=True):
+        assert source.error.lse is not None
+        moved = w * (each - out).abs() * (source.error.lse + source.error.lse_shift).unsqueeze(3)
+        errors.append(Budget(moved, torch.zeros_like(lse), 0.0))
+    return Estimate(out, lse, _sum(errors))
+
+
+def _sum(errors: list[Budget]) -> Budget:
+    total, *others = errors
+    for error in others:
+        total = total.plus(error)
+    return total
+
+
+PERMUTED_KEYS = relation(permuted_keys)
+SHIFTED_KEYS = relation(shifted_keys)
+DUPLICATED_KEYS = relation(duplicated_keys, twice_the_keys)
+SPLIT_KEYS = relation(split_keys, parts)

@@ -1,0 +1,69 @@
+"""Relations between results of one kernel, and the cases that each exists for. Plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+if TYPE_CHECKING:  # a case refuses relations that do not exist for it
+    from pytest_attn.problem.case import Case
+
+Relation = Literal[
+    "permutedkeys",
+    "shiftedkeys",
+    "duplicatedkeys",
+    "splitkeys",
+    "expandedheads",
+    "hiddenkeys",
+    "summedvalues",
+    "lonehead",
+    "lastrow",
+]
+"""A result of the same kernel on related inputs; see `pytest_attn.checks.relations`."""
+
+
+class Need(NamedTuple):
+    """What a relation needs of a case, in words and as a condition."""
+
+    words: str
+    holds: Callable[[Case], bool]
+
+
+def _dense(case: Case) -> bool:
+    return case.causal is None and case.sparsity is None
+
+
+def _hides_keys(case: Case) -> bool:
+    if case.pattern is not None:
+        # A pattern that does not exist is refused as unsatisfiable, by every oracle alike.
+        return case.unsatisfiable is not None or case.pattern.leaves_out
+    return case.query_length > 1 if case.causal == "bottom-right" else case.causal is not None and case.key_length > 1
+
+
+NEEDS: dict[Relation, Need] = {
+    "permutedkeys": Need("no mask and two keys", lambda case: _dense(case) and case.key_length > 1),
+    "duplicatedkeys": Need("no mask", _dense),
+    "splitkeys": Need(
+        "no mask, two keys and the log-sum-exp", lambda case: _dense(case) and case.key_length > 1 and case.ask != "out"
+    ),
+    "expandedheads": Need("fewer key heads than query heads", lambda case: case.query_heads > case.key_heads),
+    "hiddenkeys": Need("a mask that hides keys", _hides_keys),
+    "summedvalues": Need("the output", lambda case: case.ask != "lse"),
+    "lonehead": Need("two heads or batches", lambda case: case.batch * case.query_heads > 1),
+    "lastrow": Need(
+        "causal bottom-right and two queries", lambda case: case.causal == "bottom-right" and case.query_length > 1
+    ),
+}
+"""What a relation needs; one that is not named exists for every case."""
+
+
+def relation_exists(relation: Relation, case: Case) -> bool:
+    """Whether a relation exists for a case, whatever the case itself names."""
+    return relation not in NEEDS or NEEDS[relation].holds(case)
+
+
+def refuse_relation(case: Case) -> None:
+    """Raises ValueError where the relation that a case names does not exist for it."""
+    for relation, need in NEEDS.items():
+        if relation == case.oracle and not need.holds(case):
+            raise ValueError(f"case: {relation} does not exist here; it needs {need.words}")
