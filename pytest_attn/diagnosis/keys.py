@@ -1,190 +1,155 @@
-"""Keys that take part and should not, or do not and should: what zero queries show, where all keys weigh the same."""
+"""Keys that take part and should not, or do not and should."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
 
 import torch
-from torch import Tensor
 
+from pytest_attn.diagnosis.attended import LARGEST_TILE, TILE, Attended, explains, miscounts, where, whole_length
+from pytest_attn.diagnosis.blocks import block_list
 from pytest_attn.diagnosis.diagnosis import Diagnosis
-from pytest_attn.diagnosis.evidence import Evidence, Weights
-from pytest_attn.diagnosis.model import reference_of
-from pytest_attn.diagnosis.places import heads, named
+from pytest_attn.diagnosis.diagonal import diagonal
+from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.places import named
+from pytest_attn.problem.case import Alignment
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 
-LARGEST_TILE = 256
-"""Keys that leak or get lost beside the diagonal do so within one tile."""
+SPLIT_SHARE = 0.2
+"""A loss of this share of many keys is that of a split, not of a tile."""
 
-TILE = 16
-"""Tiles are multiples of this many keys."""
+WHOLE = 128
+"""Keys that fill whole tiles."""
 
-
-@dataclass(frozen=True, eq=False)
-class Attended:
-    """How often each run of keys counted in each row: `actual` and `expected` `[B, H, R, C]`, in keys.
-
-    `pads` `[B, H, R]`: by how many keys' weight the weights fall short of 1, because positions that are no keys took it.
-    """
-
-    actual: Tensor
-    expected: Tensor
-    pads: Tensor
-    width: int
-
-    @staticmethod
-    def of(uniform: Weights) -> Attended | None:
-        """Counts from the weights of zero queries; None where these do not fit together as counts."""
-        counted = (uniform.counts > 0) & (uniform.actual > 0)
-        per_key = (uniform.actual / uniform.counts).where(counted, torch.nan)
-        # Most keys count once; where most count twice, those that count least do.
-        units = [per_key.nanmedian(dim=3, keepdim=True).values, per_key.nan_to_num(2.0).amin(dim=3, keepdim=True)]
-        for unit in units if uniform.width == 1 else units[:1]:
-            # A row that lost all its keys, or never had one, has no unit.
-            unit = unit.nan_to_num(1.0)
-            actual = uniform.actual / unit
-            total = uniform.actual.sum(dim=3)
-            pads = ((1.0 - total) / unit.squeeze(3)).where(total > 0, 0.0)
-            slack = (actual - actual.round()).abs()
-            if bool((slack < (0.3 if uniform.width == 1 else 0.6)).all()) and bool((actual > -0.5).all()):
-                return Attended(actual.round(), uniform.counts, pads, uniform.width)
-        return None
-
-    @property
-    def lost(self) -> Tensor:
-        """bool `[B, H, R, C]`: runs of which keys are missing."""
-        return self.actual < self.expected - self._slack
-
-    @property
-    def extra(self) -> Tensor:
-        """bool `[B, H, R, C]`: runs of which more keys count than may, or keys count more than once."""
-        return self.actual > self.expected + self._slack
-
-    @property
-    def _slack(self) -> Tensor:
-        # The output was rounded: to 8 bits at worst.
-        return 0.5 + self.expected * (2.0**-8 if self.width > 64 else 0.0)
+INDEX_BITS = (8, 16, 31, 32)
 
 
 def attended_keys(evidence: Evidence) -> Diagnosis | None:
     """Lost, leaked or padding keys, where they account for the whole error."""
     if evidence.uniform is None:
         return None
-    attended = Attended.of(evidence.uniform)
+    attended = Attended.of(evidence.uniform, evidence.uniform_lse)
     if attended is None:
         return None
-    pads = bool((attended.pads > 0.5).any())
-    if not (pads or attended.lost.any() or attended.extra.any()) or not _explains(evidence, attended):
+    wrong = bool((attended.padded | (attended.lost | attended.extra).any(dim=3)).any())
+    if not wrong or not explains(evidence, attended):
         return None
-    if not bool(attended.actual.any()):
-        return _tail(evidence, attended)
-    if pads:
-        return _padding(evidence, attended)
-    for name in (_diagonal, _tail, _split):
-        found = name(evidence, attended)
-        if found:
-            return found
-    if bool(attended.lost.any()):
-        return Diagnosis("lost keys", f"{_where(evidence, attended, attended.lost)} are not attended to")
-    return Diagnosis("leaked keys", _leaked(evidence, attended))
+    return next((found for name in NAMES if (found := name(evidence, attended))), None)
 
 
-def _explains(evidence: Evidence, attended: Attended) -> bool:
-    """Whether exact attention that counts keys as found gives the kernel's own result on the case."""
-    if attended.width > 1:
-        return _same_pattern(evidence, attended)
-    model = evidence.model
-    scores = model.query @ model.key.mT * model.scale + attended.actual.log()
-    pads = attended.pads.round().clamp_min(0.0)
-    lse = torch.logaddexp(scores.logsumexp(dim=3), pads.log())
-    weights = (scores - lse.masked_fill(lse.isneginf(), 0.0).unsqueeze(3)).exp()
-    return evidence.explained_by(reference_of(weights, lse, model.value)) or _same_pattern(evidence, attended)
-
-
-def _same_pattern(evidence: Evidence, attended: Attended) -> bool:
-    """Whether with queries that tell keys apart the weights are those of keys that count as found, each row's by one
-    factor."""
-    own = evidence.varied
-    if own is None or own.width != attended.width:
-        return False
-    predicted = own.expected * attended.actual / attended.expected.clamp_min(1.0)
-    leaked = attended.extra & (attended.expected == 0)
-    heavy = (predicted > 2.0**-10) & ~leaked
-    ratio = (own.actual / predicted).where(heavy, torch.nan)
-    level = ratio.nanmedian(dim=3, keepdim=True).values
-    gone = own.actual[attended.actual == 0].abs()
-    if gone.numel() and float(gone.max()) > 2.0**-10:
-        return False
-    return bool(((ratio / level - 1.0).abs().nan_to_num(0.0) < 0.05).all())
-
-
-def _padding(evidence: Evidence, attended: Attended) -> Diagnosis:
-    """Positions that are no keys."""
-    most = round(float(attended.pads.max()))
+def _count_wrapped(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    """Keys beyond a number of keys that has lost its upper bits."""
     length = evidence.problem.key_length
-    assert evidence.uniform is not None
-    weight = float(evidence.uniform.actual.sum(dim=3)[attended.pads > 0.5].min())
-    adds = f"with zero queries the weights of a row add up to {weight:.3g}"
-    if _persists(evidence, whole=True):
+    key = torch.arange(length)
+    if attended.width > 1 or bool(attended.extra.any()):
+        return None
+    for bits in INDEX_BITS[:2]:
+        counted = length % 2**bits
+        lost = (attended.expected > 0) & (key >= counted)
+        if length >= 2**bits and bool(lost.any()) and torch.equal(lost, attended.lost):
+            phrase = f"only {counted} of {length} keys count: the number of keys has lost all but {bits} bits"
+            return Diagnosis("overflow", phrase)
+    return None
+
+
+def _nothing(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    """No key at all: a tail that is the only tile, or no attention."""
+    if bool(attended.actual.any()):
+        return None
+    partial, whole = evidence.problem.key_length % TILE != 0, whole_length(evidence)
+    counts = miscounts(evidence, whole if partial else whole + 24)
+    if counts and bool(counts.actual.any()):
+        keys = named("key", torch.ones(evidence.problem.key_length, dtype=torch.bool))
+        return Diagnosis("lost keys", f"{keys} are not attended to, as are some keys of many")
+    if not counts:
+        other = f"a multiple of {LARGEST_TILE}" if partial else f"no multiple of {TILE}"
+        return Diagnosis("tail", f"no key is attended to; at a length that is {other} all are")
+    return Diagnosis("null", "no value has any weight")
+
+
+def _read_as_zero(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    """Keys that take the weight of a zero key and add a zero value."""
+    lost = (attended.expected - attended.actual).where(attended.lost, 0.0).sum(dim=3)
+    if not bool(attended.lost.any()) or not bool((attended.pads - lost).abs().max() < 0.5 + 0.02 * lost.max()):
+        return None
+    phrase = f"{where(evidence, attended, attended.lost)} are read as zeros: they take weight and add no value"
+    first = int(attended.lost.any(dim=(0, 1, 2)).nonzero()[0]) * attended.width
+    for width in (evidence.problem.head_dim, evidence.problem.value_dim):
+        for bits in (15, 16, 31, 32):
+            if (first - 64) * width < 2**bits <= first * width:
+                return Diagnosis("overflow", f"{phrase}; element 2^{bits} lies there: offsets have {bits} bits")
+    return Diagnosis("lost keys", phrase)
+
+
+def _padding(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    """Positions that are no keys."""
+    if not bool(attended.padded.any()) or evidence.uniform is None:
+        return None
+    most = round(float(attended.pads.max()))
+    total = evidence.uniform.actual.sum(dim=3)[attended.padded]
+    adds = f"with zero queries the weights of a row add up to {float(total.min()):.3g}"
+    if most < 0:
+        return None
+    lone, whole = miscounts(evidence, 64) if most == 1 else None, miscounts(evidence, WHOLE)
+    if lone and not whole and round(float(lone.pads.max())) == 1:
+        return Diagnosis("empty rows", f"a split without keys takes the weight of a key with logit 0: {adds}")
+    if whole:
         return Diagnosis("rescale", f"{most} keys more than there are take weight, at any length: {adds}")
-    return Diagnosis("tail", f"{most} positions beyond the last key, {length - 1}, take weight: {adds}")
+    leaking = (
+        "in the tiles that a row does not see whole, keys"
+        if bool(attended.extra.any())
+        else _leaks_under_causal(evidence)
+    )
+    if leaking:
+        return Diagnosis(
+            "leaked keys", f"what must be hidden takes weight: {most} positions beyond the last key and, {leaking}"
+        )
+    last = evidence.problem.key_length - 1
+    return Diagnosis("tail", f"{most} positions beyond the last key, {last}, take weight: {adds}")
 
 
-def _persists(evidence: Evidence, *, whole: bool) -> bool:
-    """Whether without a mask, at a length that is (whole) or is not a multiple of tiles, keys are miscounted as well."""
-    length = -(-evidence.problem.key_length // LARGEST_TILE) * LARGEST_TILE
-    weights = evidence.stretched(length if whole else length + 24)
-    counts = Attended.of(weights) if weights else None
-    return counts is None or bool((counts.lost | counts.extra).any() or (counts.pads > 0.5).any())
-
-
-def _diagonal(evidence: Evidence, attended: Attended) -> Diagnosis | None:
-    """A causal diagonal in the wrong place."""
-    problem = evidence.problem
-    if not isinstance(problem.mask, Causal) or attended.width > 1:
-        return None
-    offset = problem.mask.offset(problem.lengths)
-    taken = attended.actual > 0
-    last = evidence.rows + offset
-    key = torch.arange(problem.key_length)
-    if bool(taken.all()):
-        return Diagnosis("causal diagonal", "there is no causal mask: every row attends to every key")
-    if bool((taken == (key >= last.unsqueeze(1))).all()) or bool((taken == (key > last.unsqueeze(1))).all()):
-        return Diagnosis("causal diagonal", "the causal mask is inverted: rows attend to later keys")
-    # Where the diagonal crosses a row within the keys, the number of keys says where it is.
-    found = taken.sum(dim=3) - 1 - last
-    inside = (last >= 0) & (last < problem.key_length - 1)
-    for shift in found[..., inside].flatten().unique().tolist() if bool(inside.any()) else range(-3, 4):
-        if bool((taken == (key <= (last + shift).unsqueeze(1))).all()) and shift:
-            return Diagnosis("causal diagonal", _shifted(int(shift), offset))
-    wrong = attended.lost | attended.extra
-    distance = (key - last.unsqueeze(1)).abs().where(wrong, 0)
-    if int(distance.max()) > LARGEST_TILE or problem.key_length <= TILE or _persists(evidence, whole=False):
-        return None
-    what = "leak" if bool(attended.extra.any()) else "are lost"
-    return Diagnosis("causal diagonal", f"{_where(evidence, attended, wrong)} {what}, all beside the causal diagonal")
-
-
-def _shifted(shift: int, offset: int) -> str:
-    if shift == -offset:
-        return f"the causal diagonal starts at the first key (top-left), expected {offset:+d} keys from it"
-    keys = "1 key" if abs(shift) == 1 else f"{abs(shift)} keys"
-    return f"the causal diagonal is {keys} too {'far' if shift > 0 else 'short'}"
+def _leaks_under_causal(evidence: Evidence) -> str:
+    """Whether later keys take weight under a causal mask, in words; empty where they do not."""
+    if not isinstance(evidence.problem.mask, Dense):
+        return ""
+    alignments: tuple[Alignment, ...] = ("top-left", "bottom-right")
+    masks = [mask for mask in map(Causal, alignments) if evidence.subject.claims(replace(evidence.shown, mask=mask))]
+    weights = evidence.stretched(WHOLE, masks[0]) if masks else None
+    if weights is None or not bool((weights.actual[weights.counts == 0] > 2.0**-12).any()):
+        return ""
+    return "under a causal mask, later keys"
 
 
 def _tail(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     """Keys of a last tile, whose bug goes away at another length."""
     wrong = attended.lost | attended.extra
+    if not bool(wrong.any()):
+        return None
     length = evidence.problem.key_length
-    seen = wrong.any(dim=(0, 1, 2)).nonzero()
-    if int(seen[0]) * attended.width < length - LARGEST_TILE or isinstance(evidence.problem.mask, BlockSparse):
+    first = int(wrong.any(dim=(0, 1, 2)).nonzero()[0]) * attended.width
+    if first < length - LARGEST_TILE or isinstance(evidence.problem.mask, BlockSparse):
         return None
-    whole = length % TILE != 0
-    if _persists(evidence, whole=whole):
+    partial, whole = length % TILE != 0, whole_length(evidence)
+    if miscounts(evidence, whole if partial else whole + 24):
         return None
+    if partial and miscounts(evidence, whole + 64) and not miscounts(evidence, whole + 96):
+        phrase = f"{where(evidence, attended, wrong)} are lost, and so is the last of any odd number of tiles"
+        return Diagnosis("split lost", phrase)
     what = "are not attended to" if bool(attended.lost.any()) else "count more than once"
-    other = f"a multiple of {LARGEST_TILE}" if whole else f"no multiple of {TILE}"
-    return Diagnosis("tail", f"{_where(evidence, attended, wrong)} {what}; at a length that is {other} all are right")
+    other = f"a multiple of {LARGEST_TILE}" if partial else f"no multiple of {TILE}"
+    return Diagnosis("tail", f"{where(evidence, attended, wrong)} {what}; at a length that is {other} all are right")
+
+
+def _half(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    """Exactly half of the keys, cut where no tile ends."""
+    half = evidence.problem.key_length // 2
+    if attended.width > 1 or half % TILE == 0:
+        return None
+    lost = (attended.expected > 0) & (torch.arange(evidence.problem.key_length) >= half)
+    if half and torch.equal(lost, attended.lost) and not bool(attended.extra.any()):
+        return Diagnosis("null", f"only the first half of the keys is read: {half} of {evidence.problem.key_length}")
+    return None
 
 
 def _split(evidence: Evidence, attended: Attended) -> Diagnosis | None:
@@ -192,49 +157,52 @@ def _split(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     if bool(attended.extra.any()) or not bool(attended.lost.any()):
         return None
     if evidence.problem.key_length < 8 * LARGEST_TILE or not isinstance(evidence.problem.mask, Dense):
-        longer = evidence.stretched(5 * LARGEST_TILE)
-        counts = Attended.of(longer) if longer else None
-        share = _share(counts.lost) if counts else 0.0
+        longer = miscounts(evidence, 5 * LARGEST_TILE)
+        share = _share(longer) if longer else 0.0
     else:
-        share = _share(attended.lost)
-    if share < 0.2:
+        share = _share(attended)
+    if share < SPLIT_SHARE:
         return None
-    where = _where(evidence, attended, attended.lost)
-    return Diagnosis("split lost", f"{where} are not attended to: a split of the keys, {share:.0%} of many")
+    what = f"{where(evidence, attended, attended.lost)} are not attended to"
+    return Diagnosis("split lost", f"{what}: a split of the keys, {share:.0%} of many")
 
 
-def _share(lost: Tensor) -> float:
-    """The share of columns lost in the rows that lose any."""
-    rows = lost.any(dim=3)
-    return float(lost.float().mean(dim=3)[rows].mean()) if bool(rows.any()) else 0.0
+def _share(attended: Attended) -> float:
+    """The share of keys lost in the rows that lose any."""
+    missing = (attended.expected - attended.actual).clamp_min(0.0).sum(dim=3) / attended.expected.sum(dim=3).clamp_min(
+        1.0
+    )
+    rows = attended.lost.any(dim=3)
+    return float(missing[rows].mean()) if bool(rows.any()) else 0.0
 
 
-def _leaked(evidence: Evidence, attended: Attended) -> str:
+def _lost(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    if not bool(attended.lost.any()):
+        return None
+    return Diagnosis("lost keys", f"{where(evidence, attended, attended.lost)} are not attended to")
+
+
+def _leaked(evidence: Evidence, attended: Attended) -> Diagnosis | None:
+    if not bool(attended.extra.any()):
+        return None
     twice = attended.extra & (attended.expected > 0)
     if bool(twice.any()):
-        return f"{_where(evidence, attended, twice)} count {float(attended.actual[twice].max()):.0f} times"
-    return f"{_where(evidence, attended, attended.extra)} are attended to and must not be"
+        times = float((attended.actual / attended.expected)[twice].max())
+        return Diagnosis("leaked keys", f"{where(evidence, attended, twice)} count {times:.3g} times")
+    return Diagnosis("leaked keys", f"{where(evidence, attended, attended.extra)} are attended to and must not be")
 
 
-def _where(evidence: Evidence, attended: Attended, wrong: Tensor) -> str:
-    """Which keys in which rows: "head 1: keys 128-191 (key blocks 2-2 of 64) in rows 0-63"."""
-    which = wrong.any(dim=(2, 3))
-    columns = wrong.any(dim=(0, 1, 2))
-    keys = columns.repeat_interleave(attended.width)[: evidence.problem.key_length]
-    rows = torch.zeros(evidence.problem.query_length, dtype=torch.bool)
-    rows[evidence.rows] = wrong.any(dim=(0, 1, 3))
-    in_rows = "all rows" if bool(rows[evidence.rows].all()) else named("row", rows)
-    return f"{heads(which)}{named('key', keys)}{_blocks(keys)} in {in_rows}"
-
-
-def _blocks(keys: Tensor) -> str:
-    """The blocks that keys fill wholly, by the largest block size for which they do."""
-    marked = keys.nonzero().flatten()
-    first, stop = int(marked[0]), int(marked[-1]) + 1
-    if len(marked) != stop - first:
-        return ""
-    sizes = (size for size in (1024, 512, 256, 128, 64, 32, 16) if first % size == 0)
-    fitting = next((size for size in sizes if stop % size == 0 or stop == len(keys)), None)
-    if fitting is None or stop - first < min(fitting, 16):
-        return ""
-    return f" (key blocks {first // fitting}-{(stop - 1) // fitting} of {fitting})"
+NAMES: tuple[Callable[[Evidence, Attended], Diagnosis | None], ...] = (
+    _count_wrapped,
+    _nothing,
+    _read_as_zero,
+    _padding,
+    block_list,
+    diagonal,
+    _half,
+    _tail,
+    _split,
+    _lost,
+    _leaked,
+)
+"""From the specific to the general."""

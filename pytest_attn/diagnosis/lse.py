@@ -25,7 +25,7 @@ def lse_alone(evidence: Evidence) -> Diagnosis | None:
     """The first hypothesis that gives the kernel's LSE, where the output is right."""
     if not _lse_alone_is_wrong(evidence):
         return None
-    for guesses in (_bases, _terms, _scales, _orders, _parts, _constants, _factors, _roundings):
+    for guesses in (_bases, _terms, _scales, _orders, _parts, _other_rows, _constants, _factors, _roundings):
         for diagnosis, expected in guesses(evidence):
             if _fits(evidence, expected):
                 return diagnosis
@@ -110,6 +110,13 @@ def _orders(evidence: Evidence) -> Iterator[Guess]:
     yield Diagnosis("lse order", "lse has the values of other rows of its head"), _sorted_like(lse, found, 2)
     flat = _sorted_like(lse.flatten(), found.flatten(), 0).view(lse.shape)
     yield Diagnosis("lse order", "lse has the right values in the wrong places"), flat
+
+
+def _other_rows(evidence: Evidence) -> Iterator[Guess]:
+    """LSEs of any other rows of the same head."""
+    lse, found = evidence.model.lse, evidence.lse
+    if found is None or lse.shape[2] < 2:
+        return
     nearest = _nearest(lse, found)
     share = float((nearest - lse).abs().gt(1e-3).float().mean())
     if share < 1.0:
@@ -133,20 +140,38 @@ def _nearest(lse: Tensor, found: Tensor) -> Tensor:
     """For each row the value among all rows of its head that is closest to what was found."""
     ordered = lse.sort(dim=2).values.contiguous()
     above = torch.searchsorted(ordered, found.contiguous()).clamp_max(lse.shape[2] - 1)
-    candidates = torch.stack([ordered.gather(2, above), ordered.gather(2, (above - 1).clamp_min(0))])
-    best = (candidates - found).abs().nan_to_num(1e30).argmin(dim=0, keepdim=True)
-    return candidates.gather(0, best).squeeze(0)
+    return _closest(torch.stack([ordered.gather(2, above), ordered.gather(2, (above - 1).clamp_min(0))]), found)
 
 
 def _parts(evidence: Evidence) -> Iterator[Guess]:
-    """LSEs of a part of the keys."""
-    scores = evidence.model.scores
+    """LSEs of one of two splits of the keys; rows may be split at different keys."""
+    scores, found = evidence.model.scores, evidence.lse
+    assert found is not None
     keys = scores.shape[3]
     step = max(16, -(-keys // 64) // 16 * 16)
-    for edge in range(step, keys, step):
-        for first, last in ((0, edge), (edge, keys)):
-            phrase = f"lse covers keys {first}-{last - 1} only"
-            yield Diagnosis("split lost", phrase), scores[..., first:last].logsumexp(dim=3)
+    edges = range(step, keys, step)
+    if not edges:
+        return
+    first = torch.stack([scores[..., :edge].logsumexp(dim=3) for edge in edges])
+    second = torch.stack([scores[..., edge:].logsumexp(dim=3) for edge in edges])
+    whole = evidence.model.lse.unsqueeze(0)
+    guesses = {
+        "split lost": ("lse covers the first split of the keys alone", torch.cat([whole, first])),
+        "lse shift": ("lse is the larger of two splits': their sum is missing", torch.maximum(first, second)),
+    }
+    for kind, (phrase, candidates) in guesses.items():
+        yield Diagnosis(kind, phrase), _closest(candidates, found)
+    yield (
+        Diagnosis("split lost", "lse covers the last split of the keys alone"),
+        _closest(torch.cat([whole, second]), found),
+    )
+
+
+def _closest(candidates: Tensor, found: Tensor) -> Tensor:
+    """For each row the candidate `[N, B, H, R]` that is closest to what was found."""
+    distance = (candidates - found).abs().nan_to_num(1e30).masked_fill(candidates == found, 0.0)
+    best = distance.argmin(dim=0, keepdim=True)
+    return candidates.gather(0, best).squeeze(0)
 
 
 def _constants(evidence: Evidence) -> Iterator[Guess]:
@@ -190,9 +215,13 @@ def lse_unwritten(evidence: Evidence) -> Diagnosis | None:
     if evidence.lse is None or not _lse_alone_is_wrong(evidence):
         return None
     same = evidence.lse == evidence.lse.flatten()[0]
-    varies = float(evidence.model.lse.std()) > 1e-3 if evidence.lse.numel() > 1 else False
-    if bool(same.all()) and (varies or not bool(evidence.lse.any())):
-        return Diagnosis("lse unwritten", f"lse is {float(evidence.lse.flatten()[0]):g} in every row")
+    if evidence.lse.numel() > 1 and bool(same.all()):
+        number = float(evidence.lse.flatten()[0])
+        if number == 0:
+            return Diagnosis("null", "lse is 0 in every row")
+        if float(evidence.model.lse.std()) > 1e-3:
+            return Diagnosis("lse unwritten", f"lse is {number:g} in every row")
+        return None
     zero = (evidence.lse == 0) & ~evidence.model.lse.isneginf() & (evidence.model.lse.abs() > 1e-2)
     if not bool(zero.any()):
         return None

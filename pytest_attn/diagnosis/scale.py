@@ -10,24 +10,49 @@ import torch
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
 from pytest_attn.oracles.reference import Moments
-
-HEAVY = 2.0**-10
-"""Weights below this are too coarse, once rounded to the output's dtype, to fit anything to."""
+from pytest_attn.problem.problem import TORCH_DTYPES
 
 
 def softmax_scale(evidence: Evidence) -> Diagnosis | None:
-    """The scale with which exact attention gives the kernel's result."""
+    """The scale with which exact attention gives the kernel's result, or its weights."""
     expected = evidence.problem.scale
+    for name in ("bfloat16", "float16"):
+        rounded = float(torch.tensor(expected, dtype=TORCH_DTYPES[name]))
+        if rounded != expected and evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
+            return Diagnosis("precision", f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}")
     for scale, meaning in _candidates(evidence):
         if math.isclose(scale, expected, rel_tol=1e-6):
             continue
-        reference = replace(evidence.model, scale=scale).reference()
-        # The LSE may be wrong once more: the exponential's base is in both.
-        if evidence.explained_by(reference) or (not evidence.out_is_right and evidence.explained_by(reference, "out")):
+        if _explains(evidence, scale):
             why = f" ({meaning})" if meaning else ""
             return Diagnosis("scale", f"softmax scale is {scale:.4g}{why}, expected {expected:.4g}")
-    return None
+    return _within_tiles(evidence)
+
+
+def _explains(evidence: Evidence, scale: float) -> bool:
+    reference = replace(evidence.model, scale=scale).reference()
+    # The LSE may be wrong once more: the exponential's base is in both.
+    return evidence.explained_by(reference) or (
+        not evidence.out_is_right and evidence.explained_by(reference, "out") and not evidence.weights_are_right
+    )
+
+
+def _within_tiles(evidence: Evidence) -> Diagnosis | None:
+    """A scale that explains the weights within every tile, where tiles are put together wrongly for want of it."""
+    weights, fitted = evidence.varied, _fitted(evidence)
+    if weights is None or fitted is None or abs(fitted / evidence.problem.scale - 1.0) < 0.05:
+        return None
+    power = weights.expected ** (fitted / evidence.problem.scale)
+    if not Levels.of(replace(weights, expected=power / power.sum(dim=3, keepdim=True).clamp_min(1e-30))).even:
+        return None
+    named = [
+        meaning for scale, meaning in _candidates(evidence) if meaning and math.isclose(scale, fitted, rel_tol=5e-3)
+    ]
+    why = f" ({named[0]})" if named else ""
+    phrase = f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {evidence.problem.scale:.4g}"
+    return Diagnosis("scale", phrase)
 
 
 def _candidates(evidence: Evidence) -> Iterator[tuple[float, str]]:
@@ -52,15 +77,16 @@ def _candidates(evidence: Evidence) -> Iterator[tuple[float, str]]:
 def _fitted(evidence: Evidence) -> float | None:
     """The scale that explains the logarithms of the weights best, by least squares; None where they say nothing.
 
-    log W_ij = (scale' / scale) log P_ij + c_i: the slope over the keys of each row, all rows together.
+    log W_ij = (scale' / scale) log P_ij + c: the slope over neighbouring keys of each row, all rows together.
     """
-    weights = evidence.weights
+    weights = evidence.varied
     if weights is None or weights.width > 1:
         return None
-    heavy = (weights.expected > HEAVY) & (weights.actual > HEAVY)
-    count = heavy.sum(dim=3, keepdim=True).clamp_min(1)
-    logs = [w.clamp_min(HEAVY).log().where(heavy, 0.0) for w in (weights.expected, weights.actual)]
-    x, y = ((log - log.sum(dim=3, keepdim=True) / count).where(heavy, 0.0) for log in logs)
+    actual, expected = (grouped(w, GROUP) for w in (weights.actual, weights.expected))
+    heavy = (expected > HEAVY) & (actual > HEAVY)
+    count = heavy.sum(dim=4, keepdim=True).clamp_min(1)
+    logs = [w.clamp_min(HEAVY).log().where(heavy, 0.0) for w in (expected, actual)]
+    x, y = ((log - log.sum(dim=4, keepdim=True) / count).where(heavy, 0.0) for log in logs)
     spread = float(x.square().sum())
     if spread <= 1e-3 * int(heavy.sum()):
         return None
@@ -85,8 +111,3 @@ def output_factor(evidence: Evidence) -> Diagnosis | None:
     if not evidence.explained_by(replace(expected, out=expected.out * factor, moments=moments), "out"):
         return None
     return Diagnosis("scale", f"out is {factor:.4g} times what is expected")
-
-
-def queries_are_zero(evidence: Evidence) -> bool:
-    """Whether the case says nothing of the scale."""
-    return not bool(torch.count_nonzero(evidence.inputs.query))
