@@ -11,6 +11,7 @@ from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.shrink import MOST_CELLS, SECONDS
 from pytest_attn.wording import closest
 
 CPU_BUDGET = 80.0
@@ -36,6 +37,9 @@ class Options:
     cache: str = "on"
     require: tuple[str, ...] = ()
     output: str | None = None
+    shrink: float | None = None
+    """Seconds per failed cell; None = failed cells are not shrunk."""
+
     given: frozenset[str] = field(default_factory=frozenset)
     """Names of the options that the user set."""
 
@@ -73,6 +77,13 @@ class Option:
 
     default: str
     repeats: bool = False
+    alone: str = ""
+    """What the flag without a value stands for; empty where it needs one."""
+
+    @property
+    def usage(self) -> str:
+        """The flag with its value."""
+        return f"{self.flag}[={self.metavar}]" if self.alone else f"{self.flag}={self.metavar}"
 
     @property
     def flag(self) -> str:
@@ -122,6 +133,16 @@ def _budget(texts: Sequence[str]) -> float:
     if not budget > 0:
         raise ValueError(f"{text!r} is no budget; allowed: GFLOP per case, a number above 0, or none")
     return budget
+
+
+def _shrink(texts: Sequence[str]) -> float:
+    try:
+        seconds = float(texts[-1])
+    except ValueError:
+        seconds = float("nan")
+    if not seconds > 0:
+        raise ValueError(f"{texts[-1]!r} is no time; allowed: seconds, a number above 0, as in --attn-shrink={SECONDS}")
+    return seconds
 
 
 def _tolerance(texts: Sequence[str]) -> str:
@@ -210,6 +231,15 @@ OPTIONS = (
         repeats=True,
     ),
     Option("output", "DIR", "write DIR/records.jsonl, one JSON object per cell", _text, "nothing is written"),
+    Option(
+        "shrink",
+        "SECONDS",
+        f"look so long ({SECONDS} where the flag stands alone) for the smallest case that fails as a failed cell does, "
+        f"and print its id; done for the first {MOST_CELLS} failed cells of each process",
+        _shrink,
+        "failed cells are not shrunk",
+        alone=str(SECONDS),
+    ),
 )
 
 
@@ -259,10 +289,11 @@ def add_options(add: Callable[..., None]) -> None:
             default=None,
             metavar=option.metavar,
             help=f"{option.help} (default: {option.default})".replace("%", "%%"),
+            **({"nargs": "?", "const": option.alone} if option.alone else {}),
         )
 
 
 def options_table() -> str:
     """The options as a Markdown table."""
-    rows = [f"| `{o.flag}={o.metavar}` | `{o.ini}` | {o.help} | {o.default} |" for o in OPTIONS]
+    rows = [f"| `{o.usage}` | `{o.ini}` | {o.help} | {o.default} |" for o in OPTIONS]
     return "\n".join(["| option | ini | meaning | default |", "|---|---|---|---|", *rows])

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn.options import OPTIONS, Options, read_options
+from pytest_attn.problem.case import Case
 from pytest_attn.report.record import Record
 from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 
@@ -66,11 +67,15 @@ class Run:
 
     def required(self, skipped: Record) -> Record:
         """The record of a cell that does not run: failed where `--attn-require` says so."""
-        required = {"here": "not here", "claimed": "not claimed"}
-        if skipped.outcome in [required[item] for item in self.options.require if item in required]:
-            reason = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
-            return replace(skipped, outcome="failed", reason=reason)
-        return skipped
+        requirement = {"not here": "here", "not claimed": "claimed"}.get(skipped.outcome)
+        if requirement is None or requirement not in self.options.require:
+            return skipped
+        from pytest_attn.session import reproduce
+
+        reason = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
+        case = Case.parse(skipped.case)
+        command = reproduce(skipped.kernel, case, self.options, self.session.device, requirement)
+        return replace(skipped, outcome="failed", reason=reason, reproduce=command)
 
     def header(self) -> list[str]:
         """Three lines: kernels, machine, what runs."""
@@ -86,6 +91,7 @@ class Run:
             "cache": str(self._cache_directory or "off"),
             "require": ", ".join(options.require),
             "output": options.output or "",
+            "shrink": f"{options.shrink:g} s per failed cell" if options.shrink else "",
         }
         return [
             f"attn kernel: {', '.join(options.kernel)}",

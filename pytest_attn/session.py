@@ -9,6 +9,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.record import Outcome, Record
+from pytest_attn.shrink import MOST_CELLS, shrink
 
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
@@ -50,6 +52,12 @@ class Session:
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+        self.shrunk = 0
+        """Failed cells that were shrunk."""
+
+    def apart(self) -> Session:
+        """A session of the same options on the same device that shares no memory and no files with this one."""
+        return Session(replace(self.options, device=(self.device.name,)), worker=(0, self.worker))
 
     def kernel(self, spec: str) -> Kernel:
         """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""
@@ -168,7 +176,31 @@ class Cell:
         if skipped:
             return skipped
         verdict = self.judge()
-        return self._record("passed", "", verdict) if verdict.passed else self.failed(verdict.summary, verdict)
+        if verdict.passed:
+            return self._record("passed", "", verdict)
+        smallest = self._smallest_failing(verdict)
+        return replace(self.failed(verdict.summary, verdict), smallest=smallest)
+
+    def _smallest_failing(self, verdict: Verdict) -> str:
+        """The id of the smallest case that fails as this cell does; empty where none is to be looked for."""
+        seconds = self.session.options.shrink
+        if seconds is None or self.session.shrunk == MOST_CELLS:
+            return ""
+        self.session.shrunk += 1
+        kinds = {finding.what for finding in verdict.findings}
+        # What small cases need must not drive the inputs and references of the run out of memory, nor fill its cache.
+        session = self.session.apart()
+
+        def fails(case: Case) -> bool:
+            cell = Cell(session, self.spec, self.kernel, case)
+            try:
+                return cell.skipped() is None and any(finding.what in kinds for finding in cell.judge().findings)
+            except Exception:
+                # An oracle may refuse a case that no sweep has; the verdict on this cell must not be lost to that.
+                return False
+
+        with self._timed("shrink"):
+            return shrink(self.case, fails, seconds).id
 
     def failed(self, reason: str, verdict: Verdict | None = None) -> Record:
         """The record of a cell that is wrong."""
@@ -201,8 +233,12 @@ class Cell:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
 
 
-def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
-    """The command that judges one case alone, from any directory."""
+def reproduce(spec: str, case: Case, options: Options, device: Device, requirement: str = "") -> str:
+    """The command that judges one case alone, from any directory.
+
+    `requirement` is the word of `--attn-require` that makes a failure of a case that does not run, under the same
+    budget.
+    """
     found = shutil.which("python")
     python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
     words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
@@ -211,7 +247,11 @@ def reproduce(spec: str, case: Case, options: Options, device: Device) -> str:
         words.append(f"--attn-device={device.name}")
     if options.tolerance != Options().tolerance:
         words.append(f"--attn-tolerance={options.tolerance}")
-    if case.flops > Options().budget_gflop * 1e9:
+    if requirement:
+        words.append(f"--attn-require={requirement}")
+        if options.budget is not None:
+            words.append(f"--attn-budget={options.budget!r}")
+    elif case.flops > Options().budget_gflop * 1e9:
         words.append("--attn-budget=none")
     here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
     return here + shlex.join(words)

@@ -52,8 +52,9 @@ def _what(value: Any) -> str:
 
 
 def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inputs: Inputs) -> Finding | None:
-    if tuple(tensor.shape) != shape:
-        return Finding("shape", f"{name}: shape {list(tensor.shape)}, expected {list(shape)}")
+    misshapen = _shape(name, tensor, shape)
+    if misshapen:
+        return misshapen
     if tensor.dtype != dtype:
         return Finding("dtype", f"{name}: dtype {tensor.dtype}, expected {dtype}")
     if tensor.device != inputs.query.device:
@@ -64,6 +65,9 @@ def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype,
 def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) -> list[Finding]:
     """What is wrong with an output before any value is compared with a reference; `empty` `[B, H, Sq]` marks rows
     without keys."""
+    malformed = _shapes(problem, output)
+    if malformed:
+        return malformed
     findings = []
     if problem.wants_out:
         out = output.out.detach().cpu()
@@ -77,6 +81,22 @@ def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) 
             same = torch.isnan(lse) if math.isnan(declared.lse) else lse == declared.lse
             findings.append(_empty_rows("lse", ~same & empty, str(declared.lse)))
     return [finding for finding in findings if finding is not None]
+
+
+def _shapes(problem: Problem, output: Output) -> list[Finding]:
+    # One that would broadcast must not get as far as being subtracted from the reference.
+    found = [_shape("out", output.out, problem.out_shape)] if problem.wants_out else []
+    if problem.wants_lse:
+        found.append(
+            Finding("type", "lse: missing") if output.lse is None else _shape("lse", output.lse, problem.lse_shape)
+        )
+    return [finding for finding in found if finding is not None]
+
+
+def _shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Finding | None:
+    if tuple(tensor.shape) == shape:
+        return None
+    return Finding("shape", f"{name}: shape {list(tensor.shape)}, expected {list(shape)}")
 
 
 def _not_finite(name: str, finite: Tensor) -> Finding | None:

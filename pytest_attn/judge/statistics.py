@@ -11,18 +11,27 @@ FALSE_ALARMS = 1e-9
 """Probability that a correct kernel, with errors as its budget says, is called wrong on one case; shared among the
 statistics."""
 
-STATISTICS = 3
-"""Statistics that share the rate: row RMS and largest |z| of the output, largest |z| of the LSE."""
+STATISTICS = 6
+"""Statistics that share the rate: of the output row RMS, largest |z|, RMS of all and two means, of the LSE largest
+|z|."""
+
+RATE = FALSE_ALARMS / STATISTICS
+"""The share of each statistic."""
 
 
 def largest_deviation(count: int) -> float:
     """The |z| that the largest of `count` normal deviates stays below."""
-    return -float(special.ndtri(FALSE_ALARMS / STATISTICS / 2 / max(count, 1)))
+    return -float(special.ndtri(RATE / 2 / max(count, 1)))
+
+
+def rms_limit(degrees: float) -> float:
+    """The RMS of normal deviates of so many degrees of freedom stays below this."""
+    return float(np.sqrt(special.chdtri(max(degrees, 1.0), RATE) / max(degrees, 1.0)))
 
 
 def row_rms_limits(degrees: Tensor) -> Tensor:
     """The row RMS of z that the largest of all rows stays below, for rows of so many degrees of freedom each."""
-    rate = FALSE_ALARMS / STATISTICS / max(degrees.numel(), 1)
+    rate = RATE / max(degrees.numel(), 1)
     # The quantile is smooth in log(degrees): a grid of 64 is within 1e-3, and a row each would take seconds.
     grid = np.geomspace(1.0, max(2.0, float(degrees.max())), 64)
     limits = np.sqrt(special.chdtri(grid, rate) / grid)

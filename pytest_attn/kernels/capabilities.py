@@ -8,11 +8,12 @@ from typing import Any
 from pytest_attn.problem.case import Layout
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
-from pytest_attn.wording import closest
+from pytest_attn.wording import closest, names_unknown_fields
 
 DEVICE_TYPES = ("cpu", "cuda", "npu")
 
 
+@names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capabilities:
     """The problems that a kernel takes. A keyword reaches the kernel only where the capability of its row is

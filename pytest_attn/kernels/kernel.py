@@ -124,10 +124,9 @@ def kernel(
     or value.
     """
     capabilities = Capabilities.of(**claims)
-    by_dtype = dict.fromkeys(TORCH_DTYPES, numerics) if isinstance(numerics, Numerics) else dict(numerics or {})
-    for dtype in by_dtype:
-        if dtype not in TORCH_DTYPES:
-            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(dtype, TORCH_DTYPES)}")
+    by_dtype = _numerics_by_dtype(numerics)
+    if not isinstance(empty_rows, EmptyRows | None):
+        raise ValueError(f"kernel: empty_rows is {empty_rows!r}; allowed: an EmptyRows or None")
 
     def declare(implementation: Any) -> Kernel:
         prepared = _prepared(implementation, capabilities)
@@ -135,6 +134,22 @@ def kernel(
         return Kernel(label, prepared, capabilities, by_dtype, empty_rows or EmptyRows())
 
     return declare
+
+
+def _numerics_by_dtype(given: Any) -> dict[str, Numerics]:
+    if isinstance(given, Numerics):
+        return dict.fromkeys(TORCH_DTYPES, given)
+    if not isinstance(given, Mapping | None):
+        raise ValueError(
+            f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics"
+        )
+    by_dtype = dict(given or {})
+    for dtype, numerics in by_dtype.items():
+        if dtype not in TORCH_DTYPES:
+            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(str(dtype), TORCH_DTYPES)}")
+        if not isinstance(numerics, Numerics):
+            raise ValueError(f"kernel: numerics for {dtype} is {numerics!r}; allowed: a Numerics")
+    return by_dtype
 
 
 def as_kernel(target: Any, name: str) -> Kernel:

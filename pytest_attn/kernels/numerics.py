@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
+
+from pytest_attn.wording import names_unknown_fields
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
@@ -11,6 +13,7 @@ Precision = Literal["input", "float32", "bfloat16", "float16"]
 EmptyOut = Literal["zero", "any"]
 
 
+@names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
     """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
@@ -24,26 +27,41 @@ class Numerics:
     accumulator: Precision = "float32"
     """Precision in which both products and the sum of weights accumulate."""
 
+    normalized: bool = False
+    """Whether the probabilities are divided by their sum before they are rounded, as softmax followed by a product
+    does; flash kernels divide the result."""
+
+    stored_accumulator: Precision = "float32"
+    """Precision to which the running output is rounded after each tile of keys."""
+
+    tile: int = 64
+    """Keys of a tile, where the running output is stored in less than the accumulator's precision."""
+
+    split: bool = False
+    """Whether results of parts of the keys are merged through their log-sum-exp in float32, as split-KV kernels do."""
+
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
     for float32."""
 
-    chain: int = 512
-    """Most terms that are added one after the other before partial sums are combined. BLAS libraries on CPUs add up to
-    384 terms in a row; tensor cores combine far fewer."""
+    chain: int | None = None
+    """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
+    kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
 
     def __post_init__(self) -> None:
-        for name in ("probabilities", "logits", "accumulator"):
+        for name in ("probabilities", "logits", "accumulator", "stored_accumulator"):
             if getattr(self, name) not in get_args(Precision):
                 raise ValueError(
                     f"Numerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(Precision))}"
                 )
-        if self.exp_error is not None and not 0.0 <= self.exp_error < 1.0:
-            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: 0 to 1")
-        if self.chain < 1:
-            raise ValueError(f"Numerics: chain is {self.chain!r}; allowed: 1 or more")
+        if self.exp_error is not None and not (_is_number(self.exp_error) and 0.0 <= self.exp_error < 1.0):
+            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: None or a number, 0 to 1")
+        for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"Numerics: {name} is {value!r}; allowed: a whole number, 1 or more")
 
 
+@names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmptyRows:
     """What a kernel returns for a row that may attend to nothing. Default: out 0, LSE -inf."""
@@ -57,3 +75,10 @@ class EmptyRows:
     def __post_init__(self) -> None:
         if self.out not in get_args(EmptyOut):
             raise ValueError(f"EmptyRows: out is {self.out!r}; allowed: {', '.join(get_args(EmptyOut))}")
+        if self.lse is not None and not _is_number(self.lse):
+            raise ValueError(f"EmptyRows: lse is {self.lse!r}; allowed: None or a number, infinities and NaN too")
+
+
+def _is_number(value: Any) -> bool:
+    # True is an int to Python, and no number to whoever wrote it here.
+    return isinstance(value, int | float) and not isinstance(value, bool)

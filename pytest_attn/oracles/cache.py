@@ -13,8 +13,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ORACLE_VERSION = 2
-"""Part of every key; raised when an oracle's numbers change."""
+ORACLE_VERSION = 3
+"""Part of every key; raised when an oracle's numbers change, or what a file holds."""
+
+CHECKSUM = "checksum"
+"""Name under which a file holds the digest of its tensors."""
 
 GIB = 1 << 30
 
@@ -25,13 +28,15 @@ class ReferenceCache:
     """Tensors by content key, least recently used first out, in memory and on disk.
 
     `directory` None keeps everything in memory. Files appear whole (written aside, then renamed), so that several
-    processes may share a directory; a file that cannot be read is computed again. Limits are in bytes.
+    processes may share a directory; a file that cannot be read, or whose tensors do not match its checksum, is computed
+    again. Limits are in bytes.
     """
 
     def __init__(self, directory: Path | None = None, *, memory_limit: int = GIB, disk_limit: int = 4 * GIB) -> None:
         self._directory = directory
         self._memory: OrderedDict[str, Tensors] = OrderedDict()
         self._memory_limit = memory_limit
+        self._memory_used = 0
         self._disk_limit = disk_limit
 
     def get(self, content: str, compute: Callable[[], Tensors]) -> Tensors:
@@ -50,8 +55,10 @@ class ReferenceCache:
 
     def _remember(self, key: str, tensors: Tensors) -> None:
         self._memory[key] = tensors
-        while len(self._memory) > 1 and sum(map(_bytes, self._memory.values())) > self._memory_limit:
-            self._memory.popitem(last=False)
+        self._memory_used += _bytes(tensors)
+        while len(self._memory) > 1 and self._memory_used > self._memory_limit:
+            _, oldest = self._memory.popitem(last=False)
+            self._memory_used -= _bytes(oldest)
 
     def _read(self, key: str) -> Tensors | None:
         if self._directory is None:
@@ -62,10 +69,14 @@ class ReferenceCache:
         except Exception:
             # Whatever is wrong with the file, and torch.load says it in many ways: it is no reference.
             return None
+        if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
+            return None
+        checksum = found.pop(CHECKSUM, None)
+        if checksum is None or checksum.tolist() != _checksum(key, found):
+            return None
         with contextlib.suppress(OSError):  # a folder that only others may write serves all the same
             os.utime(path)
-        whole = isinstance(found, dict) and all(isinstance(tensor, Tensor) for tensor in found.values())
-        return found if whole and found else None
+        return found
 
     def _write(self, key: str, tensors: Tensors) -> None:
         if self._directory is None or _bytes(tensors) > self._disk_limit:
@@ -75,7 +86,8 @@ class ReferenceCache:
             handle, aside = tempfile.mkstemp(dir=self._directory, suffix=".part")
             os.close(handle)
             try:
-                torch.save(tensors, aside)
+                checksum = torch.tensor(_checksum(key, tensors), dtype=torch.uint8)
+                torch.save({**tensors, CHECKSUM: checksum}, aside)
                 os.replace(aside, self._directory / f"{key}.pt")
             finally:
                 Path(aside).unlink(missing_ok=True)
@@ -99,6 +111,15 @@ class ReferenceCache:
                 break
             path.unlink(missing_ok=True)
             excess -= size
+
+
+def _checksum(key: str, tensors: Tensors) -> list[int]:
+    """Digest, 16 bytes, of all that a file says: whose it is, and each tensor's name, dtype, shape and bytes."""
+    digest = hashlib.blake2b(key.encode(), digest_size=16)
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
+        digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return list(digest.digest())
 
 
 def _bytes(tensors: Tensors) -> int:

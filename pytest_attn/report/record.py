@@ -25,11 +25,14 @@ class Record:
     reproduce: str = ""
     """The command that runs this cell alone, from any directory."""
 
+    smallest: str = ""
+    """The smallest case found that fails in the same way; empty where none was looked for."""
+
     figures: dict[str, float] = field(default_factory=dict)
     """Statistics of the verdict by name."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent on inputs, kernel, oracle and judge."""
+    """Time spent on inputs, kernel, oracle and judge, and on shrinking the case."""
 
     device: str = "cpu"
     oracle: str = ""
@@ -49,7 +52,10 @@ class Record:
     @property
     def message(self) -> str:
         """What a failing test says."""
-        return f"{self.case} [{self.kernel}]: {self.reason}\nreproduce: {self.reproduce}"
+        lines = [f"{self.case} [{self.kernel}]: {self.reason}", f"reproduce: {self.reproduce}"]
+        if self.smallest not in ("", self.case):
+            lines.append(f"smallest failing case: {self.smallest}")
+        return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON and for xdist."""

@@ -66,25 +66,11 @@ def test_a_declared_function_can_still_be_called() -> None:
         ({"dtypes": ("bf16",)}, "dtypes has 'bf16'; allowed: bfloat16"),
         ({"devices": ("gpu",)}, "devices has 'gpu'; allowed: .*cuda"),
         ({"dtypes": "bfloat16"}, "dtypes is 'bfloat16'; allowed: a tuple of bfloat16"),
-        ({"numerics": {"half": pytest_attn.Numerics()}}, "numerics has 'half'; allowed: "),
     ],
 )
 def test_an_unknown_claim_is_refused_by_name(claims: dict[str, Any], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         pytest_attn.kernel(**claims)
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"logits": "fp8"}, "logits is 'fp8'; allowed: input, float32"),
-        ({"exp_error": 2.0}, "exp_error is 2.0; allowed: 0 to 1"),
-        ({"chain": 0}, "chain is 0; allowed: 1 or more"),
-    ],
-)
-def test_numerics_that_do_not_exist_are_refused_by_name(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        pytest_attn.Numerics(**fields)
 
 
 def test_a_plain_function_is_dense_without_lse() -> None:

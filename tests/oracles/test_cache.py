@@ -73,7 +73,8 @@ def test_a_second_cache_over_the_directory_reads_what_the_first_computed(tmp_pat
 
 def test_what_is_read_from_disk_is_what_was_computed(tmp_path: Path) -> None:
     made = {"lse": torch.tensor([1.5, -torch.inf]), "out": torch.randn(2, 3, dtype=torch.float64)}
-    made["value_square"] = torch.rand(4).to(torch.bfloat16)
+    made |= {"value_square": torch.rand(4).to(torch.bfloat16), "transposed": torch.rand(2, 3).T}
+    made |= {"one": torch.tensor(2.5), "none": torch.empty(0, 4)}
     ReferenceCache(tmp_path).get("a", lambda: made)
     found = ReferenceCache(tmp_path).get("a", Computation())
     assert found.keys() == made.keys()
@@ -104,11 +105,45 @@ def test_a_corrupt_file_is_computed_again(tmp_path: Path, damage: Callable[[byte
     assert asked_again(ReferenceCache(tmp_path), "a") == ["a"]
 
 
-@pytest.mark.parametrize("stored", [[1], {"lse": 1}, torch.ones(2)], ids=["list", "no tensor", "tensor"])
+@pytest.mark.parametrize(
+    "stored",
+    [[1], {}, {"lse": 1}, torch.ones(2), {"lse": torch.ones(2)}, {"lse": torch.ones(2), "checksum": torch.ones(2)}],
+    ids=["list", "nothing", "no tensor", "tensor", "no checksum", "no checksum of ours"],
+)
 def test_a_file_that_holds_something_else_is_computed_again(tmp_path: Path, stored: Any) -> None:
     filled(ReferenceCache(tmp_path), "a")
     torch.save(stored, only_file(tmp_path))
     assert asked_again(ReferenceCache(tmp_path), "a") == ["a"]
+
+
+def flip_a_bit_of_the_tensor(path: Path) -> None:
+    """Flip the lowest bit of the element in the middle; torch.load reads the file as gladly as before."""
+    whole = bytearray(path.read_bytes())
+    element = torch.ones(1).numpy().tobytes()
+    start, stop = whole.index(element * 8), whole.rindex(element * 8)
+    whole[start + (stop - start) // 8 * 4] ^= 1
+    path.write_bytes(whole)
+
+
+def test_a_flipped_bit_in_a_file_is_computed_again(tmp_path: Path) -> None:
+    filled(ReferenceCache(tmp_path), "a")
+    flip_a_bit_of_the_tensor(only_file(tmp_path))
+    assert int((torch.load(only_file(tmp_path))["lse"] != 1.0).sum()) == 1
+    assert asked_again(ReferenceCache(tmp_path), "a") == ["a"]
+
+
+def test_a_file_with_a_flipped_bit_is_written_anew(tmp_path: Path) -> None:
+    filled(ReferenceCache(tmp_path), "a")
+    flip_a_bit_of_the_tensor(only_file(tmp_path))
+    filled(ReferenceCache(tmp_path), "a")
+    assert asked_again(ReferenceCache(tmp_path), "a") == []
+
+
+def test_a_file_under_the_name_of_another_is_computed_again(tmp_path: Path) -> None:
+    filled(ReferenceCache(tmp_path / "one"), "a")
+    filled(ReferenceCache(tmp_path / "two"), "b")
+    only_file(tmp_path / "one").write_bytes(only_file(tmp_path / "two").read_bytes())
+    assert asked_again(ReferenceCache(tmp_path / "one"), "a") == ["a"]
 
 
 def test_a_corrupt_file_is_replaced_by_a_readable_one(tmp_path: Path) -> None:

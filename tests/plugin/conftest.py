@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -42,6 +44,8 @@ Judge = Callable[..., pytest.RunResult]
 Collect = Callable[..., list[str]]
 Refuse = Callable[..., str]
 Records = Callable[..., list[dict[str, Any]]]
+ReproduceLine = Callable[[pytest.RunResult], str]
+RunReproduceLine = Callable[[pytest.RunResult], subprocess.CompletedProcess[str]]
 
 
 @pytest.fixture(autouse=True)
@@ -89,6 +93,32 @@ def refusal(pytester: pytest.Pytester) -> Refuse:
         lines = [line for line in result.errlines if line]
         assert len(lines) == 1
         return lines[0].removeprefix("ERROR: ")
+
+    return run
+
+
+@pytest.fixture
+def reproduce_line() -> ReproduceLine:
+    """The first command that a run printed for a failed cell."""
+
+    def read(result: pytest.RunResult) -> str:
+        line = next(line for line in result.outlines if line.startswith("reproduce: "))
+        return line.removeprefix("reproduce: ")
+
+    return read
+
+
+@pytest.fixture
+def run_reproduce_line(reproduce_line: ReproduceLine, tmp_path_factory: pytest.TempPathFactory) -> RunReproduceLine:
+    """Runs the first command that a run printed for a failed cell, from another directory."""
+
+    def run(result: pytest.RunResult) -> subprocess.CompletedProcess[str]:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        elsewhere = tmp_path_factory.mktemp("elsewhere")
+        command = reproduce_line(result)
+        return subprocess.run(
+            command, shell=True, cwd=elsewhere, env=environment, capture_output=True, text=True, check=False
+        )
 
     return run
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shlex
-import subprocess
 
 import pytest
 
@@ -63,10 +61,6 @@ def last_block_dropped(query, key, value, scale):
 @pytest.fixture(autouse=True)
 def wrong(project):
     project.makepyfile(wrong=WRONG)
-
-
-def reproduce_line(result):
-    return next(line for line in result.outlines if line.startswith("reproduce: ")).removeprefix("reproduce: ")
 
 
 @pytest.mark.parametrize(
@@ -128,30 +122,26 @@ def test_the_kernel_without_that_bug_is_green(judge):
 
 
 @pytest.mark.parametrize("spec", ["wrong.py:not_a_number", "wrong:not_a_number"])
-def test_the_printed_command_fails_in_the_same_way_from_another_directory(judge, pytester, tmp_path_factory, spec):
-    command = reproduce_line(judge(f"--attn-kernel={spec}", "--attn-seed=7", case=OUT_CASE))
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
-    done = subprocess.run(
-        command, shell=True, cwd=tmp_path_factory.mktemp("elsewhere"), env=environment, capture_output=True, text=True
-    )
+def test_the_printed_command_fails_in_the_same_way_from_another_directory(judge, run_reproduce_line, spec):
+    done = run_reproduce_line(judge(f"--attn-kernel={spec}", "--attn-seed=7", case=OUT_CASE))
     assert done.returncode == pytest.ExitCode.TESTS_FAILED
     assert "out: not finite in 1 of 128 rows, first at batch 0, head 1, row 5" in done.stdout
     assert "1 failed" in done.stdout
 
 
-def test_the_printed_command_keeps_what_the_verdict_depends_on(judge):
+def test_the_printed_command_keeps_what_the_verdict_depends_on(judge, reproduce_line):
     arguments = ["--attn-seed=7", "--attn-tolerance=bsa"]
     result = judge("--attn-kernel=wrong.py:none", *arguments, case=OUT_CASE)
     assert {*arguments, f"--attn-case={OUT_CASE}"} <= set(shlex.split(reproduce_line(result)))
 
 
-def test_the_printed_command_keeps_a_lifted_budget(judge):
+def test_the_printed_command_keeps_a_lifted_budget(judge, reproduce_line):
     # 1 TFLOP, never computed: the kernel returns None.
     result = judge("--attn-kernel=wrong.py:none", "--attn-budget=none", case="b1-h8-s16384-d128-bfloat16-out-exact")
     assert "--attn-budget=none" in shlex.split(reproduce_line(result))
 
 
-def test_the_printed_command_survives_a_directory_with_a_space(judge, pytester):
+def test_the_printed_command_survives_a_directory_with_a_space(judge, pytester, reproduce_line):
     folder = pytester.mkdir("two words")
     (folder / "wrong.py").write_text("def none(*given, scale):\n    return None\n")
     words = shlex.split(reproduce_line(judge("--attn-kernel=two words/wrong.py:none")))

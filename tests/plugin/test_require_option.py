@@ -23,6 +23,19 @@ def test_claimed_fails_what_is_not_claimed(judge):
     result.stdout.fnmatch_lines(["*: not claimed: lse, and --attn-require=claimed allows no such skip"])
 
 
+@pytest.mark.parametrize(
+    ("requirement", "arguments"), [("here", NOT_HERE), ("claimed", NOT_CLAIMED)], ids=["here", "claimed"]
+)
+def test_the_printed_command_fails_in_the_same_way_from_another_directory(
+    judge, run_reproduce_line, requirement, arguments
+):
+    result = judge(f"--attn-require={requirement},1", *arguments)
+    done = run_reproduce_line(result)
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert f"--attn-require={requirement} allows no such skip" in done.stdout
+    assert "1 error" in done.stdout
+
+
 def test_here_leaves_what_is_not_claimed_alone(judge):
     judge("--attn-require=here", *NOT_CLAIMED).assert_outcomes(passed=1, skipped=1)
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from typing import Any, get_args
 
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_attn.problem.case import EXAMPLE_ID, ZERO_QUERY, Case, Layout, Recipe
+from pytest_attn.problem.case import EXAMPLE_ID, ZERO_QUERY, Case, Layout, OracleName, Recipe, Relation
 from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.relations import relation_exists
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 ALIGNMENTS = ["bottom-right", "top-left"]
@@ -56,17 +58,20 @@ def cases(draw: st.DrawFn, longest: int = 200_000) -> Case:
         "recipe": recipe,
         "layout": draw(st.sampled_from(get_args(Layout))),
         "ask": draw(st.sampled_from(["out", "lse", "both"])),
-        "oracle": draw(st.sampled_from(["exact", "fias", "loop", "analytic"][: 4 if recipe in ZERO_QUERY else 3])),
+        "oracle": draw(st.sampled_from(get_args(OracleName))),
     }
     if draw(st.booleans()):
         sparsity = draw(st.one_of(st.integers(0, 100).map(lambda percent: percent / 100), st.floats(0, 1)))
         shape = draw(st.one_of(st.sampled_from(BLOCK_SHAPES), st.tuples(st.integers(1, 99), st.integers(1, 99))))
-        return Case(**fields, sparsity=sparsity, block_shape=shape, frame=draw(frames(shape)))
-    return Case(
-        **fields,
-        causal=draw(st.sampled_from([None, *ALIGNMENTS])),
-        block_shape=draw(st.sampled_from([None, *BLOCK_SHAPES])),
-    )
+        fields |= {"sparsity": sparsity, "block_shape": shape, "frame": draw(frames(shape))}
+    else:
+        causal, shape = st.sampled_from([None, *ALIGNMENTS]), st.sampled_from([None, *BLOCK_SHAPES])
+        fields |= {"causal": draw(causal), "block_shape": draw(shape)}
+    oracle = fields.pop("oracle")
+    assume(oracle != "analytic" or recipe in ZERO_QUERY)
+    case = Case(**fields)
+    assume(oracle not in get_args(Relation) or relation_exists(oracle, case))
+    return replace(case, oracle=oracle)
 
 
 @given(cases())

@@ -66,6 +66,14 @@ def test_the_allowed_pairs_are_the_true_ones(made: tuple[Mask, Lengths], batch: 
     assert torch.equal(allowed, truth(mask, lengths, batch, head))
 
 
+@given(masks(), st.integers(0, 1), st.integers(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_empty_rows_are_those_without_an_allowed_pair(made: tuple[Mask, Lengths], batch: int, head: int) -> None:
+    mask, lengths = made
+    empty = mask.empty_rows(lengths).expand(2, 2, lengths.query)[batch, head]
+    assert torch.equal(empty, ~truth(mask, lengths, batch, head).any(dim=1))
+
+
 @given(places(), st.data())
 @settings(max_examples=60, deadline=None)
 def test_the_allowed_pairs_of_a_tile_are_those_of_the_whole(

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import reduce
 
 import torch
 
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation, same
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.budget import Budget
+from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+
+TILE = 64
+"""Keys of a tile, or a divisor of them, in most kernels."""
 
 
 def permuted_keys(subject: Subject) -> Iterator[Plan]:
@@ -71,9 +75,14 @@ def duplicated_keys(subject: Subject) -> Iterator[Plan]:
 
 
 def cut_of(length: int) -> int:
-    """Where the keys are cut: three eighths, but one further at the edge of a tile."""
-    cut = max(1, length * 3 // 8)
-    return cut + 1 if cut % 16 == 0 else cut
+    """Where keys are cut: near three eighths, and so that both parts end in a partial tile, one more of them than the
+    whole has.
+
+    Where the whole ends with `tail` keys of its last tile, so does the first part with a third of them.
+    """
+    tail = (length - 1) % TILE + 1
+    first = max(1, tail // 3)
+    return round(length * 3 / 8 / TILE) * TILE + first + (first % 16 == 0)
 
 
 def parts(problem: Problem) -> tuple[Problem, Problem]:
@@ -109,20 +118,14 @@ def merged(*sources: Estimate) -> Estimate:
     errors = [source.error.weighted(w, w.squeeze(3)) for source, w in zip(sources, weights, strict=True)]
     outs = [source.out for source in sources if source.out is not None]
     if not outs:
-        return Estimate(None, lse, _sum(errors))
+        return Estimate(None, lse, reduce(Budget.plus, errors))
     out = (weights * torch.stack(outs)).sum(dim=0)
     for each, w, source in zip(outs, weights, sources, strict=True):
         assert source.error.lse is not None
-        moved = w * (each - out).abs() * (source.error.lse + source.error.lse_shift).unsqueeze(3)
-        errors.append(Budget(moved, torch.zeros_like(lse), 0.0))
-    return Estimate(out, lse, _sum(errors))
-
-
-def _sum(errors: list[Budget]) -> Budget:
-    total, *others = errors
-    for error in others:
-        total = total.plus(error)
-    return total
+        moved = w * (each - out).abs() * (source.error.lse.sigma + source.error.lse.shift).unsqueeze(3)
+        nothing = LseBudget(torch.zeros_like(lse), 0.0)
+        errors.append(Budget(OutBudget(moved, moved, torch.zeros_like(moved), 0.0), nothing, source.error.repeats))
+    return Estimate(out, lse, reduce(Budget.plus, errors))
 
 
 PERMUTED_KEYS = relation(permuted_keys)

@@ -15,6 +15,13 @@ MOST_ROWS = 1024
 """Queries at a time, so that 24000 keys cost 100 MB of scores and not 2 GB."""
 
 
+NUMERICS = {
+    **dict.fromkeys(("bfloat16", "float16"), Numerics(probabilities="float32")),
+    # torch's exponential is within a unit in the last place; a product of few rows adds its terms in one chain.
+    "float32": Numerics(exp_error=2.0**-23, chain=512),
+}
+
+
 @kernel(
     lse=True,
     causal=True,
@@ -24,7 +31,7 @@ MOST_ROWS = 1024
     value_dim=True,
     strided=True,
     deterministic=True,
-    numerics=Numerics(probabilities="float32"),
+    numerics=NUMERICS,
 )
 def eager(
     query: Tensor,

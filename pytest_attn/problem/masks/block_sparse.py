@@ -58,3 +58,8 @@ class BlockSparse:
         query = torch.arange(rows.start, rows.stop) // query_block
         key = torch.arange(keys.start, keys.stop) // key_block
         return self.block_mask.blocks[batch, head][query][:, key]
+
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """See `Mask.empty_rows`."""
+        empty = ~self.block_mask.blocks.any(dim=3)
+        return empty.repeat_interleave(self.block_mask.block_shape[0], dim=2)[:, :, : lengths.query]

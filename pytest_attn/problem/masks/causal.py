@@ -47,6 +47,10 @@ class Causal:
         query = torch.arange(rows.start, rows.stop).unsqueeze(1)
         return torch.arange(keys.start, keys.stop) <= query + self.offset(lengths)
 
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """See `Mask.empty_rows`."""
+        return torch.arange(lengths.query) + self.offset(lengths) < 0
+
 
 def _clip(position: int, length: int) -> int:
     return min(max(position, 0), length)

@@ -31,3 +31,7 @@ class Dense:
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
         """See `Mask.allowed`."""
         return torch.ones(len(rows), len(keys), dtype=torch.bool)
+
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """See `Mask.empty_rows`."""
+        return torch.zeros(lengths.query, dtype=torch.bool)

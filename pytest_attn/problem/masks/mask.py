@@ -44,3 +44,6 @@ class Mask(Protocol):
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
         """bool `[len(rows), len(keys)]`, True = may attend."""
+
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """bool that broadcasts to `[B, H, Sq]`: rows that may attend to nothing."""

@@ -1,0 +1,232 @@
+"""The budget: the error that a correct kernel of given numerics can show on a problem, derived from rounding.
+
+Notation: u is the unit roundoff of a precision (2^-8 bfloat16, 2^-11 float16, 2^-24 float32), c = ROUNDING_RMS, p_ij
+the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2 v_jd^2, W = sum_j p_ij^2.
+
+**Variance.** Independent roundings add in the mean square:
+
+    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
+              + r t_i^2 spread                       logits off by t_i shift weight between values
+              + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
+              + (c u_s)^2 (walk A + steady out^2)    the running output stored once per tile
+              + (c u)^2 out^2                        the result rounded once
+
+- A sum of n terms, added in chains of L whose results are added in turn, passes (L + n / L) / 2 roundings as large as
+  its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L).
+- t_i^2 collects the roundings of query . key (partial sums of a bridge: walk / 3 of their random part, steady of the
+  logit itself), of the stored logit and of the exponential's argument, and the error of the exponential. It acts on the
+  logits that carry the weight: with F(b) = log sum_j exp(b s_ij), their mean under p^2 is F'(2) and their variance
+  F''(2), both taken from the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W.
+- spread = sum_j p_j^2 (v_j - out)^2 is at most A + out^2 W, and, where one key carries nearly all, at most
+  8 (1 - peak)^2 max_j v_j^2.
+- r: equal logits make equal errors (`pytest_attn.judge.repeats`). Weights that are all equal are 1 before they are
+  divided, and 1 needs no rounding.
+- Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32.
+- Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
+  (of 1 where they are divided first).
+
+For the log-sum-exp, whose logit errors average over the keys,
+
+    var[i] = r t_i^2 W + (c u_a)^2 (lse^2 + max^2 + steady(n)), shifted at most by the bias of the exponential.
+
+**Bound.** Where few keys carry a row its errors share their cause and are not normal. Rounding to nearest is never off
+by more than u, so what is rounded to the precision of the probabilities and of the result is off by at most
+
+    bound[i, d] = u_p sum_j p_j |v_j| + u |out| (+ the quanta above, halved),
+
+with sum_j p_j |v_j| at most sqrt(n A) and at most max_j |v_j|. An element may be off by the smaller of K sigma and
+bound + K sigma', where sigma' leaves out what the bound covers.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
+from pytest_attn.judge.repeats import repeats
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.oracles.reference import Moments, Reference
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import visible_keys
+from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+
+ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
+"""Relative RMS error of rounding to nearest, in unit roundoffs, for log-uniform mantissas: 0.425.
+
+A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform error of RMS u / sqrt(3), so the mean
+square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
+
+ROUNDING_SQUARE = ROUNDING_RMS**2
+
+HALF_CHAIN = 512
+"""Terms that kernels of half types add in a row at most, where `Numerics.chain` says nothing."""
+
+
+def unit_roundoff(dtype: torch.dtype) -> float:
+    """Half the distance from 1 to the next number."""
+    return torch.finfo(dtype).eps / 2
+
+
+def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
+    """The budget of a kernel of these numerics on this problem; see the module's docstring for the derivation."""
+    rows = Rows.of(problem, inputs, reference, numerics)
+    return Budget(
+        _out(problem, inputs, reference, numerics, rows) if problem.wants_out else None,
+        _lse(problem, numerics, rows) if problem.wants_lse else None,
+        rows.repeats,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak` and
+    `weight_variance` t_i^2, all `[B, H, Sq]` in the oracle's precision; `repeats` r `[B, H]`. Rows without keys hold
+    harmless values."""
+
+    lse: Tensor
+    keys: Tensor
+    largest: Tensor
+    weight_square: Tensor
+    peak: Tensor
+    weight_variance: Tensor
+    repeats: Tensor
+
+    @property
+    def shared(self) -> Tensor:
+        """r for every row, `[B, H, 1]`."""
+        return self.repeats.unsqueeze(2)
+
+    @staticmethod
+    def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Rows:
+        """From the reference's moments; where it has none, one key may carry the whole row."""
+        dtype = reference.lse.dtype
+        lse = torch.where(reference.empty_rows, 0.0, reference.lse)
+        moments = reference.moments or Moments(torch.ones_like(lse), torch.ones_like(lse))
+        weight_square, peak = (torch.where(w > 0, w, 1.0).to(dtype) for w in (moments.weight_square, moments.peak))
+        heads = (problem.batch, problem.query_heads)
+        keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).to(dtype)
+        largest = lse + peak.log()
+        logit_square = _logit_square(lse, keys, weight_square, largest)
+        variance = _weight_variance(problem, inputs, numerics, logit_square)
+        return Rows(lse, keys, largest, weight_square, peak, variance, repeats(problem, inputs).to(dtype))
+
+
+def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> Tensor:
+    """Mean square of the logits that carry a row's weight, under p^2."""
+    first = lse - keys.log()
+    second = lse + weight_square.log()
+    curvature = (second - first).clamp_min(0.0)
+    mean = torch.minimum(second + curvature / 2, torch.maximum(second, largest))
+    return mean.square() + curvature
+
+
+def _weight_variance(problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor) -> Tensor:
+    """t_i^2 `[B, H, Sq]`: variance of the relative error of a weight."""
+    accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    stored = unit_roundoff(_precision(numerics.logits, problem)) ** 2
+    terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
+    walk, steady = _roundings(terms, _chain(numerics, problem, terms))
+    query_square = inputs.query.cpu().float().square().sum(dim=3)
+    key_square = inputs.key.cpu().float().square().sum(dim=3).mean(dim=2, keepdim=True)
+    # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
+    random = query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
+    variance = accumulator * (walk / 3 * random.to(logit_square.dtype) + (steady + 1) * logit_square)
+    return (variance + stored * logit_square) * ROUNDING_SQUARE + (_exp_error(problem, numerics) / 2) ** 2
+
+
+def _precision(name: str, problem: Problem) -> torch.dtype:
+    return problem.dtype if name == "input" else TORCH_DTYPES[name]
+
+
+def _exp_error(problem: Problem, numerics: Numerics) -> float:
+    if numerics.exp_error is not None:
+        return numerics.exp_error
+    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-16
+
+
+def _chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
+    if numerics.chain is None and problem.dtype == torch.float32:
+        return terms
+    return terms.clamp_max(numerics.chain or HALF_CHAIN)
+
+
+def _roundings(terms: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
+    """(walk, steady): squared roundings of a sum, in units of its random part and of its steady part."""
+    return (chain + terms / chain) / 2, chain * chain / (3 * terms) + terms / (3 * chain)
+
+
+def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
+    assert reference.out is not None
+    assert reference.moments is not None
+    assert reference.moments.value_square is not None
+    square = reference.moments.value_square.to(reference.out.dtype)
+    out_square = reference.out.square()
+    value = inputs.value.cpu().to(out_square.dtype)
+    largest = value.abs().amax(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
+    result = unit_roundoff(problem.dtype)
+    rounded = _rounded_probabilities(problem, numerics, rows)
+    grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
+
+    rest = _accumulation(numerics, problem, rows, square, out_square) + _shifted_weight(
+        rows, square, out_square, largest
+    )
+    sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
+    sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
+    mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
+    bound = rounded.unsqueeze(3) * mean_value + result * reference.out.abs() + grid / 2
+    if _precision(numerics.probabilities, problem) == torch.float16:
+        quantum = (torch.ones_like(rows.peak) if numerics.normalized else rows.peak).unsqueeze(3) * 2.0**-24
+        sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
+        sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
+        bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
+    # A float32 zero would make 0 / 0 of a row that is exactly right.
+    tiny = torch.finfo(torch.float32).tiny
+    systematic = (
+        _exp_error(problem, numerics) + result**2 + unit_roundoff(_precision(numerics.probabilities, problem)) ** 2
+    )
+    return OutBudget(sigma.sqrt_().clamp_min_(tiny), rest.sqrt_(), bound.clamp_min_(tiny), systematic)
+
+
+def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
+    """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
+    rounded = torch.full_like(rows.peak, unit_roundoff(_precision(numerics.probabilities, problem)))
+    if not numerics.normalized:
+        rounded[rows.peak * rows.keys < 1 + 1e-6] = 0.0
+    return rounded
+
+
+def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tensor, out_square: Tensor) -> Tensor:
+    """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
+    accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    walk, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
+    by_square, by_out = accumulator * walk, accumulator * steady
+    if numerics.stored_accumulator != "float32":
+        stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
+        tiles = (rows.keys / numerics.tile).ceil()
+        walk, steady = _roundings(tiles, tiles)
+        by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
+    if numerics.split:
+        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(torch.float32)) ** 2 * rows.lse.square()
+    return square * by_square.unsqueeze(3) + out_square * by_out.unsqueeze(3)
+
+
+def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Tensor) -> Tensor:
+    """Variance from weights that are off by t_i."""
+    spread = square + out_square * rows.weight_square.unsqueeze(3)
+    alone = 8 * (1 - rows.peak).square().unsqueeze(3) * largest.square()
+    return torch.minimum(spread, alone) * (rows.shared * rows.weight_variance).unsqueeze(3)
+
+
+def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
+    accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    _, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
+    variance = ROUNDING_SQUARE * (unit_roundoff(torch.float32) ** 2 * rows.lse.square())
+    variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
+    variance += rows.shared * rows.weight_variance * rows.weight_square
+    # The reference of a half type is float32 as well, and rounds as much again.
+    sides = 2 if problem.oracle_dtype == torch.float32 else 1
+    return LseBudget((sides * variance).sqrt_(), _exp_error(problem, numerics))

@@ -1,0 +1,35 @@
+"""How many keys each query may attend to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn.problem.masks.mask import Lengths, Mask
+
+MOST_ROWS = 512
+"""Rows whose partly allowed spans are looked at together."""
+
+
+def visible_keys(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Tensor:
+    """int64 `[B, H, Sq]`: for each query the number of keys that it may attend to."""
+    counts = torch.zeros((batches, heads, lengths.query), dtype=torch.int64)
+    step = mask.row_step(lengths)
+    for batch in range(batches):
+        for head in range(heads):
+            for start in range(0, lengths.query, step):
+                stop = min(start + step, lengths.query)
+                for first in range(start, stop, MOST_ROWS):
+                    rows = range(first, min(first + MOST_ROWS, stop))
+                    counts[batch, head, rows.start : rows.stop] = _visible(mask, lengths, batch, head, rows)
+    return counts
+
+
+def _visible(mask: Mask, lengths: Lengths, batch: int, head: int, rows: range) -> Tensor:
+    count = torch.zeros(len(rows), dtype=torch.int64)
+    for start, stop, full in mask.spans(lengths, batch, head, rows):
+        if full:
+            count += stop - start
+        else:
+            count += mask.allowed(lengths, batch, head, rows, range(start, stop)).sum(dim=1)
+    return count
