@@ -6,8 +6,12 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from typing import Any
 
+from pytest_attn.options import CPU_BUDGET, OPTIONS
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.report.power_table import power_table
 from pytest_attn.report.table import sweep_table
 
 
@@ -24,11 +28,27 @@ def main(arguments: Sequence[str]) -> int:
     listing = commands.add_parser("list", help="the cells of the sweeps, by axis, with their cost")
     listing.add_argument("--sweep", action="append", metavar="NAME", help="this sweep only; repeatable")
     listing.add_argument("--ids", action="store_true", help="print the id of every case instead")
+    power = commands.add_parser(
+        "power",
+        help="the least defect that a verdict on a case sees",
+        description="Measure what a verdict on a case sees: the least amount of each defect, injected into a correct "
+        "result, under the derived budget and under each flat tolerance.",
+    )
+    power.add_argument("case", metavar="CASE", help="id of a case, as list --ids prints them")
+    power.add_argument("--seed", default="42", help="seed of query, key and value (default: 42)")
+    power.add_argument(
+        "--budget",
+        default=f"{CPU_BUDGET:g}",
+        metavar="GFLOP",
+        help=f"refuse a case that costs more, or none (default: {CPU_BUDGET:g})",
+    )
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
         return _check(known.kernel, rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.command == "power":
+        return _power(known.case, known.seed, known.budget)
     return _list(known.sweep or sweep_names(), known.ids)
 
 
@@ -49,6 +69,27 @@ def _list(names: Sequence[str], ids: bool) -> int:
         return 4
     for sweep in sweeps:
         print("\n".join(case.id for case in sweep) if ids else sweep_table(sweep))
+    return 0
+
+
+def _read(name: str, text: str) -> Any:
+    """The value of an option that `power` shares with pytest's command line."""
+    read = {option.name: option.read for option in OPTIONS}[name]
+    try:
+        return read([text])
+    except ValueError as error:
+        raise ValueError(f"--{name}: {error}") from None
+
+
+def _power(case: str, seed: str, budget: str) -> int:
+    # torch takes a second to import, which the other commands need not wait for.
+    from pytest_attn.power.power import power_of
+
+    try:
+        print(power_table(power_of(Case.parse(case), _read("seed", seed), _read("budget", budget))), end="")
+    except ValueError as error:
+        print(f"power: {error}", file=sys.stderr)
+        return 4
     return 0
 
 

@@ -18,6 +18,7 @@ import torch
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
+from pytest_attn.judge.tolerances import judges_lse
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.kernels.resolve import absolute, find_kernel
@@ -140,6 +141,9 @@ class Cell:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if case.flops > self.session.options.budget_gflop * 1e9:
             return self._record("not here", "not here: over the FLOP budget")
+        if case.ask == "lse" and not judges_lse(self.session.options.tolerance):
+            reason = f"not here: the tolerance {self.session.options.tolerance} says nothing of the LSE"
+            return self._record("not here", reason)
         return None
 
     def run(self) -> Any:

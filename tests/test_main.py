@@ -59,3 +59,40 @@ def test_what_is_no_command_is_refused(arguments: list[str], capsys: pytest.Capt
         main(arguments)
     assert refused.value.code == 2
     assert "usage: python -m pytest_attn" in capsys.readouterr().err
+
+
+def test_power_prints_what_each_judge_sees(tmp_path: Path) -> None:
+    found = run("power", "b1-h1-s20x300-d16-bfloat16-both-exact", "--seed=7", cwd=tmp_path)
+    header, columns, *rows = found.stdout.splitlines()
+    assert header.startswith("b1-h1-s20x300-d16-bfloat16-both-exact: bfloat16, 1 head, queries 20, keys 300, ")
+    assert header.endswith(", seed 7")
+    assert columns.split()[-5:] == ["derived", "bsa", "allclose-1e-2", "flash-attention", "pytorch-fudge"]
+    assert rows[0].split() == ["clean", "kernel", *["green"] * 5]
+    assert rows[1].split()[:7] == ["keys", "dropped", "from", "every", "row", "150", "1"]
+    assert (found.stderr, found.returncode) == ("", 0)
+
+
+LONG = "b1-h1-s24000-d128-bfloat16-both-exact"
+TIGHT = "b1-h1-s512-d128-bfloat16-sp90pct-bs512x512-both-exact"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["nothing"], "case id 'nothing' does not parse; allowed: ids like "),
+        ([TIGHT], f"case {TIGHT} is unsatisfiable: the sparsity leaves no block to keep"),
+        (
+            [LONG],
+            f"case {LONG} costs 295 GFLOP, over the budget of 80; allowed: a case that costs less, or --budget=none",
+        ),
+        ([CASE, "--budget=1e-6"], f"case {CASE} costs 0.000524 GFLOP, over the budget of 1e-06; allowed: "),
+        ([CASE, "--budget=much"], "--budget: 'much' is no budget; allowed: "),
+        ([CASE, "--seed=x"], "--seed: 'x' is no seed; allowed: a whole number"),
+    ],
+)
+def test_power_refuses_in_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["power", *arguments]) == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"power: {sentence}")
+    assert printed.err.count("\n") == 1

@@ -185,9 +185,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
     # A float32 zero would make 0 / 0 of a row that is exactly right.
     tiny = torch.finfo(torch.float32).tiny
-    systematic = (
-        _exp_error(problem, numerics) + result**2 + unit_roundoff(_precision(numerics.probabilities, problem)) ** 2
-    )
+    systematic = _exp_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    if numerics.split:
+        # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
+        systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
     return OutBudget(sigma.sqrt_().clamp_min_(tiny), rest.sqrt_(), bound.clamp_min_(tiny), systematic)
 
 

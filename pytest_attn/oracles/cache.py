@@ -71,8 +71,8 @@ class ReferenceCache:
             return None
         if not isinstance(found, dict) or not all(isinstance(tensor, Tensor) for tensor in found.values()):
             return None
-        checksum = found.pop(CHECKSUM, None)
-        if checksum is None or checksum.tolist() != _checksum(key, found):
+        stored = found.pop(CHECKSUM, None)
+        if stored is None or not torch.equal(stored, checksum(key, found)):
             return None
         with contextlib.suppress(OSError):  # a folder that only others may write serves all the same
             os.utime(path)
@@ -86,8 +86,7 @@ class ReferenceCache:
             handle, aside = tempfile.mkstemp(dir=self._directory, suffix=".part")
             os.close(handle)
             try:
-                checksum = torch.tensor(_checksum(key, tensors), dtype=torch.uint8)
-                torch.save({**tensors, CHECKSUM: checksum}, aside)
+                torch.save({**tensors, CHECKSUM: checksum(key, tensors)}, aside)
                 os.replace(aside, self._directory / f"{key}.pt")
             finally:
                 Path(aside).unlink(missing_ok=True)
@@ -113,13 +112,13 @@ class ReferenceCache:
             excess -= size
 
 
-def _checksum(key: str, tensors: Tensors) -> list[int]:
-    """Digest, 16 bytes, of all that a file says: whose it is, and each tensor's name, dtype, shape and bytes."""
+def checksum(key: str, tensors: Tensors) -> Tensor:
+    """Digest, uint8 `[16]`, of all that a file says: whose it is, and each tensor's name, dtype, shape and bytes."""
     digest = hashlib.blake2b(key.encode(), digest_size=16)
     for name, tensor in sorted(tensors.items()):
         digest.update(f"|{name}|{tensor.dtype}|{tuple(tensor.shape)}|".encode())
         digest.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
-    return list(digest.digest())
+    return torch.tensor(list(digest.digest()), dtype=torch.uint8)
 
 
 def _bytes(tensors: Tensors) -> int:

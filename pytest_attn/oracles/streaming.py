@@ -33,15 +33,15 @@ class Slab(NamedTuple):
     rows: range
 
 
-def slabs(problem: Problem) -> Iterator[Slab]:
+def slabs(problem: Problem, most_rows: int = TILE_ROWS) -> Iterator[Slab]:
     """Every query row once, in runs that the mask treats alike."""
     step = problem.mask.row_step(problem.lengths)
     for batch in range(problem.batch):
         for head in range(problem.query_heads):
             for start in range(0, problem.query_length, step):
                 stop = min(start + step, problem.query_length)
-                for first in range(start, stop, TILE_ROWS):
-                    yield Slab(batch, head, range(first, min(first + TILE_ROWS, stop)))
+                for first in range(start, stop, most_rows):
+                    yield Slab(batch, head, range(first, min(first + most_rows, stop)))
 
 
 def chunks(spans: Sequence[Span], width: int) -> Iterator[list[Span]]:

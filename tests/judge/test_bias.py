@@ -52,6 +52,6 @@ def test_rounding_toward_zero_is_red_by_its_bias() -> None:
     reference = stream(problem, inputs)
     assert reference.out is not None
     bits = reference.out.view(torch.int32) & -65536
-    cut = Output(bits.view(torch.float32).bfloat16(), reference.lse)
+    cut = Output(bits.view(torch.float32).bfloat16(), reference.lse.clone())
     verdict = judge(problem, inputs, cut, reference, Kernel("cut", find_kernel("sdpa").implementation))
     assert "out_bias" in {finding.what for finding in verdict.findings}, verdict.summary

@@ -18,7 +18,7 @@ def of(case: Case) -> torch.Tensor:
 
 @pytest.mark.parametrize("recipe", ["normal", "needle", "growing", "negative", "large"])
 def test_drawn_logits_do_not_repeat(recipe: Recipe) -> None:
-    assert float(of(Case(60, 700, dtype="bfloat16", recipe=recipe)).max()) == pytest.approx(1.0, abs=1e-3)
+    assert float(of(Case(60, 700, dtype="bfloat16", recipe=recipe)).max()) == pytest.approx(1.0, abs=0.03)
 
 
 def test_zero_queries_give_every_key_the_same_weight() -> None:

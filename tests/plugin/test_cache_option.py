@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pytest_attn.oracles.cache import CHECKSUM, checksum
+
 DEFAULT = ".pytest_cache/d/attn"
 
 
@@ -14,7 +16,8 @@ def stored(folder):
 
 def spoil(folder):
     for path in stored(folder):
-        torch.save({name: tensor + 1 for name, tensor in torch.load(path).items()}, path)
+        wrong = {name: tensor + 1 for name, tensor in torch.load(path).items() if name != CHECKSUM}
+        torch.save({**wrong, CHECKSUM: checksum(path.stem, wrong)}, path)
 
 
 def test_by_default_references_lie_in_the_cache_folder_of_pytest(judge, pytester):

@@ -1,0 +1,50 @@
+"""Plain attention in the dtype of the inputs: not a truth, but the measure that published suites take of an error.
+
+Every step is stored in the dtype: the scaled scores, the softmax (computed in float32), the product with the values
+(float32 accumulation), as PyTorch's math path and the `attention_ref(..., upcast=False)` of flash-attention's tests do
+it on a GPU. Emulated by rounding float32 results: no half matmul, which CPUs are slow at, and no Sq x Skv memory.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from pytest_attn.oracles.streaming import TILE_ROWS, Slab, gather, masked_scores, slabs
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.workers import share
+
+MOST_SCORES = 1 << 22
+"""Scores of whole rows that one worker holds at a time."""
+
+
+def same_dtype(problem: Problem, inputs: Inputs) -> Tensor:
+    """The output `[B, H, Sq, Dv]` in the problem's dtype, 0 in rows without keys."""
+    query, key, value = (t.to("cpu", torch.float32) for t in (inputs.query, inputs.key, inputs.value))
+    out = torch.zeros(problem.out_shape, dtype=problem.dtype)
+    most_rows = min(TILE_ROWS, max(1, MOST_SCORES // problem.key_length))
+
+    def work(shared: Iterator[Slab]) -> None:
+        for slab in shared:
+            batch, head, rows = slab
+            where, source = (batch, head, slice(rows.start, rows.stop)), (batch, head // problem.group)
+            spans = problem.mask.spans(problem.lengths, batch, head, rows)
+            if not spans:
+                continue
+            keys = gather(key[source], spans)
+            tile = torch.empty(len(rows), len(keys))
+            scores = _rounded(masked_scores(problem, slab, spans, query[where] * problem.scale, keys, tile), problem)
+            product = _rounded(scores.softmax(dim=1), problem) @ gather(value[source], spans)
+            empty = scores.amax(dim=1, keepdim=True) == -math.inf
+            out[where] = product.masked_fill_(empty, 0.0).to(problem.dtype)
+
+    share(slabs(problem, most_rows), work)
+    return out
+
+
+def _rounded(tensor: Tensor, problem: Problem) -> Tensor:
+    return tensor.to(problem.dtype).float()

@@ -1,0 +1,57 @@
+"""The power of every verdict on one case, measured."""
+
+from __future__ import annotations
+
+from pytest_attn.power.clean import Clean
+from pytest_attn.power.defects import Correct, Defect, LeftOut, defects
+from pytest_attn.power.judges import JUDGES, Judges
+from pytest_attn.power.search import least_seen
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.report.power_table import Power, Seen
+
+
+def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> Power:
+    """The least amount of each defect that the derived budget and each flat tolerance see on a case.
+
+    A defect is injected into the result of a correct kernel of the default `Numerics`. Raises ValueError where the case
+    is unsatisfiable or costs more than the budget.
+    """
+    _refuse(case, budget_gflop)
+    problem = Problem.of(case)
+    inputs = Inputs.draw(problem, seed, case.recipe)
+    loop = Clean(problem)
+    clean = loop.unrounded(problem, inputs)
+    judges = Judges.of(problem, inputs, loop.kernel)
+    stored = judges.store(clean)
+    verdicts = {name: judges.verdict(name, stored) for name in JUDGES}
+    red = {name: verdict.summary for name, verdict in verdicts.items() if not verdict.passed}
+    found = tuple(defects(Correct(problem, inputs, clean, case.flops)))
+    return Power(
+        case=case.id,
+        dtype=case.dtype,
+        heads=case.batch * case.query_heads,
+        queries=case.query_length,
+        keys=case.key_length,
+        pairs=case.pairs,
+        seed=seed,
+        judges=JUDGES,
+        rows=tuple(_seen(defect, judges, red) for defect in found if isinstance(defect, Defect)),
+        red=red,
+        left_out={defect.name: defect.why for defect in found if isinstance(defect, LeftOut)},
+    )
+
+
+def _seen(defect: Defect, judges: Judges, red: dict[str, str]) -> Seen:
+    able = [name for name in JUDGES if name not in red]
+    least = least_seen(lambda amount: judges.store(defect.inject(amount)), judges.sees, able, defect.amounts)
+    return Seen(defect.name, defect.counted, defect.amounts.most, least)
+
+
+def _refuse(case: Case, budget_gflop: float) -> None:
+    if case.unsatisfiable:
+        raise ValueError(f"case {case.id} is unsatisfiable: {case.unsatisfiable}")
+    if case.flops > budget_gflop * 1e9:
+        cost = f"case {case.id} costs {case.flops / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
+        raise ValueError(f"{cost}; allowed: a case that costs less, or --budget=none")
