@@ -63,18 +63,24 @@ class TileLoop:
         deterministic=True,
     )
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
-        """A run of the problem."""
-        return lambda: self.run(problem, inputs)
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+        """A run of the problem; into `output` where a mutant claims the out variant."""
+        return lambda: self.run(problem, inputs, output or self.allocate(problem, inputs))
 
-    def run(self, problem: Problem, inputs: Inputs) -> Output:
-        """The whole kernel."""
-        out = inputs.query.new_empty(problem.out_shape)
-        lse = inputs.query.new_empty(problem.lse_shape, dtype=torch.float32)
+    def allocate(self, problem: Problem, inputs: Inputs) -> Output:
+        """Memory for the results; the LSE only where it is asked for."""
+        lse = inputs.query.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None
+        return Output(inputs.query.new_empty(problem.out_shape), lse)
+
+    def run(self, problem: Problem, inputs: Inputs, output: Output) -> Output:
+        """The whole kernel; returns the output that it filled."""
         for lane in self.lanes(problem):
             for rows in self.query_tiles(problem):
-                self.store(out, lse, lane, rows, self.attend(problem, inputs, lane, rows), problem)
-        return Output(out, lse if problem.wants_lse else None)
+                part = self.attend(problem, inputs, lane, rows)
+                self.store_out(problem, output.out, lane, rows, part)
+                if output.lse is not None:
+                    self.store_lse(problem, output.lse, lane, rows, part)
+        return output
 
     def attend(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Part:
         """One tile of queries against all its keys."""
@@ -90,7 +96,7 @@ class TileLoop:
         state = self.start(query, problem)
         for keys in tiles:
             key, value = self.load_key(problem, inputs, lane, keys), self.load_value(problem, inputs, lane, keys)
-            scores = self.mask(problem, self.scores(query, key), lane, rows, keys)
+            scores = self.mask(problem, self.scores(query, key), rows, keys)
             self.update(problem, state, scores, value)
         return self.finalize(problem, state)
 
@@ -116,21 +122,31 @@ class TileLoop:
     def key_tiles(self, problem: Problem, lane: Lane, rows: range) -> list[range]:
         """The key tiles of some rows: up to the diagonal, or those of the kept blocks. The last may reach beyond the
         keys."""
-        if isinstance(problem.mask, BlockSparse):
-            size = problem.mask.block_mask.block_shape[1]
-            blocks = self.block_list(problem, lane, rows)
-            return [tile for block in blocks for tile in self.tiles_between(block * size, (block + 1) * size)]
-        stop = problem.key_length
-        if isinstance(problem.mask, Causal):
-            stop = min(stop, rows.stop + self.diagonal(problem))
-        return self.tiles_between(0, max(stop, 0))
+        if not isinstance(problem.mask, BlockSparse):
+            return self.tiles_between(0, self.key_stop(problem, rows))
+        size, blocks = self.key_block(problem), self.block_list(problem, lane, rows)
+        return [tile for block in blocks for tile in self.tiles_between(block * size, (block + 1) * size)]
+
+    def key_stop(self, problem: Problem, rows: range) -> int:
+        """One beyond the last key that some of the rows may attend to."""
+        if not isinstance(problem.mask, Causal):
+            return problem.key_length
+        return max(min(problem.key_length, rows.stop + self.diagonal(problem)), 0)
+
+    def key_block(self, problem: Problem) -> int:
+        """Keys of a block of the block mask."""
+        assert isinstance(problem.mask, BlockSparse)
+        return problem.mask.block_mask.block_shape[1]
+
+    def block_row(self, problem: Problem, lane: Lane, rows: range) -> Tensor:
+        """bool `[nKV]`: the row of the block mask that some query rows lie in."""
+        assert isinstance(problem.mask, BlockSparse)
+        block_mask = problem.mask.block_mask
+        return block_mask.blocks[lane.batches.start, lane.heads.start, rows.start // block_mask.block_shape[0]]
 
     def block_list(self, problem: Problem, lane: Lane, rows: range) -> list[int]:
         """The kept key blocks of some rows, ascending."""
-        assert isinstance(problem.mask, BlockSparse)
-        block_mask = problem.mask.block_mask
-        row = block_mask.blocks[lane.batches.start, lane.heads.start, rows.start // block_mask.block_shape[0]]
-        return [int(column) for column in row.nonzero().flatten()]
+        return [int(column) for column in self.block_row(problem, lane, rows).nonzero().flatten()]
 
     def tiles_between(self, start: int, stop: int) -> list[range]:
         """Key tiles that cover `start` to `stop` - 1."""
@@ -179,18 +195,25 @@ class TileLoop:
         assert isinstance(problem.mask, Causal)
         return problem.mask.offset(problem.lengths)
 
-    def mask(self, problem: Problem, scores: Tensor, lane: Lane, rows: range, keys: range) -> Tensor:
-        """Logits with what may not be attended to at -inf."""
-        key = torch.arange(keys.start, keys.start + self.key_tile)
+    def mask(self, problem: Problem, scores: Tensor, rows: range, keys: range) -> Tensor:
+        """Logits with what may not be attended to hidden."""
+        key = self.positions(range(keys.start, keys.start + self.key_tile))
         hidden = self.beyond(problem, keys, key)
         if isinstance(problem.mask, Causal):
-            query = torch.arange(rows.start, rows.stop).unsqueeze(1)
-            hidden = hidden | (key > query + self.diagonal(problem))
+            hidden = hidden | self.later(problem, self.positions(rows).unsqueeze(1), key)
         return scores.masked_fill(hidden, self.hidden_logit())
+
+    def positions(self, tokens: range) -> Tensor:
+        """The positions of query or key tokens."""
+        return torch.arange(tokens.start, tokens.stop)
 
     def beyond(self, problem: Problem, keys: range, key: Tensor) -> Tensor:
         """bool `[tile]`: positions of a tile that are no keys of it."""
         return (key >= keys.stop) | (key >= problem.key_length)
+
+    def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
+        """bool `[rows, tile]`: keys that come after a query `[rows, 1]`."""
+        return key > query + self.diagonal(problem)
 
     def hidden_logit(self) -> float:
         """The logit of a key that may not be attended to."""
@@ -204,17 +227,34 @@ class TileLoop:
     def update(self, problem: Problem, state: State, scores: Tensor, value: Tensor) -> None:
         """Take in one tile of scores and values."""
         maximum = torch.maximum(state.maximum, scores.amax(dim=3, keepdim=True))
-        # A row without any key so far has maximum -inf; 0 keeps exp(-inf - 0) = 0 instead of NaN.
-        shift = maximum.masked_fill(maximum.isneginf(), 0.0)
-        decay = self.exp(state.maximum - shift)
+        shift = self.shift(maximum)
+        decay = self.decay(state, shift)
         weights = self.exp(scores - shift)
-        state.total = state.total * decay + self.row_sum(weights)
-        state.acc = state.acc * decay + self.product(self.probabilities(problem, weights), value)
+        state.total = self.rescale_total(state.total, decay) + self.row_sum(weights)
+        products = self.product(self.probabilities(problem, weights), value)
+        state.acc = self.rescale_acc(state.acc, decay) + products
         state.maximum = maximum
+
+    def shift(self, maximum: Tensor) -> Tensor:
+        """What is subtracted from the logits: the maximum; 0 in a row without any key so far, where exp(-inf - 0) is 0
+        and exp(-inf + inf) is not a number."""
+        return maximum.masked_fill(maximum.isneginf(), 0.0)
+
+    def decay(self, state: State, shift: Tensor) -> Tensor:
+        """The factor on what was summed under the old maximum."""
+        return self.exp(state.maximum - shift)
 
     def exp(self, logits: Tensor) -> Tensor:
         """The exponential."""
         return logits.exp()
+
+    def rescale_total(self, total: Tensor, decay: Tensor) -> Tensor:
+        """The sum of weights under the new maximum."""
+        return total * decay
+
+    def rescale_acc(self, acc: Tensor, decay: Tensor) -> Tensor:
+        """The sum of weighted values under the new maximum."""
+        return acc * decay
 
     def row_sum(self, weights: Tensor) -> Tensor:
         """The sum of a tile's weights, `[B, H, rows, 1]`."""
@@ -240,15 +280,26 @@ class TileLoop:
     def merge(self, parts: list[Part]) -> Part:
         """The result of all splits, weighted by their sums of exponentials."""
         every = torch.stack([part.lse for part in parts])
-        lse = every.logsumexp(dim=0)
-        weights = (every - lse.masked_fill(lse.isneginf(), 0.0)).exp()
+        lse = self.merged_lse(every)
+        weights = self.merge_weights(every, lse)
         return Part(sum(w * part.out for w, part in zip(weights, parts, strict=True)), lse)
+
+    def merged_lse(self, every: Tensor) -> Tensor:
+        """The log-sum-exp of all splits, from that of each `[splits, B, H, rows, 1]`."""
+        return every.logsumexp(dim=0)
+
+    def merge_weights(self, every: Tensor, lse: Tensor) -> Tensor:
+        """The share of each split in the result; 0 in rows without keys."""
+        return (every - self.shift(lse)).exp()
 
     # What is written
 
-    def store(self, out: Tensor, lse: Tensor, lane: Lane, rows: range, part: Part, problem: Problem) -> None:
-        """Write the result of one tile of queries."""
+    def store_out(self, problem: Problem, out: Tensor, lane: Lane, rows: range, part: Part) -> None:
+        """Write the output of one tile of queries."""
         out[lane.batches, lane.heads, rows.start : rows.stop] = part.out.to(out.dtype)
+
+    def store_lse(self, problem: Problem, lse: Tensor, lane: Lane, rows: range, part: Part) -> None:
+        """Write the log-sum-exp of one tile of queries."""
         lse[lane.batches, lane.heads, rows.start : rows.stop] = part.lse.squeeze(3)
 
 

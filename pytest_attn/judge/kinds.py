@@ -1,0 +1,38 @@
+"""The kinds of bugs that an attention kernel can have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+Kind = Literal[
+    "tail",
+    "lost keys",
+    "leaked keys",
+    "causal diagonal",
+    "empty rows",
+    "lse base",
+    "lse shift",
+    "lse scale",
+    "lse unwritten",
+    "lse order",
+    "rescale",
+    "split lost",
+    "merge",
+    "scale",
+    "head mapping",
+    "strides",
+    "stale state",
+    "head dim",
+    "unwritten rows",
+    "precision",
+    "sign bias",
+    "overflow",
+    "out of bounds",
+    "inputs written",
+    "not finite",
+    "null",
+]
+"""What is wrong with a kernel, in one or two words: planted in a mutant, named by a diagnosis.
+
+"null" is a result that is no attention at all: zeros, the mean of the values, the scaled query.
+"""

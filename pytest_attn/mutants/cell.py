@@ -1,0 +1,97 @@
+"""One case for many kernels: its problem is made once, and equal results are judged once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+from pytest_attn.checks.buffers import BITS
+from pytest_attn.checks.subject import Subject
+from pytest_attn.judge.tolerances import DERIVED
+from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.session import Cell, Session
+
+Known = dict[tuple[Any, ...], Verdict]
+"""Verdicts by problem, inputs, tolerance and the bits of the result."""
+
+
+@dataclass(frozen=True, eq=False)
+class JudgedOnce(Subject):
+    """A subject that does not judge a result again that has the bits of one judged before."""
+
+    known: Known = field(default_factory=dict)
+
+    def compare(self, problem: Problem, inputs: Inputs, result: Output | Finding) -> Verdict:
+        """See `Subject.compare`."""
+        if isinstance(result, Finding):
+            return super().compare(problem, inputs, result)
+        key = (problem, inputs.key_of_content, self.tolerance, _bits(result, problem))
+        if key not in self.known:
+            self.known[key] = super().compare(problem, inputs, result)
+        return self.known[key]
+
+
+def _bits(result: Output, problem: Problem) -> tuple[bytes, ...]:
+    asked = (result.out if problem.wants_out else None, result.lse)
+    tensors = (tensor.detach().contiguous() for tensor in asked if tensor is not None)
+    return tuple(tensor.view(BITS[tensor.element_size()]).numpy(force=True).tobytes() for tensor in tensors)
+
+
+class SharedCell(Cell):
+    """A cell that shares its problem and its verdicts with the cells of other kernels on the same case.
+
+    The kernels have the same numerics and the same convention for rows without keys.
+    """
+
+    def __init__(self, session: Session, kernel: Kernel, case: Case, problem: Problem, known: Known) -> None:
+        super().__init__(session, kernel.name, kernel, case)
+        self._problem = problem
+        self._known = known
+
+    @property
+    def subject(self) -> Subject:
+        """See `Cell.subject`."""
+        plain = super().subject
+        return JudgedOnce(**{item.name: getattr(plain, item.name) for item in fields(plain)}, known=self._known)
+
+    def verdicts(self, tolerances: Sequence[str]) -> dict[str, Verdict]:
+        """The verdict under each tolerance, of one run where there are several; none where the cell does not run."""
+        if self.skipped():
+            return {}
+        if list(tolerances) == [DERIVED]:
+            return {DERIVED: self.judge()}
+        subject = self.subject
+        problem, inputs = subject.problem, subject.inputs
+        result = subject.run(problem, inputs)
+        return {name: replace(subject, tolerance=name).compare(problem, inputs, result) for name in tolerances}
+
+
+class CommonCell:
+    """A case for the tile loop and its mutants, one fresh kernel after the other, under some tolerances."""
+
+    def __init__(self, session: Session, case: Case, tolerances: Sequence[str]) -> None:
+        self._session = session
+        self._case = case
+        self._tolerances = tolerances
+        self._problem = Problem.of(case)
+        self._known: Known = {}
+        self._right: dict[Capabilities, dict[str, bool]] = {}
+
+    def verdicts(self, loop: type[TileLoop], tolerances: Sequence[str]) -> dict[str, Verdict]:
+        """The verdict on a loop under each tolerance; none where it does not run."""
+        return SharedCell(self._session, tile_loop(loop), self._case, self._problem, self._known).verdicts(tolerances)
+
+    def right(self, capabilities: Capabilities) -> dict[str, bool]:
+        """Whether the clean loop, with the capabilities of a mutant, is right under each tolerance."""
+        if capabilities not in self._right:
+            loop = type("CleanLoop", (TileLoop,), {"capabilities": capabilities})
+            verdicts = self.verdicts(loop, self._tolerances)
+            self._right[capabilities] = {name: verdict.passed for name, verdict in verdicts.items()}
+        return self._right[capabilities]

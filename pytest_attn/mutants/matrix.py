@@ -1,0 +1,152 @@
+"""The kill matrix: which test kills which mutant.
+
+A cell kills a mutant where its verdict is wrong and that of the clean tile loop on the same cell is right. Mutants go
+through the same door as any kernel: guarded buffers, poisoned memory, the check that the cell names.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+
+import torch
+
+from pytest_attn.judge.tolerances import DERIVED, tolerance_names
+from pytest_attn.mutants.cell import CommonCell
+from pytest_attn.mutants.mutant import Mutant
+from pytest_attn.mutants.tile_loop import TileLoop
+from pytest_attn.options import Options
+from pytest_attn.problem.case import DTYPES, Alignment, Case
+from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.report.kills import Fate, Kill, KillMatrix
+from pytest_attn.session import Session
+
+SWEEPS = ("smoke", "boundary")
+"""The default tier."""
+
+_BOTTOM_RIGHT: Alignment = "bottom-right"
+REGULAR = tuple(
+    Case(length, length, head_dim=head_dim, query_heads=4, key_heads=key_heads, dtype=dtype, causal=causal)
+    for length, head_dim, key_heads, causal in (
+        *((128, 64, 4, None), (256, 128, 4, None), (512, 64, 2, None), (1024, 128, 1, None)),
+        *((128, 64, 4, _BOTTOM_RIGHT), (512, 128, 2, _BOTTOM_RIGHT)),
+    )
+    for dtype in DTYPES
+) + tuple(Case(1024, 1024, query_heads=2, dtype=dtype, sparsity=0.5, block_shape=(128, 128)) for dtype in DTYPES)
+"""What suites with flat tolerances judge on: normal inputs, equal lengths that are multiples of 128."""
+
+CELLS_AT_ONCE = 48
+"""Cells of one piece of work: few enough to share out evenly, many enough that most mutants are killed but once."""
+
+Killed = dict[tuple[str, str], Kill]
+"""By mutant and test, or by mutant and tolerance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Cells that are worked on together, cheapest first, and the tolerance under which each test judges them."""
+
+    cases: tuple[Case, ...]
+    tolerance_of: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What the cells of a piece kill, and those on which the clean kernel fails, as (test, case id)."""
+
+    killed: Killed
+    unfit: tuple[tuple[str, str], ...]
+
+
+def kill_matrix(
+    mutants: Sequence[Mutant],
+    groups: Mapping[str, Sequence[Case]],
+    regular: Sequence[Case] = REGULAR,
+    workers: int | None = None,
+) -> KillMatrix:
+    """Every mutant under every test; `groups` are the cells of each test, `regular` those that compare tolerances.
+
+    `workers` are single-threaded processes, one per core by default; 1 works in this process.
+    """
+    start = time.perf_counter()
+    rules = tolerance_names() if regular else ()
+    pieces = [piece for test, cases in groups.items() for piece in _cut(cases, {test: DERIVED})]
+    pieces += _cut(regular, {rule: rule for rule in rules})
+    killed: Killed = {}
+    unfit: list[tuple[str, str]] = []
+    for found in _work(mutants, pieces, workers or os.cpu_count() or 1):
+        killed = {**found.killed, **killed}
+        unfit += found.unfit
+
+    def of(mutant: Mutant, tests: Iterable[str]) -> dict[str, Kill]:
+        return {test: killed[mutant.name, test] for test in tests if (mutant.name, test) in killed}
+
+    fates = tuple(
+        Fate(mutant.name, mutant.planted, mutant.bug, mutant.equivalent, of(mutant, groups), of(mutant, rules))
+        for mutant in mutants
+    )
+    cells = {test: len(cases) for test, cases in groups.items()}
+    return KillMatrix(fates, cells, rules, len(regular), tuple(unfit), time.perf_counter() - start)
+
+
+def groups_of(sweeps: Sequence[str]) -> dict[str, tuple[Case, ...]]:
+    """The cells of each test of some sweeps. Raises ValueError naming the closest sweeps."""
+    return {test: cases for name in dict.fromkeys(sweeps) for test, cases in find_sweep(name).groups.items()}
+
+
+def _cut(cases: Sequence[Case], tolerance_of: Mapping[str, str]) -> list[Piece]:
+    cheapest = sorted((case for case in cases if not case.unsatisfiable), key=lambda case: (case.flops, case.id))
+    starts = range(0, len(cheapest), CELLS_AT_ONCE)
+    return [Piece(tuple(cheapest[start : start + CELLS_AT_ONCE]), tolerance_of) for start in starts]
+
+
+def _work(mutants: Sequence[Mutant], pieces: Sequence[Piece], workers: int) -> Iterator[Found]:
+    """What each piece finds, in their order, whoever works on it."""
+    find = partial(find_kills, tuple(mutants))
+    if workers == 1:
+        with _one_thread():
+            yield from map(find, pieces)
+        return
+    dearest = sorted(range(len(pieces)), key=lambda index: -sum(case.flops for case in pieces[index].cases))
+    with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
+        futures = {index: pool.submit(find, pieces[index]) for index in dearest}
+        yield from (futures[index].result() for index in range(len(pieces)))
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def find_kills(mutants: Sequence[Mutant], piece: Piece) -> Found:
+    """What the cells of a piece kill; a mutant that a test has killed is not run under it again."""
+    session = Session(Options())
+    killed: Killed = {}
+    unfit: list[tuple[str, str]] = []
+    for case in piece.cases:
+        cell = CommonCell(session, case, tuple(piece.tolerance_of.values()))
+        right = cell.right(TileLoop.capabilities)
+        unfit += [(test, case.id) for test, rule in piece.tolerance_of.items() if not right.get(rule, True)]
+        for mutant in mutants:
+            right = cell.right(mutant.kernel.capabilities)
+            alive = {
+                test: rule
+                for test, rule in piece.tolerance_of.items()
+                if (mutant.name, test) not in killed and right.get(rule, False)
+            }
+            verdicts = cell.verdicts(mutant.kernel, tuple(alive.values())) if alive else {}
+            for test, rule in alive.items():
+                if not verdicts[rule].passed:
+                    killed[mutant.name, test] = Kill(case.id, verdicts[rule].findings[0].what)
+    return Found(killed, tuple(unfit))
