@@ -38,12 +38,18 @@ class Guarded:
         return Guarded(self.tensor, self.buffer, bits(self.buffer).clone())
 
 
-def guard(source: Tensor, layout: Layout = "contiguous", generator: torch.Generator | None = None) -> Guarded:
-    """A copy of `source` `[B, H, S, D]` inside NaN; strided: with an order and gaps drawn from the generator."""
+def guard(
+    source: Tensor,
+    layout: Layout = "contiguous",
+    generator: torch.Generator | None = None,
+    around: float = torch.nan,
+) -> Guarded:
+    """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is; strided: with an order and gaps drawn
+    from the generator."""
     shape = tuple(source.shape)
     strides = _contiguous(shape) if layout == "contiguous" else _drawn_strides(shape, generator)
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    buffer = source.new_full((extent + 2 * MARGIN,), torch.nan)
+    buffer = source.new_full((extent + 2 * MARGIN,), around)
     tensor = buffer.as_strided(shape, strides, MARGIN)
     tensor.copy_(source)
     return Guarded(tensor, buffer, bits(buffer).clone())
@@ -80,10 +86,10 @@ class GuardedInputs:
     key_of_content: str
 
     @staticmethod
-    def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0) -> GuardedInputs:
-        """Copies of the inputs that a kernel may spoil."""
+    def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0, around: float = torch.nan) -> GuardedInputs:
+        """Copies of the inputs that a kernel may spoil, with `around` in the memory beside them."""
         generator = torch.Generator().manual_seed(seed)
-        query, key, value = (guard(t, layout, generator) for t in (inputs.query, inputs.key, inputs.value))
+        query, key, value = (guard(t, layout, generator, around) for t in (inputs.query, inputs.key, inputs.value))
         return GuardedInputs(query, key, value, inputs.key_of_content)
 
     @property

@@ -26,17 +26,26 @@ Buffers = dict[str, Guarded]
 class Trial:
     """A kernel prepared once for guarded inputs, and run as often as it is called.
 
-    `poisoned`: memory that the kernel allocates and does not write shows as NaN.
+    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` fills the buffers of an out
+    variant.
     """
 
     def __init__(
-        self, kernel: Kernel, problem: Problem, given: GuardedInputs, device: Device, *, poisoned: bool = True
+        self,
+        kernel: Kernel,
+        problem: Problem,
+        given: GuardedInputs,
+        device: Device,
+        *,
+        poisoned: bool = True,
+        unwritten: float = torch.nan,
     ) -> None:
         self._kernel = kernel
         self._problem = problem
         self._given = given
         self._device = device
         self._poisoned = poisoned
+        self._unwritten = unwritten
         self._buffers = _out_buffers(kernel, problem, given)
         self._run: Run | None = None
 
@@ -44,7 +53,7 @@ class Trial:
         """An output of the right form, or the finding that there is none: the kernel raised, wrote where it must not,
         or returned something else. Another call may overwrite the output."""
         for buffer in self._buffers.values():
-            buffer.tensor.fill_(torch.nan)
+            buffer.tensor.fill_(self._unwritten)
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:

@@ -33,8 +33,9 @@ class Slab(NamedTuple):
     rows: range
 
 
-def slabs(problem: Problem, most_rows: int = TILE_ROWS) -> Iterator[Slab]:
-    """Every query row once, in runs that the mask treats alike."""
+def slabs(problem: Problem, most_rows: int | None = None) -> Iterator[Slab]:
+    """Every query row once, in runs that the mask treats alike, of at most `most_rows` (None: those of a tile)."""
+    most_rows = most_rows or TILE_ROWS
     step = problem.mask.row_step(problem.lengths)
     for batch in range(problem.batch):
         for head in range(problem.query_heads):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Container, Iterator, Sequence
+
 from pytest_attn.power.clean import Clean
 from pytest_attn.power.defects import Correct, Defect, LeftOut, defects
 from pytest_attn.power.judges import JUDGES, Judges
@@ -10,6 +12,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.report.power_table import Power, Seen
+from pytest_attn.workers import share
 
 
 def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> Power:
@@ -37,16 +40,24 @@ def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> 
         pairs=case.pairs,
         seed=seed,
         judges=JUDGES,
-        rows=tuple(_seen(defect, judges, red) for defect in found if isinstance(defect, Defect)),
+        rows=_rows([defect for defect in found if isinstance(defect, Defect)], judges, red),
         red=red,
         left_out={defect.name: defect.why for defect in found if isinstance(defect, LeftOut)},
     )
 
 
-def _seen(defect: Defect, judges: Judges, red: dict[str, str]) -> Seen:
+def _rows(found: Sequence[Defect], judges: Judges, red: Container[str]) -> tuple[Seen, ...]:
     able = [name for name in JUDGES if name not in red]
-    least = least_seen(lambda amount: judges.store(defect.inject(amount)), judges.sees, able, defect.amounts)
-    return Seen(defect.name, defect.counted, defect.amounts.most, least)
+    least: dict[str, dict[str, float | None]] = {}
+
+    def search(defect: Defect) -> dict[str, float | None]:
+        return least_seen(lambda amount: judges.store(defect.inject(amount)), judges.sees, able, defect.amounts)
+
+    def work(shared: Iterator[Defect]) -> None:
+        least.update((defect.name, search(defect)) for defect in shared)
+
+    share(found, work)
+    return tuple(Seen(defect.name, defect.counted, defect.amounts.most, least[defect.name]) for defect in found)
 
 
 def _refuse(case: Case, budget_gflop: float) -> None:

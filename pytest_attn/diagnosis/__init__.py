@@ -1,0 +1,1 @@
+"""A red verdict explained: a few extra runs of the kernel, and hypotheses that must account for its error."""

@@ -1,0 +1,97 @@
+"""Names the bug behind a red verdict."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from pytest_attn.checks.subject import Subject
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, value_columns
+from pytest_attn.diagnosis.keys import attended_keys
+from pytest_attn.diagnosis.lse import lse_alone, lse_unwritten
+from pytest_attn.diagnosis.memory import (
+    beside_inputs,
+    other_rows,
+    out_layout,
+    strides,
+    unwritten,
+    value_strides,
+    written_inputs,
+    zero_rows,
+)
+from pytest_attn.diagnosis.noise import empty_rows, lse_not_finite, lse_rounding, not_finite, null, rounding
+from pytest_attn.diagnosis.online import last_keys, maximum, online_softmax
+from pytest_attn.diagnosis.scale import output_factor, softmax_scale
+from pytest_attn.diagnosis.state import failed_call, kept_result, repeated, stale_call
+from pytest_attn.diagnosis.timebox import TimeBox
+from pytest_attn.judge.verdict import Verdict
+
+Hypothesis = Callable[[Evidence], Diagnosis | None]
+
+HYPOTHESES: tuple[Hypothesis, ...] = (
+    written_inputs,
+    repeated,
+    strides,
+    empty_rows,
+    unwritten,
+    value_strides,
+    beside_inputs,
+    maximum,
+    not_finite,
+    kept_result,
+    value_columns,
+    attended_keys,
+    null,
+    lse_unwritten,
+    lse_alone,
+    zero_rows,
+    head_mapping,
+    out_layout,
+    other_rows,
+    softmax_scale,
+    logit_columns,
+    column_order,
+    last_keys,
+    online_softmax,
+    output_factor,
+    lse_not_finite,
+    lse_rounding,
+    rounding,
+)
+"""From the specific to the general; the first that explains the error names it."""
+
+UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
+"""Findings that say by themselves all that can be said."""
+
+MOST_FLOPS = 100e9
+"""A case that costs more is not run again."""
+
+
+def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> Diagnosis | None:
+    """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case; None where no
+    hypothesis accounts for the error, or the time is over."""
+    problem = subject.problem
+    pairs = problem.batch * problem.query_heads * problem.query_length * problem.key_length
+    if 2 * pairs * (problem.head_dim + problem.value_dim) > MOST_FLOPS:
+        return None
+    if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
+        return None
+    box = box or TimeBox()
+    call = failed_call(subject, verdict)
+    if call is not None:
+        subject = replace(subject, problem=call.problem, inputs=call.inputs, layout=call.layout or subject.layout)
+    evidence = Evidence(subject, verdict, box)
+    found = stale_call(evidence, call) if call is not None else None
+    return found or _explained(evidence)
+
+
+def _explained(evidence: Evidence) -> Diagnosis | None:
+    for hypothesis in HYPOTHESES:
+        if evidence.box.left <= 0:
+            return None
+        found = hypothesis(evidence)
+        if found is not None:
+            return found
+    return None

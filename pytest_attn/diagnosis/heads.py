@@ -1,0 +1,166 @@
+"""Heads and head dimensions: which key and value head each query head reads, and how much of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.model import Model
+from pytest_attn.diagnosis.places import named
+
+
+def head_mapping(evidence: Evidence) -> Diagnosis | None:
+    """Query heads that read other key or value heads than their own, where that accounts for the whole error."""
+    problem = evidence.problem
+    sources = problem.batch * problem.key_heads
+    if problem.batch * problem.query_heads == 1:
+        return None
+    own = (
+        torch.arange(problem.batch).unsqueeze(1) * problem.key_heads
+        + torch.arange(problem.query_heads) // problem.group
+    )
+    keys, values = _key_sources(evidence, own), _value_sources(evidence, own) if sources > 1 else own
+    if keys is None or values is None or (torch.equal(keys, own) and torch.equal(values, own)):
+        return _permuted(evidence)
+    model = evidence.model
+    taken = replace(model, key=_gathered(evidence, "key", keys), value=_gathered(evidence, "value", values))
+    if not evidence.explained_by(taken.reference()):
+        return _permuted(evidence)
+    said = [_said(problem.key_heads, own, found, kind) for found, kind in ((keys, "key"), (values, "value"))]
+    if torch.equal(keys, values):
+        said = said[:1]
+    return Diagnosis("head mapping", "; ".join(word for word in said if word))
+
+
+def _gathered(evidence: Evidence, which: str, sources: Tensor) -> Tensor:
+    tensor: Tensor = getattr(evidence.inputs, which).to("cpu", evidence.problem.oracle_dtype)
+    return tensor.flatten(0, 1)[sources.flatten()].unflatten(0, tuple(sources.shape))
+
+
+def _said(key_heads: int, own: Tensor, found: Tensor, kind: str) -> str:
+    wrong = (found != own).nonzero()
+    if not len(wrong):
+        return ""
+    batch, head = wrong[0].tolist()
+    source, expected = int(found[batch, head]), int(own[batch, head])
+    other = f" of batch {source // key_heads}" if source // key_heads != batch else ""
+    more = f" ({len(wrong)} of {own.numel()} query heads are wrong)" if own.numel() > 1 else ""
+    where = f"batch {batch}, " if len(own) > 1 else ""
+    return (
+        f"{where}query head {head} reads {kind} head {source % key_heads}{other}, expected {expected % key_heads}{more}"
+    )
+
+
+def _value_sources(evidence: Evidence, own: Tensor) -> Tensor | None:
+    """The (batch, key head) whose values each query head reads, `[B, H]`: values are the number of their head."""
+    problem = evidence.problem
+    number = torch.arange(1.0, problem.batch * problem.key_heads + 1).view(problem.batch, problem.key_heads, 1, 1)
+    out = evidence.output_of_values(number)
+    if out is None:
+        return None
+    read = out[..., 0].nanmedian(dim=2).values
+    if bool((read - read.round()).abs().gt(0.2).any()):
+        return None
+    return (read.round().long() - 1).clamp(0, problem.batch * problem.key_heads - 1)
+
+
+def _key_sources(evidence: Evidence, own: Tensor) -> Tensor | None:
+    """The (batch, key head) whose keys give each query head its weights, or its LSE, `[B, H]`."""
+    problem, model = evidence.problem, evidence.model
+    sources = problem.batch * problem.key_heads
+    if sources == 1 or sources > 64:
+        return own
+    weights = evidence.weights
+    distance = []
+    for source in range(sources):
+        taken = replace(model, key=_gathered(evidence, "key", torch.full_like(own, source)))
+        if weights is not None and weights.width == 1:
+            distance.append((weights.actual - taken.weights).abs().sum(dim=(2, 3)))
+        elif evidence.lse is not None:
+            distance.append((evidence.lse - taken.lse).abs().nan_to_num(0.0).sum(dim=2))
+        else:
+            return None
+    table = torch.stack(distance)
+    best = table.argmin(dim=0)
+    stays = table.gather(0, own.unsqueeze(0)).squeeze(0) <= table.amin(dim=0) * 1.001
+    return torch.where(stays, own, best)
+
+
+def _permuted(evidence: Evidence) -> Diagnosis | None:
+    """Whole results stored in the place of another head."""
+    expected = evidence.model.reference()
+    if evidence.out is None or expected.out is None or expected.moments is None:
+        return None
+    found, right = evidence.out.flatten(0, 1), expected.out.flatten(0, 1)
+    if len(right) > 64:
+        return None
+    distance = (found.unsqueeze(1) - right.unsqueeze(0)).abs().nan_to_num(1e30).sum(dim=(2, 3))
+    best = distance.argmin(dim=1)
+    if bool((best == torch.arange(len(best))).all()):
+        return None
+    shape = expected.lse.shape
+    lse = expected.lse.flatten(0, 1)[best].view(shape) if evidence.lse is not None else expected.lse
+    for guess in (lse, expected.lse):
+        if evidence.explained_by(replace(expected, out=right[best].view(expected.out.shape), lse=guess)):
+            place = int((best != torch.arange(len(best))).nonzero()[0])
+            phrase = f"out of head {place % shape[1]} is that of head {int(best[place]) % shape[1]}"
+            return Diagnosis("head mapping", phrase)
+    return None
+
+
+def logit_columns(evidence: Evidence) -> Diagnosis | None:
+    """Logits that leave out the last columns of query and key."""
+    model, dim = evidence.model, evidence.problem.head_dim
+    for read in sorted(
+        {16, 32, 64, 128, 1 << (dim.bit_length() - 1), dim // 64 * 64, dim // 32 * 32, dim - 1, dim // 2}
+    ):
+        if not 0 < read < dim:
+            continue
+        fewer = Model(model.query[..., :read], model.key[..., :read], model.value, model.scale, model.allowed)
+        scales = {model.scale, read**-0.5}
+        for scale in scales:
+            if evidence.explained_by(replace(fewer, scale=scale).reference()):
+                return Diagnosis("head dim", f"the logits are products of the first {read} columns only, of {dim}")
+    return None
+
+
+def value_columns(evidence: Evidence) -> Diagnosis | None:
+    """Columns of the output that differ where all columns of the values are equal."""
+    problem = evidence.problem
+    generator = torch.Generator().manual_seed(0)
+    column = torch.randn((problem.batch, problem.key_heads, problem.key_length, 1), generator=generator)
+    out = evidence.output_of_values(column)
+    if out is None or not bool(out.isfinite().all()):
+        return None
+    off = (out - out.median(dim=3, keepdim=True).values).abs()
+    wrong = (off > 8 * torch.finfo(problem.dtype).eps * out.abs().amax()).any(dim=2).any(dim=1).any(dim=0)
+    if not bool(wrong.any()):
+        return None
+    phrase = f"{named('column', wrong)} of out differ from the others where all columns of the values are equal"
+    return Diagnosis("head dim", phrase)
+
+
+def column_order(evidence: Evidence) -> Diagnosis | None:
+    """Columns of the output that hold other columns of the values."""
+    dim = evidence.problem.value_dim
+    out = evidence.output_of_values(torch.arange(1.0, dim + 1))
+    ones = evidence.output_of_values(torch.ones(dim))
+    if out is None or ones is None or dim == 1 or not bool((ones > 2.0**-8).all()):
+        return None
+    read = (out / ones).flatten(0, 2)
+    held = read.median(dim=0).values
+    expected = torch.arange(1.0, dim + 1)
+    # A number has lost its last bits, and so has the sum of the weights.
+    slack = 0.02 * expected + 0.3
+    if bool(((read - held).abs() > slack).any()) or bool((held < 0.5).any()) or bool((held > dim + 0.5).any()):
+        return None
+    wrong = ((held - expected).abs() > slack).nonzero().flatten()
+    if not len(wrong):
+        return None
+    first = int(wrong[0])
+    phrase = f"column {first} of out holds column {round(float(held[first])) - 1} of the values"
+    return Diagnosis("head dim", f"{phrase} ({len(wrong)} of {dim} are wrong)")

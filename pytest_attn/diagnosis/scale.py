@@ -1,0 +1,113 @@
+"""A softmax scale, or a factor of the output, that is not what was asked for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
+from pytest_attn.oracles.reference import Moments
+from pytest_attn.problem.problem import TORCH_DTYPES
+
+
+def softmax_scale(evidence: Evidence) -> Diagnosis | None:
+    """The scale with which exact attention gives the kernel's result, or its weights."""
+    expected = evidence.problem.scale
+    for name in ("bfloat16", "float16"):
+        rounded = float(torch.tensor(expected, dtype=TORCH_DTYPES[name]))
+        if rounded != expected and evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
+            return Diagnosis("precision", f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}")
+    for scale, meaning in _candidates(evidence):
+        if math.isclose(scale, expected, rel_tol=1e-6):
+            continue
+        if _explains(evidence, scale):
+            why = f" ({meaning})" if meaning else ""
+            return Diagnosis("scale", f"softmax scale is {scale:.4g}{why}, expected {expected:.4g}")
+    return _within_tiles(evidence)
+
+
+def _explains(evidence: Evidence, scale: float) -> bool:
+    reference = replace(evidence.model, scale=scale).reference()
+    # The LSE may be wrong once more: the exponential's base is in both.
+    return evidence.explained_by(reference) or (
+        not evidence.out_is_right and evidence.explained_by(reference, "out") and not evidence.weights_are_right
+    )
+
+
+def _within_tiles(evidence: Evidence) -> Diagnosis | None:
+    """A scale that explains the weights within every tile, where tiles are put together wrongly for want of it."""
+    weights, fitted = evidence.varied, _fitted(evidence)
+    if weights is None or fitted is None or abs(fitted / evidence.problem.scale - 1.0) < 0.05:
+        return None
+    power = weights.expected ** (fitted / evidence.problem.scale)
+    if not Levels.of(replace(weights, expected=power / power.sum(dim=3, keepdim=True).clamp_min(1e-30))).even:
+        return None
+    named = [
+        meaning for scale, meaning in _candidates(evidence) if meaning and math.isclose(scale, fitted, rel_tol=5e-3)
+    ]
+    why = f" ({named[0]})" if named else ""
+    phrase = f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {evidence.problem.scale:.4g}"
+    return Diagnosis("scale", phrase)
+
+
+def _candidates(evidence: Evidence) -> Iterator[tuple[float, str]]:
+    problem = evidence.problem
+    scale, dim, value_dim = problem.scale, problem.head_dim, problem.value_dim
+    yield 1.0, "none"
+    yield 1 / dim, "1 / head_dim"
+    yield 1 / math.sqrt(dim), "1 / sqrt(head_dim), the one given is ignored"
+    yield 1 / math.sqrt(value_dim), "1 / sqrt(value_dim)"
+    yield 1 / math.sqrt(1 << (dim - 1).bit_length()), "1 / sqrt of head_dim rounded up to a power of two"
+    yield 1 / math.sqrt(-(-dim // 64) * 64), "1 / sqrt of head_dim rounded up to 64"
+    yield scale * math.log(2), "times ln 2: log2(e) is missing before exp2"
+    yield scale * math.log2(math.e), "times log2(e), twice applied"
+    yield scale * scale, "applied twice"
+    yield scale / math.sqrt(dim), "divided by sqrt(head_dim)"
+    yield scale * math.sqrt(dim), "times sqrt(head_dim)"
+    fitted = _fitted(evidence)
+    if fitted is not None:
+        yield fitted, ""
+
+
+def _fitted(evidence: Evidence) -> float | None:
+    """The scale that explains the logarithms of the weights best, by least squares; None where they say nothing.
+
+    log W_ij = (scale' / scale) log P_ij + c: the slope over neighbouring keys of each row, all rows together.
+    """
+    weights = evidence.varied
+    if weights is None or weights.width > 1:
+        return None
+    actual, expected = (grouped(w, GROUP) for w in (weights.actual, weights.expected))
+    heavy = (expected > HEAVY) & (actual > HEAVY)
+    count = heavy.sum(dim=4, keepdim=True).clamp_min(1)
+    logs = [w.clamp_min(HEAVY).log().where(heavy, 0.0) for w in (expected, actual)]
+    x, y = ((log - log.sum(dim=4, keepdim=True) / count).where(heavy, 0.0) for log in logs)
+    spread = float(x.square().sum())
+    if spread <= 1e-3 * int(heavy.sum()):
+        return None
+    return evidence.problem.scale * float((x * y).sum()) / spread
+
+
+def output_factor(evidence: Evidence) -> Diagnosis | None:
+    """An output that is a multiple of the right one."""
+    expected = evidence.model.reference()
+    if evidence.out is None or expected.out is None or expected.moments is None or not evidence.lse_is_right:
+        return None
+    out = evidence.out.nan_to_num(0.0)
+    factor = float((out * expected.out).sum() / expected.out.square().sum().clamp_min(1e-30))
+    if abs(factor - 1.0) < 1e-2 or abs(factor) < 1e-2:
+        return None
+    assert expected.moments.value_square is not None
+    moments = Moments(
+        expected.moments.weight_square * factor**2,
+        expected.moments.peak * abs(factor),
+        expected.moments.value_square * factor**2,
+    )
+    if not evidence.explained_by(replace(expected, out=expected.out * factor, moments=moments), "out"):
+        return None
+    return Diagnosis("scale", f"out is {factor:.4g} times what is expected")
