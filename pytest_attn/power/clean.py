@@ -75,10 +75,10 @@ class Without(Clean):
         super().__init__(problem)
         self.dropped = keys
 
-    def mask(self, problem: Problem, scores: Tensor, rows: range, keys: range) -> Tensor:
+    def mask(self, problem: Problem, scores: Tensor, lane: Lane, rows: range, keys: range) -> Tensor:
         """Logits with the dropped keys at -inf as well."""
         key = torch.arange(keys.start, keys.start + self.key_tile)
-        masked = super().mask(problem, scores, rows, keys)
+        masked = super().mask(problem, scores, lane, rows, keys)
         return masked.masked_fill(torch.isin(key, self.dropped), self.hidden_logit())
 
 
