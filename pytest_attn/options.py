@@ -7,7 +7,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance
+from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance, tolerance_names
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
@@ -210,7 +210,8 @@ OPTIONS = (
     Option(
         "tolerance",
         "NAME",
-        "derived (from rounding, per element), or the flat tolerance of a published suite: bsa",
+        "derived (from rounding, per element), or the flat tolerance of a published suite: "
+        + ", ".join(tolerance_names()[1:]),
         _tolerance,
         DERIVED,
     ),

@@ -18,6 +18,9 @@ import torch
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
+from pytest_attn.diagnosis.diagnose import diagnose
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
 from pytest_attn.judge.tolerances import judges_lse
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
@@ -32,6 +35,9 @@ from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.record import Outcome, Record
 from pytest_attn.shrink import MOST_CELLS, shrink
+
+DIAGNOSIS_SECONDS = 60.0
+"""Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
 
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
@@ -55,6 +61,8 @@ class Session:
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
         self.shrunk = 0
         """Failed cells that were shrunk."""
+        self.diagnosing = 0.0
+        """Seconds spent on diagnoses."""
 
     def apart(self) -> Session:
         """A session of the same options on the same device that shares no memory and no files with this one."""
@@ -182,8 +190,23 @@ class Cell:
         verdict = self.judge()
         if verdict.passed:
             return self._record("passed", "", verdict)
+        found = self.diagnose(verdict)
+        reason = verdict.summary
+        if found and found.phrase not in reason:
+            reason += f"; looks like: {found.phrase}"
         smallest = self._smallest_failing(verdict)
-        return replace(self.failed(verdict.summary, verdict), smallest=smallest)
+        return replace(self.failed(reason, verdict), smallest=smallest, diagnosis=found.kind if found else "")
+
+    def diagnose(self, verdict: Verdict) -> Diagnosis | None:
+        """What is wrong, where that accounts for a red verdict; None once this session has spent its time on that."""
+        left = DIAGNOSIS_SECONDS - self.session.diagnosing
+        if left <= 0:
+            return None
+        box = TimeBox(min(SECONDS, left))
+        with self._timed("diagnosis"):
+            found = diagnose(self.subject, verdict, box)
+        self.session.diagnosing += box.spent
+        return found
 
     def _smallest_failing(self, verdict: Verdict) -> str:
         """The id of the smallest case that fails as this cell does; empty where none is to be looked for."""

@@ -12,13 +12,15 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_attn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
+RIGHT = ("report", "session", "run", "fixtures", "options")
 FORBIDDEN = {
-    "problem": ("kernels", "oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "kernels": ("oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "oracles": ("kernels", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "judge": ("checks", "report", "session", "run", "fixtures", "options"),
-    "checks": ("report", "session", "run", "fixtures", "options"),
-    "report": ("kernels", "oracles", "judge", "checks", "session", "run", "fixtures", "options"),
+    "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT),
+    "kernels": ("oracles", "judge", "checks", "diagnosis", *RIGHT),
+    "oracles": ("kernels", "judge", "checks", "diagnosis", *RIGHT),
+    "judge": ("checks", "diagnosis", *RIGHT),
+    "checks": ("diagnosis", *RIGHT),
+    "diagnosis": ("mutants", *RIGHT),
+    "report": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT[1:]),
 }
 MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
 

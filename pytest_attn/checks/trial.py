@@ -26,8 +26,8 @@ Buffers = dict[str, Guarded]
 class Trial:
     """A kernel prepared once for guarded inputs, and run as often as it is called.
 
-    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` fills the buffers of an out
-    variant.
+    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` fills the buffers of an
+    out variant.
     """
 
     def __init__(

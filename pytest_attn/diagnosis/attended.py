@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn.diagnosis.evidence import Evidence, Weights
+from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import reference_of
 from pytest_attn.diagnosis.places import heads, named
+from pytest_attn.diagnosis.weights import Weights
 
 LARGEST_TILE = 256
 """Tiles of keys are at most this long."""
@@ -22,7 +23,8 @@ TILE = 16
 class Attended:
     """How often each run of keys counted in each row: `actual` and `expected` `[B, H, R, C]`, in keys.
 
-    `pads` `[B, H, R]`: by how many keys' weight the weights fall short of 1, because positions that are no keys took it.
+    `pads` `[B, H, R]`: by how many keys' weight the weights fall short of 1: positions that are no keys took it.
+    `resolution`: the relative error of that.
     """
 
     actual: Tensor

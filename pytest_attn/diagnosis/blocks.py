@@ -30,9 +30,8 @@ def block_list(evidence: Evidence, attended: Attended) -> Diagnosis | None:
 
 def _by_block(counts: Tensor, columns: int) -> Tensor:
     """How often each key block counts, as a mean over its keys: `[B, H, R, nKV]`."""
-    missing = -counts.shape[3] % columns
-    padded = torch.nn.functional.pad(counts, (0, missing), value=torch.nan).unflatten(3, (-1, columns))
-    return padded.nanmean(dim=4)
+    padded = torch.nn.functional.pad(counts, (0, -counts.shape[3] % columns), value=torch.nan)
+    return padded.view(*counts.shape[:3], -1, columns).nanmean(dim=4)
 
 
 def _inverted(actual: Tensor, expected: Tensor) -> Diagnosis | None:

@@ -8,9 +8,9 @@ from dataclasses import replace
 from pytest_attn.checks.subject import Subject
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
-from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, value_columns
+from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
 from pytest_attn.diagnosis.keys import attended_keys
-from pytest_attn.diagnosis.lse import lse_alone, lse_unwritten
+from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
 from pytest_attn.diagnosis.memory import (
     beside_inputs,
     other_rows,
@@ -23,7 +23,7 @@ from pytest_attn.diagnosis.memory import (
 )
 from pytest_attn.diagnosis.noise import empty_rows, lse_not_finite, lse_rounding, not_finite, null, rounding
 from pytest_attn.diagnosis.online import last_keys, maximum, online_softmax
-from pytest_attn.diagnosis.scale import output_factor, softmax_scale
+from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, kept_result, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.verdict import Verdict
@@ -41,6 +41,9 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     maximum,
     not_finite,
     kept_result,
+    lse_beside_output,
+    stored_heads,
+    out_layout,
     value_columns,
     attended_keys,
     null,
@@ -48,11 +51,11 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     lse_alone,
     zero_rows,
     head_mapping,
-    out_layout,
     other_rows,
     softmax_scale,
     logit_columns,
     column_order,
+    fitted_scale,
     last_keys,
     online_softmax,
     output_factor,

@@ -27,7 +27,9 @@ def diagonal(evidence: Evidence, attended: Attended) -> Diagnosis | None:
         return Diagnosis("leaked keys", "there is no causal mask: every row attends to every key")
     if not bool((taken & (key <= last)).any()) and bool(taken.any()):
         return Diagnosis("causal diagonal", "the causal mask is inverted: rows attend to later keys alone")
-    found = _shifted(taken, last.squeeze(1), key, offset) or _wrapped(taken, row, key, offset)
+    found = _shifted(taken, last.squeeze(1), key, offset)
+    if found is None and bool(attended.lost.any()):
+        found = _wrapped(taken, row, key, offset)
     return (
         found or _offset_wrapped(attended, row, key, last, problem.key_length) or _beside(evidence, attended, key, last)
     )
@@ -93,8 +95,8 @@ def _beside(evidence: Evidence, attended: Attended, key: Tensor, last: Tensor) -
     if bool(attended.lost.any()):
         return Diagnosis("causal diagonal", f"{phrase} are not attended to, though they lie before the causal diagonal")
     leaking = attended.extra.any(dim=3)
-    ends = count.squeeze(3)[leaking].unique()
+    ends = set(count.squeeze(3)[leaking].tolist())
     # The rows of a tile share the end of the tile that the diagonal crosses.
-    if int(leaking.sum()) > 4 * len(ends) and bool((ends % 16 == 0).logical_or(ends == len(key)).all()):
+    if int(leaking.sum()) >= 8 * len(ends):
         return Diagnosis("leaked keys", f"{phrase} leak: tiles that the causal diagonal crosses are taken whole")
     return Diagnosis("causal diagonal", f"{phrase} leak, just behind the causal diagonal")

@@ -11,6 +11,7 @@ from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import Model
 from pytest_attn.diagnosis.places import named
+from pytest_attn.oracles.reference import Reference
 
 
 def head_mapping(evidence: Evidence) -> Diagnosis | None:
@@ -23,13 +24,20 @@ def head_mapping(evidence: Evidence) -> Diagnosis | None:
         torch.arange(problem.batch).unsqueeze(1) * problem.key_heads
         + torch.arange(problem.query_heads) // problem.group
     )
-    keys, values = _key_sources(evidence, own), _value_sources(evidence, own) if sources > 1 else own
-    if keys is None or values is None or (torch.equal(keys, own) and torch.equal(values, own)):
-        return _permuted(evidence)
-    model = evidence.model
-    taken = replace(model, key=_gathered(evidence, "key", keys), value=_gathered(evidence, "value", values))
-    if not evidence.explained_by(taken.reference()):
-        return _permuted(evidence)
+    values = _value_sources(evidence, own) if sources > 1 else own
+    if values is None:
+        return None
+    # Keys come from the head that the values come from, or from the right one, or from any.
+    for keys in (values, own, _key_sources(evidence, own)):
+        if keys is None or (torch.equal(keys, own) and torch.equal(values, own)):
+            continue
+        taken = replace(
+            evidence.model, key=_gathered(evidence, "key", keys), value=_gathered(evidence, "value", values)
+        )
+        if evidence.explained_by(taken.reference()):
+            break
+    else:
+        return None
     said = [_said(problem.key_heads, own, found, kind) for found, kind in ((keys, "key"), (values, "value"))]
     if torch.equal(keys, values):
         said = said[:1]
@@ -38,7 +46,7 @@ def head_mapping(evidence: Evidence) -> Diagnosis | None:
 
 def _gathered(evidence: Evidence, which: str, sources: Tensor) -> Tensor:
     tensor: Tensor = getattr(evidence.inputs, which).to("cpu", evidence.problem.oracle_dtype)
-    return tensor.flatten(0, 1)[sources.flatten()].unflatten(0, tuple(sources.shape))
+    return tensor.flatten(0, 1)[sources.flatten()].view(*sources.shape, *tensor.shape[2:])
 
 
 def _said(key_heads: int, own: Tensor, found: Tensor, kind: str) -> str:
@@ -90,10 +98,10 @@ def _key_sources(evidence: Evidence, own: Tensor) -> Tensor | None:
     return torch.where(stays, own, best)
 
 
-def _permuted(evidence: Evidence) -> Diagnosis | None:
+def stored_heads(evidence: Evidence) -> Diagnosis | None:
     """Whole results stored in the place of another head."""
     expected = evidence.model.reference()
-    if evidence.out is None or expected.out is None or expected.moments is None:
+    if evidence.out is None or expected.out is None or evidence.out_is_right:
         return None
     found, right = evidence.out.flatten(0, 1), expected.out.flatten(0, 1)
     if len(right) > 64:
@@ -102,14 +110,19 @@ def _permuted(evidence: Evidence) -> Diagnosis | None:
     best = distance.argmin(dim=1)
     if bool((best == torch.arange(len(best))).all()):
         return None
-    shape = expected.lse.shape
-    lse = expected.lse.flatten(0, 1)[best].view(shape) if evidence.lse is not None else expected.lse
-    for guess in (lse, expected.lse):
-        if evidence.explained_by(replace(expected, out=right[best].view(expected.out.shape), lse=guess)):
-            place = int((best != torch.arange(len(best))).nonzero()[0])
-            phrase = f"out of head {place % shape[1]} is that of head {int(best[place]) % shape[1]}"
+    stored = _reordered(expected, best)
+    for guess in (stored, replace(stored, lse=expected.lse)):
+        if evidence.explained_by(guess):
+            place, count = int((best != torch.arange(len(best))).nonzero()[0]), expected.lse.shape[1]
+            phrase = f"out of head {place % count} is that of head {int(best[place]) % count}"
             return Diagnosis("head mapping", phrase)
     return None
+
+
+def _reordered(reference: Reference, order: Tensor) -> Reference:
+    """Batches and heads, counted together, in another order."""
+    moved = {name: tensor.flatten(0, 1)[order].view(tensor.shape) for name, tensor in reference.tensors().items()}
+    return Reference.of_tensors("hypothesis", moved)
 
 
 def logit_columns(evidence: Evidence) -> Diagnosis | None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.places import named
+from pytest_attn.judge.kinds import Kind
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.problem import TORCH_DTYPES
 
@@ -19,6 +20,13 @@ LOG2_E = math.log2(math.e)
 
 Guess = tuple[Diagnosis, Tensor]
 """A diagnosis, and the LSE `[B, H, R]` that it accounts for."""
+
+
+def lse_beside_output(evidence: Evidence) -> Diagnosis | None:
+    """An LSE that is wrong where the output alone shows that all weights are right."""
+    if not (evidence.values_tell_keys_apart and bool(evidence.model.query.any())):
+        return None
+    return lse_unwritten(evidence) or lse_alone(evidence)
 
 
 def lse_alone(evidence: Evidence) -> Diagnosis | None:
@@ -155,7 +163,7 @@ def _parts(evidence: Evidence) -> Iterator[Guess]:
     first = torch.stack([scores[..., :edge].logsumexp(dim=3) for edge in edges])
     second = torch.stack([scores[..., edge:].logsumexp(dim=3) for edge in edges])
     whole = evidence.model.lse.unsqueeze(0)
-    guesses = {
+    guesses: dict[Kind, tuple[str, Tensor]] = {
         "split lost": ("lse covers the first split of the keys alone", torch.cat([whole, first])),
         "lse shift": ("lse is the larger of two splits': their sum is missing", torch.maximum(first, second)),
     }

@@ -18,7 +18,7 @@ def written_inputs(evidence: Evidence) -> Diagnosis | None:
     """Facts of the verdict that name the bug by themselves."""
     for finding in evidence.verdict.findings:
         if finding.what == "inputs":
-            return Diagnosis("inputs written", finding.phrase.removeprefix("the kernel wrote into its inputs: "))
+            return Diagnosis("inputs written", finding.phrase)
         if finding.what == "outside":
             return Diagnosis("out of bounds", finding.phrase)
     return None
@@ -67,12 +67,9 @@ def value_strides(evidence: Evidence) -> Diagnosis | None:
 def out_layout(evidence: Evidence) -> Diagnosis | None:
     """A right output stored in another order of its dimensions."""
     out, expected = evidence.out, evidence.model.reference()
-    if (
-        out is None
-        or expected.out is None
-        or len(evidence.rows) < evidence.problem.query_length
-        or evidence.out_is_right
-    ):
+    if out is None or expected.out is None or evidence.out_is_right:
+        return None
+    if len(evidence.rows) < evidence.problem.query_length:
         return None
     batch, heads, rows, columns = out.shape
     for order, name in (
@@ -107,7 +104,7 @@ def other_rows(evidence: Evidence) -> Diagnosis | None:
 
 def beside_inputs(evidence: Evidence) -> Diagnosis | None:
     """Right where the memory beside the inputs holds zeros instead of NaN."""
-    if not evidence.right(evidence.run(evidence.problem, evidence.inputs, around=0.0)):
+    if evidence.is_finite or not evidence.right(evidence.run(evidence.problem, evidence.inputs, around=0.0)):
         return None
     return Diagnosis(
         "out of bounds", "reads memory beside its inputs: right where that holds 0, wrong where it holds NaN"
@@ -116,6 +113,8 @@ def beside_inputs(evidence: Evidence) -> Diagnosis | None:
 
 def unwritten(evidence: Evidence) -> Diagnosis | None:
     """Rows that still hold what the memory held before."""
+    if evidence.is_finite:
+        return None
     result = evidence.run(evidence.problem, evidence.inputs, unwritten=UNWRITTEN)
     if not isinstance(result, Output):
         return None
@@ -142,7 +141,7 @@ def zero_rows(evidence: Evidence) -> Diagnosis | None:
     """Rows of zeros among rows that are right."""
     if evidence.out is None or evidence.output is None:
         return None
-    zero = (evidence.out == 0).all(dim=3) & (evidence.model.reference().out != 0).any(dim=3)
+    zero = (evidence.out == 0).all(dim=3) & evidence.model.out.any(dim=3)
     if not bool(zero.any()) or bool(zero.all()):
         return None
     expected = evidence.model.reference()

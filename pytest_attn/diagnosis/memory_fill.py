@@ -15,11 +15,11 @@ UNWRITTEN = 768.0
 ALLOCATING = ("empty", "empty_like", "empty_strided", "empty_permuted", "new_empty", "new_empty_strided")
 
 
-class _Filling(TorchDispatchMode):  # type: ignore[misc]
+class _Filling(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Fills what the allocating operators return."""
 
     def __init__(self, number: float) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self._number = number
 
     def __torch_dispatch__(

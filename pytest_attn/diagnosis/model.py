@@ -58,6 +58,11 @@ class Model:
         """Probabilities `[B, H, R, S]`; zero in rows without keys."""
         return (self.scores - self.lse.masked_fill(self.lse.isneginf(), 0.0).unsqueeze(3)).exp()
 
+    @cached_property
+    def out(self) -> Tensor:
+        """`[B, H, R, Dv]`."""
+        return self.weights @ self.value
+
     def reference(self) -> Reference:
         """What a judge compares with."""
         return reference_of(self.weights, self.lse, self.value)
@@ -99,4 +104,4 @@ def sampled_rows(problem: Problem, error: Tensor) -> Tensor:
     if count >= problem.query_length:
         return torch.arange(problem.query_length)
     even = torch.linspace(0, problem.query_length - 1, count // 2).round().long()
-    return torch.cat([even, error.topk(count // 2).indices]).unique()
+    return torch.tensor(sorted({*even.tolist(), *error.topk(count // 2).indices.tolist()}))

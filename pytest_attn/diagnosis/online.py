@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
-from pytest_attn.diagnosis.evidence import FEW_KEYS, Evidence, Weights
+from pytest_attn.diagnosis.evidence import FEW_KEYS, Evidence
+from pytest_attn.diagnosis.weights import Weights
 
 GROUP = 16
 """Neighbouring keys that are looked at together; tiles are multiples of it."""
@@ -71,7 +72,7 @@ class Levels:
 
 def grouped(per_column: Tensor, size: int) -> Tensor:
     missing = -per_column.shape[3] % size
-    return torch.nn.functional.pad(per_column, (0, missing)).unflatten(3, (-1, size))
+    return torch.nn.functional.pad(per_column, (0, missing)).view(*per_column.shape[:3], -1, size)
 
 
 def maximum(evidence: Evidence) -> Diagnosis | None:
@@ -97,7 +98,7 @@ def _evenly_shared(weights: Weights | None) -> bool | None:
 def last_keys(evidence: Evidence) -> Diagnosis | None:
     """Weights that are wrong at a few last keys, and right among all others."""
     weights, length = evidence.varied, evidence.problem.key_length
-    if weights is None or weights.width > 1 or length % GROUP == 0:
+    if weights is None or weights.width > 1 or length % GROUP == 0 or length < GROUP:
         return None
     heavy = (weights.expected > HEAVY) | (weights.actual > HEAVY)
     ratio = (weights.actual / weights.expected.clamp_min(1e-30)).where(heavy, torch.nan)

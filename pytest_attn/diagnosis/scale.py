@@ -22,13 +22,13 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
         rounded = float(torch.tensor(expected, dtype=TORCH_DTYPES[name]))
         if rounded != expected and evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
             return Diagnosis("precision", f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}")
-    for scale, meaning in _candidates(evidence):
+    for scale, meaning in _meanings(evidence):
         if math.isclose(scale, expected, rel_tol=1e-6):
             continue
         if _explains(evidence, scale):
             why = f" ({meaning})" if meaning else ""
             return Diagnosis("scale", f"softmax scale is {scale:.4g}{why}, expected {expected:.4g}")
-    return _within_tiles(evidence)
+    return None
 
 
 def _explains(evidence: Evidence, scale: float) -> bool:
@@ -39,23 +39,24 @@ def _explains(evidence: Evidence, scale: float) -> bool:
     )
 
 
-def _within_tiles(evidence: Evidence) -> Diagnosis | None:
-    """A scale that explains the weights within every tile, where tiles are put together wrongly for want of it."""
-    weights, fitted = evidence.varied, _fitted(evidence)
-    if weights is None or fitted is None or abs(fitted / evidence.problem.scale - 1.0) < 0.05:
+def fitted_scale(evidence: Evidence) -> Diagnosis | None:
+    """The scale that explains the weights best, where it explains the whole result, or the weights within every tile:
+    tiles may be put together wrongly for want of it."""
+    weights, fitted, expected = evidence.varied, _fitted(evidence), evidence.problem.scale
+    if weights is None or fitted is None:
         return None
-    power = weights.expected ** (fitted / evidence.problem.scale)
-    if not Levels.of(replace(weights, expected=power / power.sum(dim=3, keepdim=True).clamp_min(1e-30))).even:
+    if _explains(evidence, fitted):
+        return Diagnosis("scale", f"softmax scale is {fitted:.4g}, expected {expected:.4g}")
+    power = weights.expected ** (fitted / expected)
+    within = replace(weights, expected=power / power.sum(dim=3, keepdim=True).clamp_min(1e-30))
+    if abs(fitted / expected - 1.0) < 0.05 or not Levels.of(within).even:
         return None
-    named = [
-        meaning for scale, meaning in _candidates(evidence) if meaning and math.isclose(scale, fitted, rel_tol=5e-3)
-    ]
+    named = [meaning for scale, meaning in _meanings(evidence) if math.isclose(scale, fitted, rel_tol=5e-3)]
     why = f" ({named[0]})" if named else ""
-    phrase = f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {evidence.problem.scale:.4g}"
-    return Diagnosis("scale", phrase)
+    return Diagnosis("scale", f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {expected:.4g}")
 
 
-def _candidates(evidence: Evidence) -> Iterator[tuple[float, str]]:
+def _meanings(evidence: Evidence) -> Iterator[tuple[float, str]]:
     problem = evidence.problem
     scale, dim, value_dim = problem.scale, problem.head_dim, problem.value_dim
     yield 1.0, "none"
@@ -69,9 +70,6 @@ def _candidates(evidence: Evidence) -> Iterator[tuple[float, str]]:
     yield scale * scale, "applied twice"
     yield scale / math.sqrt(dim), "divided by sqrt(head_dim)"
     yield scale * math.sqrt(dim), "times sqrt(head_dim)"
-    fitted = _fitted(evidence)
-    if fitted is not None:
-        yield fitted, ""
 
 
 def _fitted(evidence: Evidence) -> float | None:

@@ -15,13 +15,19 @@ class TimeBox:
 
     def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
-        self._end = clock() + seconds
+        self._start = clock()
+        self._seconds = seconds
         self._run = 0.0
 
     @property
     def left(self) -> float:
         """Seconds left; negative where the box is over."""
-        return self._end - self._clock()
+        return self._seconds - self.spent
+
+    @property
+    def spent(self) -> float:
+        """Seconds gone."""
+        return self._clock() - self._start
 
     @contextmanager
     def run(self) -> Iterator[None]:

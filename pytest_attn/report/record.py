@@ -22,6 +22,9 @@ class Record:
     reason: str = ""
     """Why the cell did not run, or in one line what is wrong."""
 
+    diagnosis: str = ""
+    """The kind of bug that accounts for the failure; empty where none does."""
+
     reproduce: str = ""
     """The command that runs this cell alone, from any directory."""
 
