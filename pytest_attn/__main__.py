@@ -11,6 +11,7 @@ from typing import Any
 from pytest_attn.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.report.kill_table import kill_report, kill_summary
 from pytest_attn.report.power_table import power_table
 from pytest_attn.report.table import sweep_table
 
@@ -42,6 +43,18 @@ def main(arguments: Sequence[str]) -> int:
         metavar="GFLOP",
         help=f"refuse a case that costs more, or none (default: {CPU_BUDGET:g})",
     )
+    planted = commands.add_parser(
+        "mutants",
+        help="which kernels with a planted bug the sweeps tell from a correct one",
+        description="Run kernels with one planted bug each and say which survive; 1 is returned where one does.",
+    )
+    planted.add_argument("--mutant", action="append", metavar="NAME", help="this mutant only; repeatable")
+    planted.add_argument(
+        "--sweep", action="append", metavar="NAME", help="cells of this sweep; repeatable (default: smoke and boundary)"
+    )
+    planted.add_argument(
+        "--report", action="store_true", help="which test kills which mutant, and what flat tolerances see"
+    )
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
         return _check(known.kernel, rest)
@@ -49,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if known.command == "power":
         return _power(known.case, known.seed, known.budget)
+    if known.command == "mutants":
+        return _mutants(known.mutant or (), known.sweep or ("smoke", "boundary"), known.report)
     return _list(known.sweep or sweep_names(), known.ids)
 
 
@@ -70,6 +85,23 @@ def _list(names: Sequence[str], ids: bool) -> int:
     for sweep in sweeps:
         print("\n".join(case.id for case in sweep) if ids else sweep_table(sweep))
     return 0
+
+
+def _mutants(names: Sequence[str], sweeps: Sequence[str], report: bool) -> int:
+    # torch takes a second to import, which the other commands need not wait for.
+    from pytest_attn.mutants.catalog import find_mutants, mutants
+    from pytest_attn.mutants.matrix import first_kills, groups_of, kill_matrix
+
+    chosen = None
+    try:
+        chosen = find_mutants(names) if names else mutants()
+        groups = groups_of(sweeps)
+    except ValueError as error:
+        print(f"{'--mutant' if chosen is None else '--sweep'}: {error}", file=sys.stderr)
+        return 4
+    matrix = kill_matrix(chosen, groups) if report else first_kills(chosen, groups)
+    print(kill_report(matrix) if report else kill_summary(matrix), end="")
+    return 1 if matrix.unexpected else 0
 
 
 def _read(name: str, text: str) -> Any:

@@ -11,8 +11,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 
 import torch
@@ -26,9 +25,6 @@ from pytest_attn.problem.case import DTYPES, Alignment, Case
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.kills import Fate, Kill, KillMatrix
 from pytest_attn.session import Session
-
-SWEEPS = ("smoke", "boundary")
-"""The default tier."""
 
 _BOTTOM_RIGHT: Alignment = "bottom-right"
 REGULAR = tuple(
@@ -44,16 +40,25 @@ REGULAR = tuple(
 CELLS_AT_ONCE = 48
 """Cells of one piece of work: few enough to share out evenly, many enough that most mutants are killed but once."""
 
+ANY = "any test"
+"""The name under which all tests are taken together."""
+
 Killed = dict[tuple[str, str], Kill]
 """By mutant and test, or by mutant and tolerance."""
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """Cells that are worked on together, cheapest first, and the tolerance under which each test judges them."""
+    """Mutants and cells, cheapest first, that one process works on, and the tolerance under which each test judges."""
 
+    mutants: tuple[Mutant, ...]
     cases: tuple[Case, ...]
     tolerance_of: Mapping[str, str]
+
+    @property
+    def flops(self) -> int:
+        """What all cells cost one kernel."""
+        return sum(case.flops for case in self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +79,22 @@ def kill_matrix(
 
     `workers` are single-threaded processes, one per core by default; 1 works in this process.
     """
-    start = time.perf_counter()
     rules = tolerance_names() if regular else ()
-    pieces = [piece for test, cases in groups.items() for piece in _cut(cases, {test: DERIVED})]
-    pieces += _cut(regular, {rule: rule for rule in rules})
-    killed: Killed = {}
-    unfit: list[tuple[str, str]] = []
-    for found in _work(mutants, pieces, workers or os.cpu_count() or 1):
-        killed = {**found.killed, **killed}
-        unfit += found.unfit
-
-    def of(mutant: Mutant, tests: Iterable[str]) -> dict[str, Kill]:
-        return {test: killed[mutant.name, test] for test in tests if (mutant.name, test) in killed}
-
-    fates = tuple(
-        Fate(mutant.name, mutant.planted, mutant.bug, mutant.equivalent, of(mutant, groups), of(mutant, rules))
-        for mutant in mutants
-    )
+    pieces = [piece for test, cases in groups.items() for piece in _cut(mutants, cases, {test: DERIVED})]
+    pieces += _cut(mutants, regular, {rule: rule for rule in rules})
     cells = {test: len(cases) for test, cases in groups.items()}
-    return KillMatrix(fates, cells, rules, len(regular), tuple(unfit), time.perf_counter() - start)
+    return _matrix(mutants, pieces, KillMatrix((), cells, rules, len(regular)), workers)
+
+
+def first_kills(
+    mutants: Sequence[Mutant], groups: Mapping[str, Sequence[Case]], workers: int | None = None
+) -> KillMatrix:
+    """Every mutant under all tests taken together, until the first cell that kills it; see `kill_matrix`."""
+    workers = workers or os.cpu_count() or 1
+    cases = [case for cases in groups.values() for case in cases]
+    shares = [tuple(mutants[first::workers]) for first in range(min(workers, len(mutants)))]
+    pieces = [Piece(share, _cheapest_first(cases), {ANY: DERIVED}) for share in shares]
+    return _matrix(mutants, pieces, KillMatrix((), {ANY: len(cases)}), workers)
 
 
 def groups_of(sweeps: Sequence[str]) -> dict[str, tuple[Case, ...]]:
@@ -100,22 +102,44 @@ def groups_of(sweeps: Sequence[str]) -> dict[str, tuple[Case, ...]]:
     return {test: cases for name in dict.fromkeys(sweeps) for test, cases in find_sweep(name).groups.items()}
 
 
-def _cut(cases: Sequence[Case], tolerance_of: Mapping[str, str]) -> list[Piece]:
-    cheapest = sorted((case for case in cases if not case.unsatisfiable), key=lambda case: (case.flops, case.id))
-    starts = range(0, len(cheapest), CELLS_AT_ONCE)
-    return [Piece(tuple(cheapest[start : start + CELLS_AT_ONCE]), tolerance_of) for start in starts]
+def _cheapest_first(cases: Sequence[Case]) -> tuple[Case, ...]:
+    return tuple(sorted((case for case in cases if not case.unsatisfiable), key=lambda case: (case.flops, case.id)))
 
 
-def _work(mutants: Sequence[Mutant], pieces: Sequence[Piece], workers: int) -> Iterator[Found]:
+def _cut(mutants: Sequence[Mutant], cases: Sequence[Case], tolerance_of: Mapping[str, str]) -> list[Piece]:
+    ordered = _cheapest_first(cases)
+    starts = range(0, len(ordered), CELLS_AT_ONCE)
+    return [Piece(tuple(mutants), ordered[start : start + CELLS_AT_ONCE], tolerance_of) for start in starts]
+
+
+def _matrix(mutants: Sequence[Mutant], pieces: Sequence[Piece], empty: KillMatrix, workers: int | None) -> KillMatrix:
+    """The matrix of what the pieces find; of a test's pieces, the one with the cheaper cells counts first."""
+    start = time.perf_counter()
+    killed: Killed = {}
+    unfit: dict[tuple[str, str], None] = {}
+    for found in _work(pieces, workers or os.cpu_count() or 1):
+        killed = {**found.killed, **killed}
+        unfit |= dict.fromkeys(found.unfit)
+
+    def of(mutant: Mutant, tests: Iterable[str]) -> dict[str, Kill]:
+        return {test: killed[mutant.name, test] for test in tests if (mutant.name, test) in killed}
+
+    fates = tuple(
+        Fate(each.name, each.planted, each.bug, each.equivalent, of(each, empty.tests), of(each, empty.tolerances))
+        for each in mutants
+    )
+    return replace(empty, fates=fates, unfit=tuple(unfit), seconds=time.perf_counter() - start)
+
+
+def _work(pieces: Sequence[Piece], workers: int) -> Iterator[Found]:
     """What each piece finds, in their order, whoever works on it."""
-    find = partial(find_kills, tuple(mutants))
     if workers == 1:
         with _one_thread():
-            yield from map(find, pieces)
+            yield from map(find_kills, pieces)
         return
-    dearest = sorted(range(len(pieces)), key=lambda index: -sum(case.flops for case in pieces[index].cases))
+    dearest = sorted(range(len(pieces)), key=lambda index: -pieces[index].flops)
     with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-        futures = {index: pool.submit(find, pieces[index]) for index in dearest}
+        futures = {index: pool.submit(find_kills, pieces[index]) for index in dearest}
         yield from (futures[index].result() for index in range(len(pieces)))
 
 
@@ -129,16 +153,18 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def find_kills(mutants: Sequence[Mutant], piece: Piece) -> Found:
+def find_kills(piece: Piece) -> Found:
     """What the cells of a piece kill; a mutant that a test has killed is not run under it again."""
     session = Session(Options())
     killed: Killed = {}
     unfit: list[tuple[str, str]] = []
     for case in piece.cases:
+        if len(killed) == len(piece.mutants) * len(piece.tolerance_of):
+            break
         cell = CommonCell(session, case, tuple(piece.tolerance_of.values()))
         right = cell.clean(TileLoop.capabilities).right
         unfit += [(test, case.id) for test, rule in piece.tolerance_of.items() if not right.get(rule, True)]
-        for mutant in mutants:
+        for mutant in piece.mutants:
             right = cell.clean(mutant.kernel.capabilities).right
             alive = {
                 test: rule
