@@ -53,7 +53,9 @@ def main(arguments: Sequence[str]) -> int:
         "--sweep", action="append", metavar="NAME", help="cells of this sweep; repeatable (default: smoke and boundary)"
     )
     planted.add_argument(
-        "--report", action="store_true", help="which test kills which mutant, and what flat tolerances see"
+        "--report",
+        action="store_true",
+        help="which test kills which mutant, what the diagnosis names it, and what flat tolerances see",
     )
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
@@ -90,6 +92,7 @@ def _list(names: Sequence[str], ids: bool) -> int:
 def _mutants(names: Sequence[str], sweeps: Sequence[str], report: bool) -> int:
     # torch takes a second to import, which the other commands need not wait for.
     from pytest_attn.mutants.catalog import find_mutants, mutants
+    from pytest_attn.mutants.diagnoses import diagnosed
     from pytest_attn.mutants.matrix import first_kills, groups_of, kill_matrix
 
     chosen = None
@@ -99,7 +102,7 @@ def _mutants(names: Sequence[str], sweeps: Sequence[str], report: bool) -> int:
     except ValueError as error:
         print(f"{'--mutant' if chosen is None else '--sweep'}: {error}", file=sys.stderr)
         return 4
-    matrix = kill_matrix(chosen, groups) if report else first_kills(chosen, groups)
+    matrix = diagnosed(kill_matrix(chosen, groups), chosen) if report else first_kills(chosen, groups)
     print(kill_report(matrix) if report else kill_summary(matrix), end="")
     return 1 if matrix.unexpected else 0
 

@@ -56,6 +56,11 @@ class Attended:
         return self.pads.abs() > 0.5 + self.expected.sum(dim=3) * self.resolution
 
     @property
+    def right(self) -> bool:
+        """Whether every key counts once and nothing else does."""
+        return not bool((self.padded | (self.lost | self.extra).any(dim=3)).any())
+
+    @property
     def lost(self) -> Tensor:
         """bool `[B, H, R, C]`: runs of which keys are missing."""
         return self.actual < self.expected - self._slack
@@ -119,13 +124,10 @@ def _same_total(own: Weights, attended: Attended) -> bool:
     return total.numel() > 3 and float(total.max() - total.min()) < 0.02
 
 
-def miscounts(evidence: Evidence, keys: int) -> Attended | None:
-    """The counts without a mask at another number of keys, where any of them is wrong; None where all are right."""
+def without_mask(evidence: Evidence, keys: int) -> Attended | None:
+    """The counts without a mask and with another number of keys; None where there are none."""
     weights = evidence.stretched(keys)
-    counts = Attended.of(weights) if weights else None
-    if counts is None or not bool((counts.lost | counts.extra).any() or counts.padded.any()):
-        return None
-    return counts
+    return Attended.of(weights) if weights else None
 
 
 def whole_length(evidence: Evidence) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from pytest_attn.diagnosis.attended import Attended, miscounts, where, whole_length
+from pytest_attn.diagnosis.attended import Attended, where, whole_length, without_mask
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.problem.masks import Causal
@@ -89,7 +89,8 @@ def _beside(evidence: Evidence, attended: Attended, key: Tensor, last: Tensor) -
     """A diagonal that is wrong in some rows: each attends to the first so many keys, but not to the right number."""
     taken = attended.actual > 0
     count = taken.sum(dim=3, keepdim=True)
-    if not bool((taken == (key < count)).all()) or miscounts(evidence, whole_length(evidence) + 24):
+    elsewhere = without_mask(evidence, whole_length(evidence) + 24)
+    if not bool((taken == (key < count)).all()) or elsewhere is None or not elsewhere.right:
         return None
     phrase = where(evidence, attended, attended.lost | attended.extra)
     if bool(attended.lost.any()):

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import torch
 
-from pytest_attn.diagnosis.attended import LARGEST_TILE, TILE, Attended, explains, miscounts, where, whole_length
+from pytest_attn.diagnosis.attended import LARGEST_TILE, TILE, Attended, explains, where, whole_length, without_mask
 from pytest_attn.diagnosis.blocks import block_list
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.diagonal import diagonal
@@ -32,8 +32,7 @@ def attended_keys(evidence: Evidence) -> Diagnosis | None:
     attended = Attended.of(evidence.uniform, evidence.uniform_lse)
     if attended is None:
         return None
-    wrong = bool((attended.padded | (attended.lost | attended.extra).any(dim=3)).any())
-    if not wrong or not explains(evidence, attended):
+    if attended.right or not explains(evidence, attended):
         return None
     return next((found for name in NAMES if (found := name(evidence, attended))), None)
 
@@ -57,15 +56,21 @@ def _nothing(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     """No key at all: a tail that is the only tile, or no attention."""
     if bool(attended.actual.any()):
         return None
-    partial, whole = evidence.problem.key_length % TILE != 0, whole_length(evidence)
-    counts = miscounts(evidence, whole if partial else whole + 24)
-    if counts and bool(counts.actual.any()):
-        keys = named("key", torch.ones(evidence.problem.key_length, dtype=torch.bool))
+    length = evidence.problem.key_length
+    partial, whole = length % TILE != 0, whole_length(evidence)
+    counts = without_mask(evidence, whole if partial else whole + 24)
+    if counts is None:
+        return None
+    if not bool(counts.actual.any()):
+        return Diagnosis("null", "no value has any weight")
+    if not counts.right:
+        keys = named("key", torch.ones(length, dtype=torch.bool))
         return Diagnosis("lost keys", f"{keys} are not attended to, as are some keys of many")
-    if not counts:
-        other = f"a multiple of {LARGEST_TILE}" if partial else f"no multiple of {TILE}"
-        return Diagnosis("tail", f"no key is attended to; at a length that is {other} all are")
-    return Diagnosis("null", "no value has any weight")
+    unmasked = without_mask(evidence, length)
+    if isinstance(evidence.problem.mask, BlockSparse) and unmasked and unmasked.right:
+        return Diagnosis("lost keys", "no kept block is attended to; without a mask all keys are")
+    other = f"a multiple of {LARGEST_TILE}" if partial else f"no multiple of {TILE}"
+    return Diagnosis("tail", f"no key is attended to; at a length that is {other} all are")
 
 
 def _read_as_zero(evidence: Evidence, attended: Attended) -> Diagnosis | None:
@@ -91,10 +96,10 @@ def _padding(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     adds = f"with zero queries the weights of a row add up to {float(total.min()):.3g}"
     if most < 0:
         return None
-    lone, whole = miscounts(evidence, 64) if most == 1 else None, miscounts(evidence, WHOLE)
-    if lone and not whole and round(float(lone.pads.max())) == 1:
+    lone, whole = without_mask(evidence, 64) if most == 1 else None, without_mask(evidence, WHOLE)
+    if lone and round(float(lone.pads.max())) == 1 and whole and whole.right:
         return Diagnosis("empty rows", f"a split without keys takes the weight of a key with logit 0: {adds}")
-    if whole:
+    if whole and not whole.right:
         return Diagnosis("rescale", f"{most} keys more than there are take weight, at any length: {adds}")
     leaking = (
         "in the tiles that a row does not see whole, keys"
@@ -131,9 +136,11 @@ def _tail(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     if first < length - LARGEST_TILE or isinstance(evidence.problem.mask, BlockSparse):
         return None
     partial, whole = length % TILE != 0, whole_length(evidence)
-    if miscounts(evidence, whole if partial else whole + 24):
+    elsewhere = without_mask(evidence, whole if partial else whole + 24)
+    if elsewhere is None or not elsewhere.right:
         return None
-    if partial and miscounts(evidence, whole + 64) and not miscounts(evidence, whole + 96):
+    odd, even = (without_mask(evidence, whole + more) for more in (64, 96)) if partial else (None, None)
+    if odd and even and even.right and not odd.right:
         phrase = f"{where(evidence, attended, wrong)} are lost, and so is the last of any odd number of tiles"
         return Diagnosis("split lost", phrase)
     what = "are not attended to" if bool(attended.lost.any()) else "count more than once"
@@ -157,7 +164,7 @@ def _split(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     if bool(attended.extra.any()) or not bool(attended.lost.any()):
         return None
     if evidence.problem.key_length < 8 * LARGEST_TILE or not isinstance(evidence.problem.mask, Dense):
-        longer = miscounts(evidence, 5 * LARGEST_TILE)
+        longer = without_mask(evidence, 5 * LARGEST_TILE)
         share = _share(longer) if longer else 0.0
     else:
         share = _share(attended)

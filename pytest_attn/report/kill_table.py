@@ -21,7 +21,7 @@ def kill_summary(matrix: KillMatrix) -> str:
 def kill_report(matrix: KillMatrix) -> str:
     """Which test kills which mutant and what saw it first, what each tolerance kills on regular cells, equivalent
     mutants with their reasons, survivors."""
-    parts = [_legend(matrix), _table(matrix), _regular(matrix), _equivalent(matrix), _ending(matrix)]
+    parts = [_legend(matrix), _table(matrix), _named(matrix), _regular(matrix), _equivalent(matrix), _ending(matrix)]
     return "\n\n".join("\n".join(part) for part in parts if part) + "\n"
 
 
@@ -41,6 +41,21 @@ def _table(matrix: KillMatrix) -> list[str]:
         diagnosis = f"{fate.diagnosis or '-':17}" if diagnosed else ""
         lines.append(f"{fate.mutant:{width}}{fate.planted:17}{diagnosis}{marks}  {_first(fate, matrix)}")
     return lines
+
+
+def _named(matrix: KillMatrix) -> list[str]:
+    killed = [fate for fate in matrix.real if fate.kills]
+    if not any(fate.diagnosis for fate in killed):
+        return []
+    right = sum(fate.diagnosis == fate.planted for fate in killed)
+    others = [fate for fate in killed if fate.diagnosis not in ("", fate.planted)]
+    width = max((len(fate.mutant) for fate in others), default=0) + 2
+    share = f"{right} of {len(killed)} mutants killed ({right / len(killed):.0%})"
+    none = len(killed) - right - len(others)
+    return [
+        f"the diagnosis names the planted kind for {share}, another for {len(others)}, none for {none}",
+        *(f"  {fate.mutant:{width}}{fate.planted:17}named {fate.diagnosis}" for fate in others),
+    ]
 
 
 def _first(fate: Fate, matrix: KillMatrix) -> str:
