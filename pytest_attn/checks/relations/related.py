@@ -97,5 +97,5 @@ def compare_related(subject: Subject, side: Side, result: Output, expected: Esti
 
 def budget_of(subject: Subject, side: Side) -> Budget:
     """The error that the kernel's result may have."""
-    numerics = subject.kernel.numerics_for(side.problem.dtype)
+    numerics = subject.kernel.numerics_for(side.problem)
     return budget(*side, subject.reference(*side), numerics)
