@@ -11,7 +11,6 @@ from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
-from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
@@ -100,34 +99,26 @@ class CommonCell:
         self._case = case
         self._tolerances = tolerances
         self._shared = Shared(Problem.of(case))
-        self._clean: dict[Capabilities, Clean] = {}
+        self._clean: dict[type[TileLoop], Clean] = {}
 
     def verdicts(self, loop: type[TileLoop], tolerances: Sequence[str]) -> dict[str, Verdict]:
         """The verdict on a loop under each tolerance; none where it does not run."""
         return SharedCell(self._session, tile_loop(loop), self._case, self._shared).verdicts(tolerances)
 
-    def clean(self, capabilities: Capabilities) -> Clean:
-        """The clean loop with the capabilities of a mutant; right under no tolerance where it does not run."""
-        if capabilities not in self._clean:
+    def clean(self, loop: type[TileLoop]) -> Clean:
+        """A correct loop, run once; it is right under no tolerance where it does not run."""
+        if loop not in self._clean:
             steps: set[str] = set()
-            verdicts = self.verdicts(_noting(steps, capabilities), self._tolerances)
-            self._clean[capabilities] = Clean({name: verdict.passed for name, verdict in verdicts.items()}, steps)
-        return self._clean[capabilities]
-
-    def reaches(self, loop: type[TileLoop]) -> bool:
-        """Whether the clean loop takes a step that a mutant overrides; if it does not, both compute the same."""
-        own = (vars(one) for one in loop.mro()[: loop.mro().index(TileLoop)])
-        return any(not self.clean(loop.capabilities).steps.isdisjoint(names) for names in own)
+            verdicts = self.verdicts(_noting(loop, steps), self._tolerances)
+            self._clean[loop] = Clean({name: verdict.passed for name, verdict in verdicts.items()}, steps)
+        return self._clean[loop]
 
 
-def _noting(steps: set[str], claims: Capabilities) -> type[TileLoop]:
-    """The clean loop, which notes every step that it takes."""
+def _noting(loop: type[TileLoop], steps: set[str]) -> type[TileLoop]:
+    """A loop that notes every step that it takes."""
 
-    class Noting(TileLoop):
-        capabilities = claims
+    def note(self: TileLoop, name: str) -> Any:
+        steps.add(name)
+        return loop.__getattribute__(self, name)
 
-        def __getattribute__(self, name: str) -> Any:
-            steps.add(name)
-            return super().__getattribute__(name)
-
-    return Noting
+    return type(loop.__name__, (loop,), {"__getattribute__": note})
