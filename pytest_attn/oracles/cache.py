@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +19,9 @@ ORACLE_VERSION = 3
 
 CHECKSUM = "checksum"
 """Name under which a file holds the digest of its tensors."""
+
+LEAST_SECONDS = 0.05
+"""A reference that took less is computed again rather than kept on disk, where reading it would take as long."""
 
 GIB = 1 << 30
 
@@ -47,8 +51,10 @@ class ReferenceCache:
         if found is None:
             found = self._read(key)
             if found is None:
+                start = time.perf_counter()
                 found = compute()
-                self._write(key, found)
+                if time.perf_counter() - start >= LEAST_SECONDS:
+                    self._write(key, found)
             self._remember(key, found)
         self._memory.move_to_end(key)
         return found

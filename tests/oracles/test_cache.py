@@ -17,6 +17,11 @@ from pytest_attn.oracles.cache import ReferenceCache
 KIB = 1024
 
 
+@pytest.fixture(autouse=True)
+def every_reference_is_worth_a_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_attn.oracles.cache.LEAST_SECONDS", 0.0)
+
+
 class Computation:
     """Makes tensors of `size` bytes, all elements `value`, and counts how often."""
 
@@ -256,3 +261,11 @@ def test_several_writers_at_once_leave_readable_files(tmp_path: Path) -> None:
         writer.join()
     assert asked_again(ReferenceCache(tmp_path), *"abcde") == []
     assert {path.suffix for path in tmp_path.iterdir()} == {".pt"}
+
+
+def test_what_was_computed_in_no_time_is_not_kept_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pytest_attn.oracles.cache.LEAST_SECONDS", 60.0)
+    cache = ReferenceCache(tmp_path)
+    filled(cache, "quick")
+    assert not list(tmp_path.iterdir())
+    assert asked_again(cache, "quick") == []

@@ -10,6 +10,11 @@ from pytest_attn.oracles.cache import CHECKSUM, checksum
 DEFAULT = ".pytest_cache/d/attn"
 
 
+@pytest.fixture(autouse=True)
+def every_reference_is_worth_a_file(monkeypatch):
+    monkeypatch.setattr("pytest_attn.oracles.cache.LEAST_SECONDS", 0.0)
+
+
 def stored(folder):
     return sorted(folder.rglob("*.pt"))
 
