@@ -49,8 +49,8 @@ class Mutant:
 
     @property
     def bug(self) -> str:
-        """What is wrong, in a sentence; in parentheses the project whose kernel had it, with an issue, pull request (#),
-        merge request (!) or commit."""
+        """What is wrong, in a sentence; in parentheses a project that had the bug, with the issue, pull or merge
+        request, or commit."""
         return " ".join((inspect.getdoc(self.kernel) or "").split())
 
 

@@ -104,11 +104,11 @@ def test_every_cell_has_a_fresh_kernel() -> None:
         """Wrong from its second cell on."""
 
         def __init__(self) -> None:
-            self.cells = 0
+            self.calls = 0
 
         def scores(self, query: Tensor, key: Tensor) -> Tensor:
-            self.cells += 1
-            return super().scores(query, key) * (1.0 if self.cells <= 2 else 2.0)
+            self.calls += 1
+            return super().scores(query, key) * (1.0 if self.calls <= 2 else 2.0)
 
     assert killing(find(Mutant(Second, "stale state"), TAIL, TAIL)) == []
 
