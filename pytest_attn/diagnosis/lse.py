@@ -223,7 +223,7 @@ def lse_unwritten(evidence: Evidence) -> Diagnosis | None:
     if evidence.lse is None or not _lse_alone_is_wrong(evidence):
         return None
     same = evidence.lse == evidence.lse.flatten()[0]
-    if evidence.lse.numel() > 1 and bool(same.all()):
+    if evidence.lse.numel() > 1 and bool(same.all()) and bool(evidence.lse.isfinite().all()):
         number = float(evidence.lse.flatten()[0])
         if number == 0:
             return Diagnosis("null", "lse is 0 in every row")

@@ -12,6 +12,11 @@ from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.memory_fill import UNWRITTEN
 from pytest_attn.diagnosis.places import heads, named
 from pytest_attn.kernels.kernel import Output
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.masks import BlockSparse
+
+LAYOUTS = {(0, 2, 1, 3): "[B, Sq, H, Dv]", (0, 1, 3, 2): "[B, H, Dv, Sq]", (2, 0, 1, 3): "[Sq, B, H, Dv]"}
+"""Orders in which an output may be stored."""
 
 
 def written_inputs(evidence: Evidence) -> Diagnosis | None:
@@ -66,19 +71,14 @@ def value_strides(evidence: Evidence) -> Diagnosis | None:
 
 def out_layout(evidence: Evidence) -> Diagnosis | None:
     """A right output stored in another order of its dimensions."""
-    out, expected = evidence.out, evidence.model.reference()
-    if out is None or expected.out is None or evidence.out_is_right:
+    output, expected = evidence.output, evidence.model.reference()
+    if output is None or evidence.out_is_right or len(evidence.rows) < evidence.problem.query_length:
         return None
-    if len(evidence.rows) < evidence.problem.query_length:
-        return None
-    batch, heads, rows, columns = out.shape
-    for order, name in (
-        ((0, 2, 1, 3), "[B, Sq, H, Dv]"),
-        ((0, 1, 3, 2), "[B, H, Dv, Sq]"),
-        ((2, 0, 1, 3), "[Sq, B, H, Dv]"),
-    ):
-        stored = expected.out.permute(order).contiguous().view(batch, heads, rows, columns)
-        if not torch.equal(stored, expected.out) and evidence.explained_by(replace(expected, out=stored), "out"):
+    shape = output.out.shape
+    for order, name in LAYOUTS.items():
+        stored = output.out.reshape([shape[dimension] for dimension in order])
+        back = stored.permute([order.index(dimension) for dimension in range(4)])
+        if not torch.equal(back, output.out) and evidence.explained_by(expected, "out", replace(output, out=back)):
             return Diagnosis("strides", f"out is stored as {name}")
     return None
 
@@ -88,16 +88,18 @@ def other_rows(evidence: Evidence) -> Diagnosis | None:
     out, expected = evidence.out, evidence.model.reference()
     if out is None or expected.out is None or out.shape[2] < 2 or evidence.out_is_right:
         return None
-    for step in (1, -1):
-        moved = expected.out.roll(step, dims=2)
-        closer = (out - moved).abs().sum(dim=3) < 0.1 * (out - expected.out).abs().sum(dim=3)
+    for step, which in ((1, "before"), (-1, "after")):
+        rolled = {name: tensor.roll(step, dims=2) for name, tensor in expected.tensors().items()}
+        closer = (out - rolled["out"]).abs().sum(dim=3) < 0.1 * (out - expected.out).abs().sum(dim=3)
         if not bool(closer.any()):
             continue
-        guess = replace(expected, out=torch.where(closer.unsqueeze(3), moved, expected.out))
-        if evidence.explained_by(guess, "out"):
+        mixed = {
+            name: torch.where(closer.view(*closer.shape, *[1] * (tensor.dim() - 3)), rolled[name], tensor)
+            for name, tensor in expected.tensors().items()
+        }
+        if evidence.explained_by(Reference.of_tensors("hypothesis", mixed), "out"):
             whole = torch.zeros((*closer.shape[:2], evidence.problem.query_length), dtype=torch.bool)
             whole[:, :, evidence.rows] = closer
-            which = "before" if step > 0 else "after"
             return Diagnosis("null", f"{_rows(whole)} of out hold the result of the row {which}")
     return None
 
@@ -138,17 +140,14 @@ def unwritten(evidence: Evidence) -> Diagnosis | None:
 
 
 def zero_rows(evidence: Evidence) -> Diagnosis | None:
-    """Rows of zeros among rows that are right."""
-    if evidence.out is None or evidence.output is None:
+    """Rows of zeros among rows that are right; their LSE is right as well, or not asked for."""
+    if evidence.out is None or isinstance(evidence.problem.mask, BlockSparse):
         return None
     zero = (evidence.out == 0).all(dim=3) & evidence.model.out.any(dim=3)
     if not bool(zero.any()) or bool(zero.all()):
         return None
     expected = evidence.model.reference()
-    assert expected.out is not None
-    patched = replace(expected, out=expected.out.masked_fill(zero.unsqueeze(3), 0.0))
-    if evidence.lse is not None:
-        patched = replace(patched, lse=evidence.lse.where(zero, expected.lse))
+    patched = replace(expected, out=evidence.model.out.masked_fill(zero.unsqueeze(3), 0.0))
     if not evidence.explained_by(patched):
         return None
     whole = torch.zeros((*zero.shape[:2], evidence.problem.query_length), dtype=torch.bool)

@@ -1,0 +1,66 @@
+"""What the scores, or the output, are multiplied with."""
+
+from __future__ import annotations
+
+import pytest
+from failing import diagnosis_of, phrase_of
+from torch import Tensor
+
+from pytest_attn.mutants.tile_loop import Lane, State, TileLoop
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+
+def scaled(scale: float) -> type[TileLoop]:
+    class Scaled(TileLoop):
+        def scale(self, problem: Problem) -> float:
+            return scale
+
+    return Scaled
+
+
+@pytest.mark.parametrize(
+    ("scale", "phrase"),
+    [
+        (1.0, "softmax scale is 1 (none), expected 0.125"),
+        (1 / 64, "softmax scale is 0.01562 (1 / head_dim), expected 0.125"),
+        (0.25, "softmax scale is 0.25, expected 0.125"),
+        (0.1275, "softmax scale is 0.1275, expected 0.125"),
+    ],
+)
+def test_the_scale_is_named_with_figures(scale: float, phrase: str) -> None:
+    assert phrase_of(scaled(scale), "b1-h2-s40x70-d64-float32-both-exact") == phrase
+
+
+def test_a_scale_is_found_where_the_lse_alone_is_asked_for() -> None:
+    assert "softmax scale is 0.25" in phrase_of(scaled(0.25), "b1-h2-s40x70-d64-float32-lse-exact")
+
+
+def test_a_rounded_scale_is_a_matter_of_precision() -> None:
+    found = diagnosis_of(scaled(0.050048828125), "b1-h2-s40x70-d64-float32-scale0p05-both-exact")
+    assert found is not None
+    assert (found.kind, found.phrase) == (
+        "precision",
+        "softmax scale is rounded to bfloat16: 0.0500488, expected 0.05",
+    )
+
+
+def test_a_factor_of_the_output_is_named() -> None:
+    class Halved(TileLoop):
+        def load_value(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
+            return 0.5 * super().load_value(problem, inputs, lane, keys)
+
+    assert phrase_of(Halved, "b1-h2-s40x70-d64-float32-both-exact") == "out is 0.5 times what is expected"
+
+
+def test_sums_that_start_at_one_are_told_from_padding() -> None:
+    class StartsAtOne(TileLoop):
+        def start(self, query: Tensor, problem: Problem) -> State:
+            state = super().start(query, problem)
+            state.maximum.zero_()
+            state.total.fill_(1.0)
+            return state
+
+    found = diagnosis_of(StartsAtOne, "b1-h2-s40x70-d64-float32-both-exact")
+    assert found is not None
+    assert found.kind == "rescale"
