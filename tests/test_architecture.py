@@ -12,15 +12,16 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_attn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-RIGHT = ("report", "session", "run", "fixtures", "options")
+RIGHT = ("report", "session", "mutants", "power", "run", "fixtures", "options")
 FORBIDDEN = {
     "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT),
     "kernels": ("oracles", "judge", "checks", "diagnosis", *RIGHT),
     "oracles": ("kernels", "judge", "checks", "diagnosis", *RIGHT),
     "judge": ("checks", "diagnosis", *RIGHT),
     "checks": ("diagnosis", *RIGHT),
-    "diagnosis": ("mutants", *RIGHT),
+    "diagnosis": RIGHT,
     "report": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT[1:]),
+    "mutants": ("power", "run", "fixtures"),
 }
 MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
 
@@ -47,6 +48,11 @@ def test_a_file_imports_only_what_stands_left_of_it(path: Path) -> None:
     for name in imports(path):
         for right in FORBIDDEN.get(folder(path), ()):
             assert not (name + ".").startswith(f"pytest_attn.{right}."), f"{path} imports {name}"
+
+
+def test_of_the_files_of_the_package_itself_only_the_command_line_imports_mutants() -> None:
+    own = [path for path in FILES if not folder(path) and any("mutants" in name for name in imports(path))]
+    assert [path.name for path in own] == ["__main__.py"]
 
 
 def test_nothing_imports_the_plugin() -> None:

@@ -96,3 +96,39 @@ def test_power_refuses_in_one_sentence(arguments: list[str], sentence: str, caps
     assert printed.out == ""
     assert printed.err.startswith(f"power: {sentence}")
     assert printed.err.count("\n") == 1
+
+
+def test_mutants_that_all_die_are_counted_by_kind(tmp_path: Path) -> None:
+    found = run("mutants", "--mutant=zeros", "--mutant=scale-twice", "--sweep=smoke", cwd=tmp_path)
+    null, scale, killed, survivors = found.stdout.splitlines()
+    assert (null.split(), scale.split()) == (["null", "1", "of", "1", "killed"], ["scale", "1", "of", "1", "killed"])
+    assert killed.startswith("killed 2 of 2 in 177 cells, ")
+    assert (survivors, found.stderr, found.returncode) == ("survivors: none", "", 0)
+
+
+def test_a_mutant_that_survives_is_named_and_ends_in_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", "--mutant=scale-of-first-call", "--sweep=smoke"]) == 1
+    assert "survivors: scale-of-first-call\n" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_report_of_mutants_names_tests_and_tolerances(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", "--mutant=lse-in-base-two", "--sweep=smoke", "--report"]) == 0
+    printed = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["1", "smoke_output", "(48", "cells)"] in printed
+    assert ["flash-attention", "0", "of", "1"] in printed
+    assert ["lse-in-base-two", "lse", "base", ".", "x", "x", "x", "x", "x", "x", "x"] in [line[:11] for line in printed]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--mutant=last-tile-umasked"], "--mutant: unknown mutant 'last-tile-umasked'; allowed: last-tile-unmasked, "),
+        (["--sweep=bondary"], "--sweep: unknown sweep 'bondary'; allowed: boundary, "),
+    ],
+)
+def test_mutants_refuse_unknown_names(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", *arguments]) == 4
+    error = capsys.readouterr().err
+    assert error.startswith(sentence)
+    assert error.count("\n") == 1

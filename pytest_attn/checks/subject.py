@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 
 from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.trial import Trial
 from pytest_attn.device import Device
+from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.judge import judge
+from pytest_attn.judge.rounding import budget
+from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
@@ -37,8 +41,10 @@ class Subject:
     reference: Callable[[Problem, Inputs], Reference]
     timed: Timed
     layout: Layout = "contiguous"
-    tolerance: str = "derived"
+    tolerance: str = DERIVED
     seed: int = 42
+    budgets: dict[tuple[Problem, str, Numerics], Budget] = field(default_factory=dict, repr=False)
+    """The budgets that were derived so far, by problem, content of the inputs and arithmetic."""
 
     def draw(self, problem: Problem, seed: int) -> Inputs:
         """Normal inputs of a problem on the device, others for every seed."""
@@ -76,13 +82,22 @@ class Subject:
             returned = trial()
         return returned if isinstance(returned, Finding) else returned.clone()
 
+    def budget(self, problem: Problem, inputs: Inputs) -> Budget:
+        """The rounding error that a result of the kernel may have; derived once."""
+        numerics = self.kernel.numerics_for(problem)
+        key = (problem, inputs.key_of_content, numerics)
+        if key not in self.budgets:
+            self.budgets[key] = budget(problem, inputs, self.reference(problem, inputs), numerics)
+        return self.budgets[key]
+
     def compare(self, problem: Problem, inputs: Inputs, result: Output | Finding) -> Verdict:
         """The verdict on a result of `run`, against the truth. The kernel runs before its oracle."""
         if isinstance(result, Finding):
             return Verdict((result,))
         reference = self.reference(problem, inputs)
         with self.timed("judge"):
-            return judge(problem, inputs, result, reference, self.kernel, self.tolerance)
+            allowed = self.budget(problem, inputs) if self.tolerance == DERIVED else None
+            return judge(problem, inputs, result, reference, self.kernel, self.tolerance, allowed)
 
 
 def value(subject: Subject) -> Verdict:

@@ -174,7 +174,7 @@ class Runs:
         if out is not None and reference.out is not None:
             out = torch.where((out - reference.out).abs() < UNDERFLOW, reference.out, out)
         lse = output.lse.to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
-        allowed = budget(problem, inputs, reference, kernel.numerics_for(problem.dtype))
+        allowed = budget(problem, inputs, reference, kernel.numerics_for(problem))
         return derived(out, lse, reference, allowed, inputs).passed
 
     @cached_property

@@ -37,6 +37,6 @@ def judge(
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.detach().cpu().to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     if tolerance == DERIVED:
-        allowed = allowed or budget(problem, inputs, reference, kernel.numerics_for(problem.dtype))
+        allowed = allowed or budget(problem, inputs, reference, kernel.numerics_for(problem))
         return derived(out, lse, reference, allowed, inputs)
     return flat(out, lse, reference, flat_limits(problem, inputs, reference, [tolerance])[tolerance])

@@ -49,14 +49,19 @@ class Kernel:
     name: str
     implementation: Prepared
     capabilities: Capabilities = field(default_factory=Capabilities)
-    numerics: Mapping[str, Numerics] = field(default_factory=dict)
-    """By name of the input dtype; the default `Numerics` for a dtype that is not named."""
+    numerics: Mapping[str, Numerics] | Callable[[Problem], Numerics] = field(default_factory=dict)
+    """By name of the input dtype, the default `Numerics` for a dtype that is not named; or by problem."""
 
     empty_rows: EmptyRows = field(default_factory=EmptyRows)
 
-    def numerics_for(self, dtype: torch.dtype) -> Numerics:
-        """The arithmetic that the kernel declares for inputs of a dtype."""
-        return self.numerics.get(str(dtype).removeprefix("torch."), Numerics())
+    def numerics_for(self, problem: Problem) -> Numerics:
+        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none."""
+        if callable(self.numerics):
+            declared = self.numerics(problem)
+            if not isinstance(declared, Numerics):
+                raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
+            return declared
+        return self.numerics.get(str(problem.dtype).removeprefix("torch."), Numerics())
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
@@ -114,34 +119,38 @@ def _new_output(problem: Problem, inputs: Inputs) -> Output:
 def kernel(
     *,
     name: str | None = None,
-    numerics: Numerics | Mapping[str, Numerics] | None = None,
+    numerics: Numerics | Mapping[str, Numerics] | Callable[[Problem], Numerics] | None = None,
     empty_rows: EmptyRows | None = None,
     **claims: Any,
 ) -> Callable[[Any], Kernel]:
     """Declare a function, or a class with `prepare(problem, inputs) -> run`, as a kernel with the named capabilities.
 
-    `numerics` is one for all input dtypes or a mapping from dtype names. Raises ValueError naming an unknown capability
+    `numerics` is one for all input dtypes, a mapping from dtype names, or a function of the `Problem` for a kernel that
+    has several paths. Raises ValueError naming an unknown capability
     or value.
     """
     capabilities = Capabilities.of(**claims)
-    by_dtype = _numerics_by_dtype(numerics)
+    declared = _declared_numerics(numerics)
     if not isinstance(empty_rows, EmptyRows | None):
         raise ValueError(f"kernel: empty_rows is {empty_rows!r}; allowed: an EmptyRows or None")
 
     def declare(implementation: Any) -> Kernel:
         prepared = _prepared(implementation, capabilities)
         label = name or str(getattr(implementation, "__name__", type(implementation).__name__))
-        return Kernel(label, prepared, capabilities, by_dtype, empty_rows or EmptyRows())
+        return Kernel(label, prepared, capabilities, declared, empty_rows or EmptyRows())
 
     return declare
 
 
-def _numerics_by_dtype(given: Any) -> dict[str, Numerics]:
+def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem], Numerics]:
+    if inspect.isroutine(given):
+        return cast(Callable[[Problem], Numerics], given)
     if isinstance(given, Numerics):
         return dict.fromkeys(TORCH_DTYPES, given)
     if not isinstance(given, Mapping | None):
         raise ValueError(
-            f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics"
+            f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics, or a "
+            "function of the problem"
         )
     by_dtype = dict(given or {})
     for dtype, numerics in by_dtype.items():

@@ -12,7 +12,7 @@ from pytest_attn.problem.problem import Problem
 
 @plant("lost keys")
 class LastBlockSkipped(TileLoop):
-    """The loop over the list ends one early (native-sparse-attention adcffba0)."""
+    """The loop over the list ends one early (FLA adcffba0)."""
 
     def block_list(self, problem: Problem, lane: Lane, rows: range) -> list[int]:
         blocks = super().block_list(problem, lane, rows)
@@ -84,7 +84,7 @@ class PaddingReadAsFirstBlock(TileLoop):
 
 @plant("leaked keys")
 class BlocksOneTooFar(TileLoop):
-    """The indices count from 1 (native-sparse-attention 2ac88824)."""
+    """The indices count from 1 (FLA 2ac88824)."""
 
     def block_list(self, problem: Problem, lane: Lane, rows: range) -> list[int]:
         columns = len(self.block_row(problem, lane, rows))
@@ -93,7 +93,7 @@ class BlocksOneTooFar(TileLoop):
 
 @plant("leaked keys")
 class BlockMaskIgnored(TileLoop):
-    """Every block is visited (flash-attention #2476)."""
+    """Every block is visited."""
 
     def block_list(self, problem: Problem, lane: Lane, rows: range) -> list[int]:
         return list(range(len(self.block_row(problem, lane, rows))))
@@ -147,7 +147,7 @@ class ListOfFirstHead(TileLoop):
 
 @plant("head mapping")
 class ListOfFirstBatch(TileLoop):
-    """Every batch takes the block lists of batch 0 (flash-attention #1795)."""
+    """Every batch takes the block lists of batch 0."""
 
     def block_row(self, problem: Problem, lane: Lane, rows: range) -> Tensor:
         return super().block_row(problem, Lane(slice(0, 1), lane.heads), rows)
@@ -155,7 +155,7 @@ class ListOfFirstBatch(TileLoop):
 
 @plant("head mapping")
 class ListOfKeyHead(TileLoop):
-    """The block list is that of the key head, not of the query head (CANN !9378)."""
+    """The block list is that of the key head, not of the query head."""
 
     def block_row(self, problem: Problem, lane: Lane, rows: range) -> Tensor:
         head = lane.heads.start // problem.group
@@ -172,7 +172,7 @@ class TileOfBlockUnmasked(TileLoop):
 
 @plant("tail")
 class LastBlockTakenWhole(TileLoop):
-    """A last partial block is cut at the block's end, not at the last key (pytorch #141126)."""
+    """A last partial block is cut at the block's end, not at the last key (PyTorch #141126)."""
 
     def beyond(self, problem: Problem, keys: range, key: Tensor) -> Tensor:
         return key >= keys.stop

@@ -81,7 +81,7 @@ class KeyMeanSubtractedInPlace(TileLoop):
 
 @plant("inputs written")
 class QueryScaledInPlace(TileLoop):
-    """The scale is multiplied into the caller's query (MLX #3119)."""
+    """The scale is multiplied into the caller's query."""
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
         inputs.query.mul_(problem.scale)
@@ -90,7 +90,7 @@ class QueryScaledInPlace(TileLoop):
 
 @plant("inputs written")
 class TailOfKeysCleared(TileLoop):
-    """The row behind the keys is cleared in the caller's memory, for the tail to read zeros (FlashInfer #1029)."""
+    """The row behind the keys is cleared in the caller's memory, for the tail to read zeros."""
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
         last = inputs.key[-1, -1, -1]

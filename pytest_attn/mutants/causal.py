@@ -12,7 +12,7 @@ from pytest_attn.problem.problem import Problem
 
 @plant("causal diagonal")
 class TopLeftForBottomRight(TileLoop):
-    """The diagonal starts at the first key, whatever was asked for (flash-attention 2.1, MLX #2967)."""
+    """The diagonal starts at the first key, whatever was asked for (flash-attention 2.1, MLX #2967, TileLang #864)."""
 
     def diagonal(self, problem: Problem) -> int:
         return 0
@@ -28,7 +28,7 @@ class BottomRightForTopLeft(TileLoop):
 
 @plant("causal diagonal")
 class DiagonalOneTooFar(TileLoop):
-    """Each query sees one later key (SGLang #34273)."""
+    """Each query sees one later key."""
 
     def diagonal(self, problem: Problem) -> int:
         return super().diagonal(problem) + 1
@@ -36,7 +36,7 @@ class DiagonalOneTooFar(TileLoop):
 
 @plant("causal diagonal")
 class DiagonalOneShort(TileLoop):
-    """Each query misses its own key (SGLang #32087)."""
+    """Each query misses its own key."""
 
     def diagonal(self, problem: Problem) -> int:
         return super().diagonal(problem) - 1
@@ -44,7 +44,7 @@ class DiagonalOneShort(TileLoop):
 
 @plant("causal diagonal")
 class DiagonalOfWholeTiles(TileLoop):
-    """The offset of the diagonal is rounded down to whole tiles (TileLang #864)."""
+    """The offset of the diagonal is rounded down to whole tiles."""
 
     def diagonal(self, problem: Problem) -> int:
         return super().diagonal(problem) // self.key_tile * self.key_tile
@@ -120,7 +120,7 @@ class CausalIgnored(TileLoop):
 
 @plant("leaked keys")
 class DiagonalTileUnmasked(TileLoop):
-    """Tiles beyond the diagonal are skipped, but the one that it crosses is taken whole (aiter #3416)."""
+    """Tiles beyond the diagonal are skipped, but the one that it crosses is taken whole."""
 
     def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
         return torch.zeros_like(super().later(problem, query, key))

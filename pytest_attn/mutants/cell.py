@@ -8,10 +8,11 @@ from typing import Any, NamedTuple
 
 from pytest_attn.checks.bits import bits
 from pytest_attn.checks.subject import Subject
+from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
-from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -44,22 +45,32 @@ def _bits(result: Output, problem: Problem) -> tuple[bytes, ...]:
     return tuple(bits(tensor).numpy(force=True).tobytes() for tensor in tensors)
 
 
+@dataclass(frozen=True, eq=False)
+class Shared:
+    """What the cells of one case have in common."""
+
+    problem: Problem
+    budgets: dict[tuple[Problem, str, Numerics], Budget] = field(default_factory=dict)
+    known: Known = field(default_factory=dict)
+
+
 class SharedCell(Cell):
-    """A cell that shares its problem and its verdicts with the cells of other kernels on the same case.
+    """A cell that shares problem, budgets and verdicts with the cells of other kernels on the same case.
 
     The kernels have the same numerics and the same convention for rows without keys.
     """
 
-    def __init__(self, session: Session, kernel: Kernel, case: Case, problem: Problem, known: Known) -> None:
+    def __init__(self, session: Session, kernel: Kernel, case: Case, shared: Shared) -> None:
         super().__init__(session, kernel.name, kernel, case)
-        self._problem = problem
-        self._known = known
+        self._problem = shared.problem
+        self._shared = shared
 
     @property
     def subject(self) -> Subject:
         """See `Cell.subject`."""
         plain = super().subject
-        return JudgedOnce(**{item.name: getattr(plain, item.name) for item in fields(plain)}, known=self._known)
+        of_kernel = {item.name: getattr(plain, item.name) for item in fields(plain)}
+        return JudgedOnce(**{**of_kernel, "budgets": self._shared.budgets, "known": self._shared.known})
 
     def verdicts(self, tolerances: Sequence[str]) -> dict[str, Verdict]:
         """The verdict under each tolerance, of one run where there are several; none where the cell does not run."""
@@ -87,36 +98,27 @@ class CommonCell:
         self._session = session
         self._case = case
         self._tolerances = tolerances
-        self._problem = Problem.of(case)
-        self._known: Known = {}
-        self._clean: dict[Capabilities, Clean] = {}
+        self._shared = Shared(Problem.of(case))
+        self._clean: dict[type[TileLoop], Clean] = {}
 
     def verdicts(self, loop: type[TileLoop], tolerances: Sequence[str]) -> dict[str, Verdict]:
         """The verdict on a loop under each tolerance; none where it does not run."""
-        return SharedCell(self._session, tile_loop(loop), self._case, self._problem, self._known).verdicts(tolerances)
+        return SharedCell(self._session, tile_loop(loop), self._case, self._shared).verdicts(tolerances)
 
-    def clean(self, capabilities: Capabilities) -> Clean:
-        """The clean loop with the capabilities of a mutant; right under no tolerance where it does not run."""
-        if capabilities not in self._clean:
+    def clean(self, loop: type[TileLoop]) -> Clean:
+        """A correct loop, run once; it is right under no tolerance where it does not run."""
+        if loop not in self._clean:
             steps: set[str] = set()
-            verdicts = self.verdicts(_noting(steps, capabilities), self._tolerances)
-            self._clean[capabilities] = Clean({name: verdict.passed for name, verdict in verdicts.items()}, steps)
-        return self._clean[capabilities]
-
-    def reaches(self, loop: type[TileLoop]) -> bool:
-        """Whether the clean loop takes a step that a mutant overrides; if it does not, both compute the same."""
-        own = (vars(one) for one in loop.mro()[: loop.mro().index(TileLoop)])
-        return any(not self.clean(loop.capabilities).steps.isdisjoint(names) for names in own)
+            verdicts = self.verdicts(_noting(loop, steps), self._tolerances)
+            self._clean[loop] = Clean({name: verdict.passed for name, verdict in verdicts.items()}, steps)
+        return self._clean[loop]
 
 
-def _noting(steps: set[str], claims: Capabilities) -> type[TileLoop]:
-    """The clean loop, which notes every step that it takes."""
+def _noting(loop: type[TileLoop], steps: set[str]) -> type[TileLoop]:
+    """A loop that notes every step that it takes."""
 
-    class Noting(TileLoop):
-        capabilities = claims
+    def note(self: TileLoop, name: str) -> Any:
+        steps.add(name)
+        return loop.__getattribute__(self, name)
 
-        def __getattribute__(self, name: str) -> Any:
-            steps.add(name)
-            return super().__getattribute__(name)
-
-    return Noting
+    return type(loop.__name__, (loop,), {"__getattribute__": note})

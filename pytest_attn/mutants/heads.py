@@ -48,7 +48,7 @@ class GroupStartsOneEarly(TileLoop):
 
 @plant("head mapping")
 class ValueHeadByModulo(TileLoop):
-    """Keys come from the right head, values from h % Hkv (MLX #1558)."""
+    """Keys come from the right head, values from h % Hkv."""
 
     def load_value(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
         order = torch.arange(problem.query_heads) % problem.key_heads
@@ -68,7 +68,7 @@ class OutGroupsSwapped(TileLoop):
 
 @plant("head mapping")
 class FirstBatchForAll(TileLoop):
-    """Keys and values are those of batch 0 (flash-attention #1795)."""
+    """Keys and values are those of batch 0."""
 
     def load(self, tensor: Tensor, problem: Problem, lane: Lane, keys: range) -> Tensor:
         return super().load(tensor[:1].expand_as(tensor), problem, lane, keys)

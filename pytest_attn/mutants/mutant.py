@@ -31,13 +31,26 @@ class Mutant:
         return re.sub(r"(?<!^)(?=[A-Z])", "-", self.kernel.__name__).lower()
 
     @property
+    def clean(self) -> type[TileLoop]:
+        """The correct loop with the mutant's capabilities."""
+        loops = [loop for loop in self.kernel.mro() if issubclass(loop, TileLoop)]
+        return [loop for loop in loops if loop.capabilities == self.kernel.capabilities][-1]
+
+    @property
+    def steps(self) -> frozenset[str]:
+        """The steps in which it may differ from the clean loop."""
+        mro = self.kernel.mro()
+        return frozenset(name for loop in mro[: mro.index(self.clean)] for name in vars(loop))
+
+    @property
     def family(self) -> str:
         """The file that the bug stands in, e.g. "tails"."""
         return self.kernel.__module__.rpartition(".")[2]
 
     @property
     def bug(self) -> str:
-        """What is wrong, in a sentence, with the real bug behind it in parentheses where there is one."""
+        """What is wrong, in a sentence; in parentheses a project that had the bug, with the issue, pull or merge
+        request, or commit."""
         return " ".join((inspect.getdoc(self.kernel) or "").split())
 
 

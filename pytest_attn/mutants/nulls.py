@@ -145,7 +145,7 @@ class OneRowOfNeighbour(Replacing):
         return out
 
 
-@plant("null")
+@plant("scale")
 class FourPercentOff(Replacing):
     """The output is 4 % too large."""
 

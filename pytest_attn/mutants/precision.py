@@ -75,7 +75,7 @@ class ProbabilitiesInBfloat16(TileLoop):
 
 @plant("precision")
 class ValuesInFp8(TileLoop):
-    """Values are rounded to three bits when they are loaded (FlashInfer #1254)."""
+    """Values are rounded to three bits when they are loaded."""
 
     def load_value(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
         largest = inputs.value.abs().amax().clamp_min(1.0).float() / 448
@@ -93,7 +93,7 @@ class ScaleFoldedIntoQuery(TileLoop):
 
 @plant("precision")
 class ScaleInBfloat16(TileLoop):
-    """The scale is a bfloat16 number (vLLM #945)."""
+    """The scale is a bfloat16 number."""
 
     def scale(self, problem: Problem) -> float:
         return float(torch.tensor(problem.scale).bfloat16())

@@ -20,7 +20,7 @@ class AccNotRescaled(TileLoop):
 
 @plant("rescale")
 class TotalNotRescaled(TileLoop):
-    """The sum of weights keeps the old maximum (aiter #4216)."""
+    """The sum of weights keeps the old maximum."""
 
     def rescale_total(self, total: Tensor, decay: Tensor) -> Tensor:
         return total
@@ -28,7 +28,7 @@ class TotalNotRescaled(TileLoop):
 
 @plant("rescale")
 class RescaleSkippedWhereSmall(TileLoop):
-    """A rescale of less than 2^8 is left out, and the new maximum is taken all the same (aiter #4216)."""
+    """A rescale of less than 2^8 is left out, and the new maximum is taken all the same."""
 
     def decay(self, state: State, shift: Tensor) -> Tensor:
         decay = super().decay(state, shift)
@@ -37,7 +37,7 @@ class RescaleSkippedWhereSmall(TileLoop):
 
 @plant("rescale")
 class DecayInBaseTwo(TileLoop):
-    """The rescale is 2^x where the weights are e^x (FlashInfer #787)."""
+    """The rescale is 2^x where the weights are e^x."""
 
     def decay(self, state: State, shift: Tensor) -> Tensor:
         return (state.maximum - shift).exp2()
@@ -87,7 +87,7 @@ class OutNotNormalised(TileLoop):
 
 @plant("merge")
 class MergeOfEqualShares(TileLoop):
-    """Splits that have keys are averaged, whatever weight they carry (FlashInfer 6cbaf6e26)."""
+    """Splits that have keys are averaged, whatever weight they carry."""
 
     def merge_weights(self, every: Tensor, lse: Tensor) -> Tensor:
         kept = (~every.isneginf()).float()
@@ -120,7 +120,7 @@ class MergeOfLargestOnly(TileLoop):
 
 @plant("merge")
 class SplitsShareTile(TileLoop):
-    """The tile between two splits belongs to both (FlashInfer #1614)."""
+    """The tile between two splits belongs to both."""
 
     def splits(self, tiles: list[range]) -> list[list[range]]:
         first, *others = super().splits(tiles)

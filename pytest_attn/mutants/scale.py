@@ -29,7 +29,7 @@ class ScaleMissing(TileLoop):
 
 @plant("scale")
 class ScaleTwice(TileLoop):
-    """The scale is applied to the query and to the scores (Transformer Engine #2300)."""
+    """The scale is applied to the query and to the scores."""
 
     def scale(self, problem: Problem) -> float:
         return problem.scale**2

@@ -93,7 +93,7 @@ class ResultKeptByAddress(Keeping):
 
 @plant("stale state")
 class ConvertedKeyKeptByAddress(Keeping):
-    """The keys are converted to another layout once for each address (SGLang #28487)."""
+    """The keys are converted to another layout once for each address."""
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
         key = self.cache.setdefault((inputs.key.data_ptr(), inputs.key.shape), inputs.key.clone())

@@ -39,7 +39,7 @@ class TailRoundedToPage(TileLoop):
 
 @plant("tail")
 class OneKeyTooMany(TileLoop):
-    """The bound of the keys is inclusive: one padding key takes weight (SGLang #34273)."""
+    """The bound of the keys is inclusive: one padding key takes weight."""
 
     def beyond(self, problem: Problem, keys: range, key: Tensor) -> Tensor:
         return super().beyond(problem, keys, key - 1)
@@ -57,7 +57,7 @@ class WholeTileMaskedAsEmpty(TileLoop):
 
 @plant("tail")
 class TailTileDropped(TileLoop):
-    """The number of key tiles is rounded down: a last partial tile is not visited (FlashInfer #1206)."""
+    """The number of key tiles is rounded down: a last partial tile is not visited."""
 
     def tiles_between(self, start: int, stop: int) -> list[range]:
         tiles = super().tiles_between(start, stop)
@@ -84,7 +84,7 @@ class TailVectorNotLoaded(TileLoop):
 
 @plant("lost keys")
 class LastKeyDropped(TileLoop):
-    """The bound of the keys is one short (SGLang #32087)."""
+    """The bound of the keys is one short."""
 
     def beyond(self, problem: Problem, keys: range, key: Tensor) -> Tensor:
         return super().beyond(problem, keys, key) | (key >= problem.key_length - 1)

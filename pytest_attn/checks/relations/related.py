@@ -13,7 +13,6 @@ from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.judge import judge
-from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
@@ -41,7 +40,7 @@ class Estimate:
         """What the kernel returned for a side."""
         dtype = side.problem.oracle_dtype
         out = result.out.cpu().to(dtype) if side.problem.wants_out else None
-        return Estimate(out, None if result.lse is None else result.lse.cpu().to(dtype), budget_of(subject, side))
+        return Estimate(out, None if result.lse is None else result.lse.cpu().to(dtype), subject.budget(*side))
 
 
 class Plan(NamedTuple):
@@ -89,13 +88,7 @@ def compare_related(subject: Subject, side: Side, result: Output, expected: Esti
     out = None if expected.out is None else torch.where(empty.unsqueeze(3), 0.0, expected.out)
     lse = reference.lse if expected.lse is None else torch.where(empty, -torch.inf, expected.lse)
     with subject.timed("judge"):
-        allowed = budget_of(subject, side).plus(expected.error)
+        allowed = subject.budget(*side).plus(expected.error)
         return judge(
             *side, result, replace(reference, out=out, lse=lse), subject.kernel, subject.tolerance, allowed=allowed
         )
-
-
-def budget_of(subject: Subject, side: Side) -> Budget:
-    """The error that the kernel's result may have."""
-    numerics = subject.kernel.numerics_for(side.problem.dtype)
-    return budget(*side, subject.reference(*side), numerics)

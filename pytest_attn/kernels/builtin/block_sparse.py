@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.sdpa import NUMERICS, flash
+from pytest_attn.kernels.builtin.sdpa import flash, numerics
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
@@ -100,6 +100,6 @@ BLOCK_SPARSE = kernel(
     block_sparse=True,
     strided=True,
     deterministic=True,
-    numerics=NUMERICS,
+    numerics=numerics,
 )(BlockSparseKernel)
 """The built-in block-sparse kernel for the CPU."""

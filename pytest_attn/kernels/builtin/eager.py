@@ -10,16 +10,25 @@ from torch import Tensor
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 1024
 """Queries at a time, so that 24000 keys cost 100 MB of scores and not 2 GB."""
 
 
-NUMERICS = {
-    **dict.fromkeys(("bfloat16", "float16"), Numerics(probabilities="float32")),
-    # torch's exponential is within a unit in the last place; a product of few rows adds its terms in one chain.
-    "float32": Numerics(exp_error=2.0**-23, chain=512),
-}
+FEW_ROWS = 3
+"""Products of so few rows on each thread are made row by row: each adds all its terms in one chain (measured, MKL)."""
+
+
+def numerics(problem: Problem) -> Numerics:
+    """Probabilities stay in float32; torch's exponential is within a unit in the last place; BLAS combines sums of
+    fewer than 512 terms."""
+    if problem.dtype != torch.float32:
+        return Numerics(probabilities="float32")
+    step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
+    rows = {(length - 1) % step + 1 for length in (problem.query_length, step)}
+    few = min(rows) <= FEW_ROWS * torch.get_num_threads()
+    return Numerics(exp_error=2.0**-23, chain=None if few else 512)
 
 
 @kernel(
@@ -31,7 +40,7 @@ NUMERICS = {
     value_dim=True,
     strided=True,
     deterministic=True,
-    numerics=NUMERICS,
+    numerics=numerics,
 )
 def eager(
     query: Tensor,
