@@ -21,8 +21,8 @@ from pytest_attn.diagnosis.memory import (
     written_inputs,
     zero_rows,
 )
-from pytest_attn.diagnosis.noise import empty_rows, lse_not_finite, lse_rounding, not_finite, null, rounding
-from pytest_attn.diagnosis.online import last_keys, maximum, online_softmax
+from pytest_attn.diagnosis.noise import empty_rows, lse_not_finite, lse_rounding, not_finite, null, rounding, zero
+from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, online_softmax
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, kept_result, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
@@ -46,16 +46,18 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     out_layout,
     zero_rows,
     value_columns,
-    attended_keys,
+    column_order,
     null,
+    attended_keys,
+    zero,
     lse_unwritten,
     lse_alone,
     head_mapping,
     other_rows,
     softmax_scale,
     logit_columns,
-    column_order,
     fitted_scale,
+    flushed_weights,
     last_keys,
     online_softmax,
     output_factor,

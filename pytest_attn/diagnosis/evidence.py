@@ -15,6 +15,7 @@ from pytest_attn.diagnosis.weights import Weights, coded_values
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Dense, Mask
+from pytest_attn.problem.problem import Problem
 
 MOST_RUNS = 64
 """Runs that may be spent on reading every single weight."""
@@ -117,24 +118,36 @@ class Evidence(Runs):
 
     def of_logits(self, logits: Tensor, mask: Mask | None = None) -> Weights | None:
         """The weights for logits `[S]` that are the same in every row; None where the kernel does not claim that."""
-        problem = replace(self.shown, key_length=len(logits), mask=mask or Dense())
-        if not self.subject.claims(problem):
-            problem = replace(problem, query_length=len(logits))
-        if not self.subject.claims(problem):
+        problem = self._of_length(len(logits), mask or Dense())
+        if problem is None:
             return None
         width = -(-problem.key_length // problem.value_dim)
-        root = abs(problem.scale * problem.head_dim) ** -0.5
-        query = torch.full((problem.batch, problem.query_heads, problem.query_length, problem.head_dim), root)
-        key = (root * logits).unsqueeze(1).expand(problem.batch, problem.key_heads, len(logits), problem.head_dim)
-        value = next(coded_values(problem, width)).expand(*key.shape[:3], problem.value_dim)
-        like = self.inputs.query
-        given = Inputs(math.copysign(1.0, problem.scale) * query.to(like), key.to(like), value.to(like), "same logits")
+        given = _same_logits(problem, logits, next(coded_values(problem, width)), self.inputs.query)
         result = self.run(problem, given)
         if not isinstance(result, Output):
             return None
-        pairs = problem.batch * problem.query_heads * problem.key_length
-        rows = torch.arange(0, problem.query_length, 1 + problem.query_length * pairs // (4 * MOST_SCORES))
+        rows = self._few_rows(problem)
         return Weights.of(problem, result.out[:, :, rows], Model.of(problem, given, rows), width)
+
+    def lse_of_equal_keys(self, keys: int) -> Tensor | None:
+        """The LSE of so many keys of logit 0, without a mask; None where the kernel does not claim that."""
+        problem = self._of_length(keys, Dense())
+        if problem is None or not self.subject.claims(replace(problem, ask="both")):
+            return None
+        given = _same_logits(problem, torch.zeros(keys), torch.zeros(keys, problem.value_dim), self.inputs.query)
+        result = self.run(replace(problem, ask="both"), given)
+        return result.lse if isinstance(result, Output) else None
+
+    def _of_length(self, keys: int, mask: Mask) -> Problem | None:
+        """A problem of so many keys, and of as many queries where the kernel wants that; None where it claims
+        neither."""
+        problem = replace(self.shown, key_length=keys, mask=mask)
+        square = replace(problem, query_length=keys)
+        return next((each for each in (problem, square) if self.subject.claims(each)), None)
+
+    def _few_rows(self, problem: Problem) -> Tensor:
+        pairs = problem.batch * problem.query_heads * problem.key_length
+        return torch.arange(0, problem.query_length, 1 + problem.query_length * pairs // (4 * MOST_SCORES))
 
     def _weights(self, query: Tensor, model: Model) -> Weights | None:
         keys, columns = self.problem.key_length, self.problem.value_dim
@@ -148,3 +161,12 @@ class Evidence(Runs):
                 return None
             read.append(out)
         return Weights.of(self.problem, torch.cat(read, dim=3), model, width)
+
+
+def _same_logits(problem: Problem, logits: Tensor, value: Tensor, like: Tensor) -> Inputs:
+    """Inputs with logits `[S]` in every row and values `[S, Dv]` in every head, of dtype and device of `like`."""
+    root = abs(problem.scale * problem.head_dim) ** -0.5
+    query = torch.full((problem.batch, problem.query_heads, problem.query_length, problem.head_dim), root)
+    key = (root * logits).unsqueeze(1).expand(problem.batch, problem.key_heads, len(logits), problem.head_dim)
+    values = value.expand(*key.shape[:3], problem.value_dim)
+    return Inputs(math.copysign(1.0, problem.scale) * query.to(like), key.to(like), values.to(like), "same logits")

@@ -22,6 +22,9 @@ SPLIT_SHARE = 0.2
 WHOLE = 128
 """Keys that fill whole tiles."""
 
+ODD_HALVES = 1290
+"""Keys whose half is no multiple of a tile."""
+
 INDEX_BITS = (8, 16, 31, 32)
 
 
@@ -94,7 +97,7 @@ def _padding(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     most = round(float(attended.pads.max()))
     total = evidence.uniform.actual.sum(dim=3)[attended.padded]
     adds = f"with zero queries the weights of a row add up to {float(total.min()):.3g}"
-    if most < 0:
+    if most <= 0:
         return None
     lone, whole = without_mask(evidence, 64) if most == 1 else None, without_mask(evidence, WHOLE)
     if lone and round(float(lone.pads.max())) == 1 and whole and whole.right:
@@ -170,6 +173,9 @@ def _split(evidence: Evidence, attended: Attended) -> Diagnosis | None:
         share = _share(attended)
     if share < SPLIT_SHARE:
         return None
+    halved = without_mask(evidence, ODD_HALVES)
+    if halved and bool(((halved.expected - halved.actual).sum(dim=3) == ODD_HALVES // 2).all()):
+        return Diagnosis("null", f"only the first half of the keys is read, also of {ODD_HALVES}")
     what = f"{where(evidence, attended, attended.lost)} are not attended to"
     return Diagnosis("split lost", f"{what}: a split of the keys, {share:.0%} of many")
 

@@ -18,6 +18,9 @@ from pytest_attn.problem.problem import TORCH_DTYPES
 
 LOG2_E = math.log2(math.e)
 
+MANY_KEYS = 1280
+"""More keys than any kernel takes at a time."""
+
 Guess = tuple[Diagnosis, Tensor]
 """A diagnosis, and the LSE `[B, H, R]` that it accounts for."""
 
@@ -103,7 +106,7 @@ def _scales(evidence: Evidence) -> Iterator[Guess]:
 def _orders(evidence: Evidence) -> Iterator[Guess]:
     """LSEs of other rows, heads or batches."""
     lse, found = evidence.model.lse, evidence.lse
-    if found is None or len(evidence.rows) < evidence.problem.query_length:
+    if found is None or len(evidence.rows) < evidence.problem.query_length or found.numel() < 8:
         return
     for shift in (1, -1, 2, -2):
         phrase = f"lse of each row is that of the row {abs(shift)} {'before' if shift > 0 else 'after'} it"
@@ -184,16 +187,27 @@ def _closest(candidates: Tensor, found: Tensor) -> Tensor:
 
 def _constants(evidence: Evidence) -> Iterator[Guess]:
     assert evidence.lse is not None
-    kept = ~evidence.model.lse.isneginf()
-    off = (evidence.lse - evidence.model.lse).where(kept, torch.nan)
+    lse = evidence.model.lse
+    off = (evidence.lse - lse).where(~lse.isneginf(), torch.nan)
     for dims, place in (((0, 1, 2), "in every row"), ((2,), "in every row of a head"), ((0, 1), "in every head")):
-        shift = off.nanmean(dim=dims, keepdim=True)
-        if off.numel() < 4 * shift.numel():
+        shift = off.nanmean(dim=dims, keepdim=True).nan_to_num(0.0)
+        if off.numel() < 4 * shift.numel() or not bool(shift.any()):
             continue
-        worst = float(shift.abs().nan_to_num(0.0).max())
-        phrase = f"lse is off by {float(shift.flatten()[shift.abs().nan_to_num(0.0).argmax()]):+.3f} {place}"
-        if worst > 0:
-            yield Diagnosis("lse shift", phrase), evidence.model.lse + shift.nan_to_num(0.0)
+        worst = float(shift.flatten()[shift.abs().argmax()])
+        phrase = f"lse is off by {worst:+.3f} {place}"
+        if math.isclose(worst, -math.log(evidence.problem.key_length), rel_tol=1e-3):
+            phrase += ": the logarithm of the number of keys is missing"
+        times = round(math.exp(min(worst, 5.0)))
+        if times > 1 and abs(worst - math.log(times)) < 1e-3 and _right_for_many_keys(evidence):
+            counts = f"{phrase}: every key counts {times} times, and once where there are many"
+            yield Diagnosis("leaked keys", counts), lse + shift
+        yield Diagnosis("lse shift", phrase), lse + shift
+
+
+def _right_for_many_keys(evidence: Evidence) -> bool:
+    """Whether the LSE is right without a mask for many keys that weigh the same."""
+    lse = evidence.lse_of_equal_keys(MANY_KEYS)
+    return lse is not None and float((lse - math.log(MANY_KEYS)).abs().max()) < 1e-3
 
 
 def _factors(evidence: Evidence) -> Iterator[Guess]:

@@ -12,10 +12,14 @@ from pytest_attn.diagnosis.attended import LARGEST_TILE
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import Model
+from pytest_attn.diagnosis.online import GROUP, grouped
 from pytest_attn.judge.verdict import Finding
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Causal, Dense
+
+MOST_BIAS = 4.0
+"""Roundings, in machine epsilons, that cutting instead of rounding may make of an output."""
 
 MOST_NOISE = 0.2
 """Errors above this share of the output are not for want of bits."""
@@ -38,6 +42,18 @@ def null(evidence: Evidence) -> Diagnosis | None:
     return None
 
 
+def zero(evidence: Evidence) -> Diagnosis | None:
+    """Zeros, on the case and on other inputs."""
+    if evidence.out is None or evidence.out_is_right or bool(evidence.out.any()):
+        return None
+    other = evidence.output_of(
+        Inputs.draw(evidence.problem, evidence.subject.seed + 7).to(evidence.inputs.query.device)
+    )
+    if other is None or bool(other.any()):
+        return None
+    return Diagnosis("null", "out is zero")
+
+
 def _mean(model: Model) -> Tensor:
     return replace(model, query=torch.zeros_like(model.query)).weights @ model.value
 
@@ -48,7 +64,6 @@ def _query(model: Model, scale: float) -> Tensor:
 
 
 NULLS: dict[str, Callable[[Model], Tensor]] = {
-    "out is zero": lambda model: torch.zeros_like(_query(model, 0.0)),
     "out is the mean of the values, whatever the query": _mean,
     "out is the mean of all values, whatever the mask": lambda model: model.value.mean(dim=2, keepdim=True),
     "out is the last value": lambda model: model.value[:, :, -1:],
@@ -153,20 +168,31 @@ def rounding(evidence: Evidence) -> Diagnosis | None:
     toward = (error * expected.sign()).flatten()
     lean = float(toward.mean() / toward.square().mean().sqrt().clamp_min(1e-30))
     if abs(lean) > 0.4 and toward.numel() > 256:
+        if share > MOST_BIAS * torch.finfo(evidence.problem.dtype).eps:
+            return None
         side = "away from" if lean > 0 else "towards"
         return Diagnosis("sign bias", f"errors lean {side} zero: their mean is {abs(lean):.2f} of their RMS")
     return Diagnosis("precision", f"errors of {share:.2g} of the output without a pattern: too few bits are kept")
 
 
 def _without_structure(evidence: Evidence) -> bool:
-    """Whether the weights are right on average: they add up to 1, and none is lost or far off."""
+    """Whether the weights are right on average: they add up to 1, none is far off, and those of neighbouring keys are
+    off by amounts of their own, not by one."""
     weights = evidence.weights
     if weights is None:
         return False
     total, expected = weights.actual.sum(dim=3), weights.expected.sum(dim=3)
     heavy = weights.expected > 2.0**-8
-    off = (weights.actual / weights.expected - 1.0).abs()[heavy]
-    return bool(((total - expected).abs() < 0.1).all()) and (not off.numel() or float(off.max()) < 0.3)
+    off = (weights.actual / weights.expected - 1.0).where(heavy, torch.nan)
+    if not bool(((total - expected).abs() < 0.1).all()) or float(off.abs().nan_to_num(0.0).max()) > 0.3:
+        return False
+    off = grouped(off - off.nanmean(dim=3, keepdim=True), GROUP)
+    full = off.isfinite().sum(dim=4) >= GROUP // 2
+    if int(full.sum()) < 8:
+        return True
+    between = float(off.nanmean(dim=4)[full].square().mean()) * GROUP / 2
+    within = float((off - off.nanmean(dim=4, keepdim=True))[full].nan_to_num(0.0).square().mean())
+    return between < 8 * within + 1e-30
 
 
 def lse_not_finite(evidence: Evidence) -> Diagnosis | None:
@@ -185,6 +211,8 @@ def lse_rounding(evidence: Evidence) -> Diagnosis | None:
         return None
     kept = ~evidence.model.lse.isneginf()
     error = (evidence.lse - evidence.model.lse)[kept]
-    if not bool(error.isfinite().all()) or float(error.abs().max()) > 0.05:
+    if not bool(error.isfinite().all()) or float(error.abs().max()) > 0.05 or error.numel() < 8:
+        return None
+    if float(error.mean().abs()) > 0.5 * float(error.square().mean().sqrt()):
         return None
     return Diagnosis("precision", f"lse is off by up to {float(error.abs().max()):.2g}, each row by another amount")

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
-from pytest_attn.diagnosis.evidence import FEW_KEYS, Evidence
+from pytest_attn.diagnosis.evidence import FEW_KEYS, GROWING_KEYS, Evidence
 from pytest_attn.diagnosis.weights import Weights
 
 GROUP = 16
@@ -50,12 +50,6 @@ class Levels:
         return Levels(ratio, even, size * weights.width)
 
     @property
-    def span(self) -> tuple[float, float]:
-        """Smallest and largest factor."""
-        seen = self.ratio[self.ratio.isfinite()]
-        return float(seen.min()), float(seen.max())
-
-    @property
     def largest_step(self) -> float:
         """Largest quotient of two factors of a row."""
         low = self.ratio.nan_to_num(torch.inf, posinf=torch.inf).amin(dim=3)
@@ -92,7 +86,7 @@ def maximum(evidence: Evidence) -> Diagnosis | None:
 def _evenly_shared(weights: Weights | None) -> bool | None:
     if weights is None:
         return None
-    return bool(((weights.actual - weights.expected).abs() < 0.02).all())
+    return bool(((weights.actual - weights.expected).abs() < 0.2 * weights.expected).all())
 
 
 def last_keys(evidence: Evidence) -> Diagnosis | None:
@@ -110,6 +104,22 @@ def last_keys(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis("tail", f"the weights of {keys} of {length} are wrong, those of all others right among themselves")
 
 
+def flushed_weights(evidence: Evidence) -> Diagnosis | None:
+    """Weights that are lost because they are small, and no others."""
+    weights, uniform = evidence.varied, evidence.uniform
+    if weights is None or uniform is None or weights.width > 1:
+        return None
+    relative = weights.expected / weights.expected.amax(dim=3, keepdim=True).clamp_min(1e-30)
+    lost = (weights.actual == 0) & (weights.expected > HEAVY)
+    if not bool(lost.any()) or bool(((uniform.actual == 0) & (uniform.counts > 0)).any()):
+        return None
+    largest = float(relative[lost].max())
+    below = (relative < largest) & (weights.expected > HEAVY)
+    if largest > 2.0**-4 or float(lost.sum()) < 0.5 * float(below.sum()):
+        return None
+    return Diagnosis("precision", f"weights below {largest:.2g} of the largest of their row are lost")
+
+
 def online_softmax(evidence: Evidence) -> Diagnosis | None:
     """Weights that are right among the keys of a tile or split, and off by a factor between them."""
     if evidence.varied is None:
@@ -119,22 +129,32 @@ def online_softmax(evidence: Evidence) -> Diagnosis | None:
         return None
     if levels.largest_step > 1.1:
         return _between_tiles(evidence, levels)
-    low, high = levels.span
-    if high - low > 0.05:
-        phrase = f"the weights of a row add up to {low:.3g} to {high:.3g}: their sum and the output are rescaled apart"
-        return Diagnosis("rescale", phrase)
-    return None
+    totals = evidence.varied.actual.sum(dim=3)[evidence.varied.expected.any(dim=3)]
+    low, high = float(totals.min()), float(totals.max())
+    if high - low < 0.05:
+        return None
+    phrase = f"the weights of a row add up to {low:.3g} to {high:.3g}"
+    few, tile, many = (_total(evidence.stretched(keys)) for keys in (FEW_KEYS, 64, GROWING_KEYS))
+    if few and tile and many and max(abs(few - 1.0), abs(tile - 1.0)) < 0.02 < abs(many - 1.0):
+        return Diagnosis("merge", f"{phrase}, of many equal keys to {many:.3g}: splits are not merged by their sums")
+    return Diagnosis("rescale", f"{phrase}: their sum and the output are rescaled apart")
+
+
+def _total(weights: Weights | None) -> float | None:
+    """What the weights of a row add up to, in the row where that is furthest from 1."""
+    if weights is None:
+        return None
+    totals = weights.actual.sum(dim=3).flatten()
+    return float(totals[(totals - 1.0).abs().argmax()])
 
 
 def _between_tiles(evidence: Evidence, levels: Levels) -> Diagnosis:
     step, edge = levels.largest_step, levels.keys * (1 + int(levels.changes.float().argmax()))
     phrase = f"from key {edge} on the weights are off by another factor than before, up to {step:.3g} x"
-    few = evidence.few
-    if few is not None and float((few.actual.sum(dim=3) - 1.0).abs().max()) > 0.05:
-        total = float(few.actual.sum(dim=3).max())
-        return Diagnosis(
-            "rescale", f"{phrase}; the weights of {FEW_KEYS} keys add up to {total:.3g}: not divided by their sum"
-        )
+    few = _total(evidence.few)
+    if few and abs(few - 1.0) > 0.05:
+        why = f"the weights of {FEW_KEYS} keys add up to {few:.3g}: not divided by their sum"
+        return Diagnosis("rescale", f"{phrase}; {why}")
     growing = evidence.growing
     changes = levels.changes if growing is None else Levels.of(growing).changes
     if int(changes.sum()) > (1 if growing is None else MANY_LEVELS):

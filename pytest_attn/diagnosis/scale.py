@@ -43,7 +43,7 @@ def fitted_scale(evidence: Evidence) -> Diagnosis | None:
     """The scale that explains the weights best, where it explains the whole result, or the weights within every tile:
     tiles may be put together wrongly for want of it."""
     weights, fitted, expected = evidence.varied, _fitted(evidence), evidence.problem.scale
-    if weights is None or fitted is None or math.isclose(fitted, expected, rel_tol=2e-3):
+    if weights is None or fitted is None or math.isclose(fitted, expected, rel_tol=5e-3):
         return None
     if _explains(evidence, fitted):
         return Diagnosis("scale", f"softmax scale is {fitted:.4g}, expected {expected:.4g}")
