@@ -8,6 +8,7 @@ from dataclasses import replace
 from pytest_attn.checks.subject import Subject
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
 from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
 from pytest_attn.diagnosis.keys import attended_keys
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
@@ -21,10 +22,11 @@ from pytest_attn.diagnosis.memory import (
     written_inputs,
     zero_rows,
 )
-from pytest_attn.diagnosis.noise import empty_rows, lse_not_finite, lse_rounding, not_finite, null, rounding, zero
+from pytest_attn.diagnosis.noise import lse_rounding, rounding
+from pytest_attn.diagnosis.null import kept_result, null, zero
 from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, online_softmax
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
-from pytest_attn.diagnosis.state import failed_call, kept_result, repeated, stale_call
+from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.verdict import Verdict
 

@@ -20,6 +20,9 @@ from pytest_attn.problem.problem import Problem
 MOST_RUNS = 64
 """Runs that may be spent on reading every single weight."""
 
+WHOLE_KEYS = 128
+"""Keys that fill whole tiles."""
+
 FEW_KEYS = 12
 GROWING_KEYS = 1280
 GROWTH = 5.0

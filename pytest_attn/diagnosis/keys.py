@@ -11,7 +11,7 @@ from pytest_attn.diagnosis.attended import LARGEST_TILE, TILE, Attended, explain
 from pytest_attn.diagnosis.blocks import block_list
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.diagonal import diagonal
-from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.evidence import WHOLE_KEYS, Evidence
 from pytest_attn.diagnosis.places import named
 from pytest_attn.problem.case import Alignment
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
@@ -19,13 +19,14 @@ from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 SPLIT_SHARE = 0.2
 """A loss of this share of many keys is that of a split, not of a tile."""
 
-WHOLE = 128
-"""Keys that fill whole tiles."""
-
 ODD_HALVES = 1290
 """Keys whose half is no multiple of a tile."""
 
-INDEX_BITS = (8, 16, 31, 32)
+INDEX_BITS = (15, 16, 31, 32)
+"""Bits of an offset."""
+
+COUNT_BITS = (8, 16)
+"""Bits of a number of keys."""
 
 
 def attended_keys(evidence: Evidence) -> Diagnosis | None:
@@ -33,9 +34,7 @@ def attended_keys(evidence: Evidence) -> Diagnosis | None:
     if evidence.uniform is None:
         return None
     attended = Attended.of(evidence.uniform, evidence.uniform_lse)
-    if attended is None:
-        return None
-    if attended.right or not explains(evidence, attended):
+    if attended is None or attended.right or not explains(evidence, attended):
         return None
     return next((found for name in NAMES if (found := name(evidence, attended))), None)
 
@@ -46,7 +45,7 @@ def _count_wrapped(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     key = torch.arange(length)
     if attended.width > 1 or bool(attended.extra.any()):
         return None
-    for bits in INDEX_BITS[:2]:
+    for bits in COUNT_BITS:
         counted = length % 2**bits
         lost = (attended.expected > 0) & (key >= counted)
         if length >= 2**bits and bool(lost.any()) and torch.equal(lost, attended.lost):
@@ -84,7 +83,7 @@ def _read_as_zero(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     phrase = f"{where(evidence, attended, attended.lost)} are read as zeros: they take weight and add no value"
     first = int(attended.lost.any(dim=(0, 1, 2)).nonzero()[0]) * attended.width
     for width in (evidence.problem.head_dim, evidence.problem.value_dim):
-        for bits in (15, 16, 31, 32):
+        for bits in INDEX_BITS:
             if (first - 64) * width < 2**bits <= first * width:
                 return Diagnosis("overflow", f"{phrase}; element 2^{bits} lies there: offsets have {bits} bits")
     return Diagnosis("lost keys", phrase)
@@ -99,20 +98,16 @@ def _padding(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     adds = f"with zero queries the weights of a row add up to {float(total.min()):.3g}"
     if most <= 0:
         return None
-    lone, whole = without_mask(evidence, 64) if most == 1 else None, without_mask(evidence, WHOLE)
+    lone, whole = without_mask(evidence, 64) if most == 1 else None, without_mask(evidence, WHOLE_KEYS)
     if lone and round(float(lone.pads.max())) == 1 and whole and whole.right:
         return Diagnosis("empty rows", f"a split without keys takes the weight of a key with logit 0: {adds}")
     if whole and not whole.right:
         return Diagnosis("rescale", f"{most} keys more than there are take weight, at any length: {adds}")
-    leaking = (
-        "in the tiles that a row does not see whole, keys"
-        if bool(attended.extra.any())
-        else _leaks_under_causal(evidence)
-    )
+    tiles = "in the tiles that a row does not see whole, keys"
+    leaking = tiles if bool(attended.extra.any()) else _leaks_under_causal(evidence)
     if leaking:
-        return Diagnosis(
-            "leaked keys", f"what must be hidden takes weight: {most} positions beyond the last key and, {leaking}"
-        )
+        hidden = f"{most} positions beyond the last key and, {leaking}"
+        return Diagnosis("leaked keys", f"what must be hidden takes weight: {hidden}")
     last = evidence.problem.key_length - 1
     return Diagnosis("tail", f"{most} positions beyond the last key, {last}, take weight: {adds}")
 
@@ -123,7 +118,7 @@ def _leaks_under_causal(evidence: Evidence) -> str:
         return ""
     alignments: tuple[Alignment, ...] = ("top-left", "bottom-right")
     masks = [mask for mask in map(Causal, alignments) if evidence.subject.claims(replace(evidence.shown, mask=mask))]
-    weights = evidence.stretched(WHOLE, masks[0]) if masks else None
+    weights = evidence.stretched(WHOLE_KEYS, masks[0]) if masks else None
     if weights is None or not bool((weights.actual[weights.counts == 0] > 2.0**-12).any()):
         return ""
     return "under a causal mask, later keys"
@@ -182,9 +177,8 @@ def _split(evidence: Evidence, attended: Attended) -> Diagnosis | None:
 
 def _share(attended: Attended) -> float:
     """The share of keys lost in the rows that lose any."""
-    missing = (attended.expected - attended.actual).clamp_min(0.0).sum(dim=3) / attended.expected.sum(dim=3).clamp_min(
-        1.0
-    )
+    missing = (attended.expected - attended.actual).clamp_min(0.0).sum(dim=3)
+    missing = missing / attended.expected.sum(dim=3).clamp_min(1.0)
     rows = attended.lost.any(dim=3)
     return float(missing[rows].mean()) if bool(rows.any()) else 0.0
 

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
-from pytest_attn.diagnosis.evidence import FEW_KEYS, GROWING_KEYS, Evidence
+from pytest_attn.diagnosis.evidence import FEW_KEYS, GROWING_KEYS, WHOLE_KEYS, Evidence
 from pytest_attn.diagnosis.weights import Weights
 
 GROUP = 16
 """Neighbouring keys that are looked at together; tiles are multiples of it."""
-
-WHOLE = 128
-"""Keys that fill whole tiles."""
 
 HEAVY = 2.0**-12
 """Weights below this are too coarse to compare."""
@@ -75,7 +72,9 @@ def maximum(evidence: Evidence) -> Diagnosis | None:
     if float(largest.max()) < FAR and float(largest.min()) > -FAR:
         return None
     # Whole tiles: padding of logit 0 would win over them.
-    level = {logit: _evenly_shared(evidence.of_logits(torch.full((WHOLE,), logit))) for logit in (0.0, -120.0, 120.0)}
+    level = {
+        logit: _evenly_shared(evidence.of_logits(torch.full((WHOLE_KEYS,), logit))) for logit in (0.0, -120.0, 120.0)
+    }
     if level[0.0] is not True or level[-120.0] is not False:
         return None
     if level[120.0] is False:
@@ -148,7 +147,10 @@ def _total(weights: Weights | None) -> float | None:
     return float(totals[(totals - 1.0).abs().argmax()])
 
 
-def _between_tiles(evidence: Evidence, levels: Levels) -> Diagnosis:
+def _between_tiles(evidence: Evidence, levels: Levels) -> Diagnosis | None:
+    if bool((levels.ratio == 0).any()):
+        # Keys that are lost are off by no factor.
+        return None
     step, edge = levels.largest_step, levels.keys * (1 + int(levels.changes.float().argmax()))
     phrase = f"from key {edge} on the weights are off by another factor than before, up to {step:.3g} x"
     few = _total(evidence.few)

@@ -32,18 +32,6 @@ def failed_call(subject: Subject, verdict: Verdict) -> Call | None:
     return calls[int(found[1]) - 1] if len(calls) == int(found[2]) else None
 
 
-def kept_result(evidence: Evidence) -> Diagnosis | None:
-    """One result whatever the inputs."""
-    out = evidence.out
-    if out is None or not bool(out.isfinite().all()) or not bool(out.any()):
-        return None
-    value = evidence.inputs.value
-    other = evidence.output_of_values(value * -2.0)
-    if other is not None and torch.equal(other, out):
-        return Diagnosis("null", "out is the same whatever the values are")
-    return None
-
-
 def repeated(evidence: Evidence) -> Diagnosis | None:
     """A result that is right when the kernel is run again, or another one each time."""
     phrase = evidence.verdict.findings[0].phrase
