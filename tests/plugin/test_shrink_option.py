@@ -123,7 +123,8 @@ def test_the_first_five_failed_cells_are_shrunk(judge, records):
     assert [record["smallest"] != "" for record in records()] == [True] * 5 + [False] * 2
 
 
-def test_shrinking_leaves_no_file_in_the_cache(judge, pytester):
+def test_shrinking_leaves_no_file_in_the_cache(judge, pytester, monkeypatch):
+    monkeypatch.setattr("pytest_attn.oracles.cache.LEAST_SECONDS", 0.0)
     judge("--attn-kernel=wrong.py:past_100_keys", "--attn-shrink", "--attn-cache=references", case=CASE)
     assert len([*(pytester.path / "references").iterdir()]) == 1
 
