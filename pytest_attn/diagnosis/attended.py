@@ -93,7 +93,7 @@ def explains(evidence: Evidence, attended: Attended) -> bool:
         return _same_pattern(evidence, attended)
     model = evidence.model
     scores = model.query @ model.key.mT * model.scale + attended.actual.log()
-    pads = attended.pads.round().clamp_min(0.0)
+    pads = attended.pads.round().clamp_min(0.0).where(attended.padded, 0.0)
     lse = torch.logaddexp(scores.logsumexp(dim=3), pads.log())
     weights = (scores - lse.masked_fill(lse.isneginf(), 0.0).unsqueeze(3)).exp()
     return evidence.explained_by(reference_of(weights, lse, model.value)) or _same_pattern(evidence, attended)
@@ -140,8 +140,13 @@ def where(evidence: Evidence, attended: Attended, wrong: Tensor) -> str:
     which = wrong.any(dim=(2, 3))
     columns = wrong.any(dim=(0, 1, 2))
     keys = columns.repeat_interleave(attended.width)[: evidence.problem.key_length]
+    wrong_rows = wrong.any(dim=(0, 1, 3))
     rows = torch.zeros(evidence.problem.query_length, dtype=torch.bool)
-    rows[evidence.rows] = wrong.any(dim=(0, 1, 3))
+    first, last = (int(wrong_rows.nonzero()[end]) for end in (0, -1))
+    if bool(wrong_rows[first : last + 1].all()):
+        # Rows between those that were looked at are taken to be as these.
+        rows[int(evidence.rows[first]) : int(evidence.rows[last]) + 1] = True
+    rows[evidence.rows] = wrong_rows
     in_rows = "all rows" if bool(rows[evidence.rows].all()) else named("row", rows)
     return f"{heads(which)}{named('key', keys)}{_blocks(keys)} in {in_rows}"
 

@@ -29,6 +29,8 @@ from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_sca
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.verdict import Verdict
+from pytest_attn.problem.masks import BlockSparse
+from pytest_attn.problem.problem import Problem
 
 Hypothesis = Callable[[Evidence], Diagnosis | None]
 
@@ -72,16 +74,16 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
 """Findings that say by themselves all that can be said."""
 
-MOST_FLOPS = 100e9
+MOST_FLOPS = 40e9
+MOST_FLOPS_OF_AN_ACCELERATOR = 20e12
 """A case that costs more is not run again."""
 
 
 def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> Diagnosis | None:
     """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case; None where no
     hypothesis accounts for the error, or the time is over."""
-    problem = subject.problem
-    pairs = problem.batch * problem.query_heads * problem.query_length * problem.key_length
-    if 2 * pairs * (problem.head_dim + problem.value_dim) > MOST_FLOPS:
+    most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
+    if _flops(subject.problem) > most:
         return None
     if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
         return None
@@ -102,3 +104,11 @@ def _explained(evidence: Evidence) -> Diagnosis | None:
         if found is not None:
             return found
     return None
+
+
+def _flops(problem: Problem) -> float:
+    """What a run costs; a causal mask counts as none."""
+    pairs = float(problem.batch * problem.query_heads * problem.query_length * problem.key_length)
+    if isinstance(problem.mask, BlockSparse):
+        pairs *= problem.mask.block_mask.kept / problem.mask.block_mask.blocks.numel()
+    return 2 * pairs * (problem.head_dim + problem.value_dim)

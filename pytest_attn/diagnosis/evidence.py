@@ -150,12 +150,13 @@ class Evidence(Runs):
 
     def _few_rows(self, problem: Problem) -> Tensor:
         pairs = problem.batch * problem.query_heads * problem.key_length
-        return torch.arange(0, problem.query_length, 1 + problem.query_length * pairs // (4 * MOST_SCORES))
+        return torch.arange(0, problem.query_length, 1 + problem.query_length * pairs // MOST_SCORES)
 
     def _weights(self, query: Tensor, model: Model) -> Weights | None:
         keys, columns = self.problem.key_length, self.problem.value_dim
         windows = -(-keys // columns)
-        width = 1 if windows <= MOST_RUNS and self.box.has_room_for(windows) else windows
+        # Weights are read twice or more, and the time is for other runs as well.
+        width = 1 if windows <= MOST_RUNS and self.box.has_room_for(3 * windows) else windows
         read = []
         for value in coded_values(self.problem, width):
             given = Inputs(query, self.inputs.key, value.to(query).expand_as(self.inputs.value), "coded keys")

@@ -12,7 +12,7 @@ from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-MOST_SCORES = 1 << 22
+MOST_SCORES = 1 << 21
 """Scores that a model may hold; it computes fewer rows where all would be more."""
 
 

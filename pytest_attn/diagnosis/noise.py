@@ -8,7 +8,7 @@ from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.online import GROUP, grouped
 
-MOST_BIAS = 4.0
+MOST_BIAS = 1.5
 """Roundings, in machine epsilons, that cutting instead of rounding may make of an output."""
 
 MOST_NOISE = 0.2

@@ -35,7 +35,7 @@ def null(evidence: Evidence) -> Diagnosis | None:
         out = guess(evidence.model)
         if not evidence.explained_by(replace(right, out=out.expand_as(evidence.out)), "out"):
             continue
-        inputs = Inputs.draw(evidence.problem, evidence.subject.seed + 7).to(evidence.inputs.query.device)
+        inputs = _other_inputs(evidence)
         other = evidence.output_of(inputs)
         expected = guess(Model.of(evidence.problem, inputs, evidence.rows))
         if other is not None and float((other - expected).abs().max()) < 0.02 * float(expected.abs().max()) + 1e-6:
@@ -47,12 +47,15 @@ def zero(evidence: Evidence) -> Diagnosis | None:
     """Zeros, on the case and on other inputs."""
     if evidence.out is None or evidence.out_is_right or bool(evidence.out.any()):
         return None
-    other = evidence.output_of(
-        Inputs.draw(evidence.problem, evidence.subject.seed + 7).to(evidence.inputs.query.device)
-    )
+    other = evidence.output_of(_other_inputs(evidence))
     if other is None or bool(other.any()):
         return None
     return Diagnosis("null", "out is zero")
+
+
+def _other_inputs(evidence: Evidence) -> Inputs:
+    drawn = Inputs.draw(evidence.problem, evidence.subject.seed + 1)
+    return drawn.to(evidence.inputs.query.device)
 
 
 def _mean(model: Model) -> Tensor:

@@ -20,6 +20,7 @@ from pytest_attn.judge.derived import derived
 from pytest_attn.judge.facts import facts
 from pytest_attn.judge.judge import judge
 from pytest_attn.judge.rounding import budget
+from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
@@ -98,11 +99,18 @@ class Runs:
         return self.subject.reference(self.subject.problem, self.inputs)
 
     def right(self, output: Output | Finding | None) -> bool:
-        """Whether a result is right on the case."""
+        """Whether a result is right on the case, by the tolerance that the case was judged by."""
         if not isinstance(output, Output):
             return False
-        kernel = self.subject.kernel
-        return judge(self.problem, self.inputs, output, self.truth, kernel, self.subject.tolerance).passed
+        tolerance, kernel = self.subject.tolerance, self.subject.kernel
+        return judge(self.problem, self.inputs, output, self.truth, kernel, tolerance).passed
+
+    @cached_property
+    def second_is_right(self) -> bool:
+        """Whether the second result is right; for the derived budget, in the rows that are looked at."""
+        if self.subject.tolerance != DERIVED or not isinstance(self.second, Output):
+            return self.right(self.second)
+        return self.explained_by(self.model.reference(), self.problem.ask)
 
     @cached_property
     def is_finite(self) -> bool:

@@ -7,12 +7,21 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.model import Model
 from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
+from pytest_attn.diagnosis.runs import FAR_OFF
 from pytest_attn.oracles.reference import Moments
 from pytest_attn.problem.problem import TORCH_DTYPES
+
+THIN_ROWS = 16
+"""Rows that a hypothesis is tried on before all others."""
+
+STEPS = 5
+STEP = 1e-3
 
 
 def softmax_scale(evidence: Evidence) -> Diagnosis | None:
@@ -20,7 +29,9 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
     expected = evidence.problem.scale
     for name in ("bfloat16", "float16"):
         rounded = float(torch.tensor(expected, dtype=TORCH_DTYPES[name]))
-        if rounded != expected and evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
+        if rounded == expected or not _plausible(evidence, rounded):
+            continue
+        if evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
             return Diagnosis("precision", f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}")
     for scale, meaning in _meanings(evidence):
         if math.isclose(scale, expected, rel_tol=1e-6):
@@ -32,6 +43,8 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
 
 
 def _explains(evidence: Evidence, scale: float) -> bool:
+    if not _plausible(evidence, scale):
+        return False
     reference = replace(evidence.model, scale=scale).reference()
     # The LSE may be wrong once more: the exponential's base is in both.
     return evidence.explained_by(reference) or (
@@ -40,9 +53,13 @@ def _explains(evidence: Evidence, scale: float) -> bool:
 
 
 def fitted_scale(evidence: Evidence) -> Diagnosis | None:
-    """The scale that explains the weights best, where it explains the whole result, or the weights within every tile:
-    tiles may be put together wrongly for want of it."""
-    weights, fitted, expected = evidence.varied, _fitted(evidence), evidence.problem.scale
+    """The scale that explains the result best, or the weights within every tile: tiles may be put together wrongly for
+    want of it."""
+    expected = evidence.problem.scale
+    near = _nearest(evidence)
+    if near is not None and not math.isclose(near, expected, rel_tol=5e-3) and _explains(evidence, near):
+        return Diagnosis("scale", f"softmax scale is {near:.4g}, expected {expected:.4g}")
+    weights, fitted = evidence.varied, _fitted(evidence)
     if weights is None or fitted is None or math.isclose(fitted, expected, rel_tol=5e-3):
         return None
     if _explains(evidence, fitted):
@@ -54,6 +71,50 @@ def fitted_scale(evidence: Evidence) -> Diagnosis | None:
     named = [meaning for scale, meaning in _meanings(evidence) if math.isclose(scale, fitted, rel_tol=5e-3)]
     why = f" ({named[0]})" if named else ""
     return Diagnosis("scale", f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {expected:.4g}")
+
+
+def _nearest(evidence: Evidence) -> float | None:
+    """The scale at which the output, or the LSE, is closest to the kernel's: Gauss-Newton from the right one.
+
+    The derivative is that of a model at a scale a little larger.
+    """
+    use_lse = not evidence.problem.wants_out
+    found = _thin(evidence, evidence.lse if use_lse else evidence.out)
+    if found is None or not bool(found.isfinite().all()):
+        return None
+    scale = evidence.problem.scale
+    for _ in range(STEPS):
+        here, there = (_thin_model(evidence, scale * factor) for factor in (1.0, 1.0 + STEP))
+        value, slope = (here.lse, there.lse - here.lse) if use_lse else (here.out, there.out - here.out)
+        size = float(slope.square().sum())
+        if not size > 0:
+            return None
+        change = float(((found - value) * slope).sum()) / size * STEP
+        scale *= 1.0 + min(max(change, -0.5), 1.0)
+    return scale
+
+
+def _thin_model(evidence: Evidence, scale: float) -> Model:
+    """The model at a scale, in a few rows."""
+    step = -(-len(evidence.rows) // THIN_ROWS)
+    model = evidence.model
+    return replace(model, query=model.query[:, :, ::step], allowed=model.allowed[:, :, ::step], scale=scale)
+
+
+def _thin(evidence: Evidence, result: Tensor | None) -> Tensor | None:
+    """A result in those rows."""
+    return None if result is None else result[:, :, :: -(-len(evidence.rows) // THIN_ROWS)]
+
+
+def _plausible(evidence: Evidence, scale: float) -> bool:
+    """Whether a scale comes close to the result in a few rows: most do not."""
+    model, out, lse = _thin_model(evidence, scale), _thin(evidence, evidence.out), _thin(evidence, evidence.lse)
+    found, expected = (lse, model.lse) if out is None or not evidence.problem.wants_out else (out, model.out)
+    if found is None:
+        return False
+    kept = ~model.lse.isneginf()
+    off, size = (found - expected)[kept].square().sum(), expected[kept].square().sum()
+    return bool(off <= FAR_OFF**2 * size)
 
 
 def _meanings(evidence: Evidence) -> Iterator[tuple[float, str]]:

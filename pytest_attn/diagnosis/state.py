@@ -36,7 +36,7 @@ def repeated(evidence: Evidence) -> Diagnosis | None:
     """A result that is right when the kernel is run again, or another one each time."""
     phrase = evidence.verdict.findings[0].phrase
     again = phrase.startswith((FIRST, SECOND, ELSEWHERE))
-    if evidence.right(evidence.second):
+    if evidence.second_is_right:
         if again or phrase.startswith(("out: ", "lse: ")):
             return Diagnosis("stale state", "run alone on the same inputs, the kernel is right")
         return None
@@ -55,7 +55,7 @@ def stale_call(evidence: Evidence, call: Call) -> Diagnosis | None:
 
     `evidence` is that of the kernel on the call; what it keeps is kept by shape or by address.
     """
-    if evidence.right(evidence.second):
+    if evidence.second_is_right:
         return Diagnosis("stale state", f"{call.words}: wrong after the calls before, right when it is repeated alone")
     others = [_other_rows(call.problem, call.inputs, more) for more in (1, 3)]
     for problem, inputs in filter(None, others):
