@@ -1,0 +1,255 @@
+"""From a baseline and the runs of one night to a decision per benchmark, in two calls.
+
+`suspects` names the benchmarks that seem to have changed. They are measured again in fresh processes, and `decide` then
+calls slower or faster only what these confirm: a change that one process shows is as often its own memory layout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pytest_attn.gate.baseline import Baseline, difference
+from pytest_attn.gate.comparison import Comparison, compare
+from pytest_attn.gate.decision import Decision, Word
+from pytest_attn.gate.expectation import Expectation, why_unusable
+from pytest_attn.gate.rule import Rule
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
+from pytest_attn.gate.statistics import holm
+
+Floors = Mapping[BenchmarkId, float]
+"""The floors, fractions, of benchmarks that have one of their own."""
+
+
+def reproduce(id: BenchmarkId) -> str:
+    """The command that times one benchmark alone."""
+    return f"python -m pytest --pyargs pytest_attn.suite.test_latency --attn-kernel={id.kernel} --attn-case={id.case}"
+
+
+def suspects(
+    baseline: Baseline, candidate: Sequence[StoredRun], rule: Rule | None = None, floors: Floors | None = None
+) -> tuple[BenchmarkId, ...]:
+    """The benchmarks that seem faster or slower than the baseline; these are worth `rule.confirmations` fresh runs."""
+    decisions = decide(baseline, candidate, rule=rule, floors=floors)
+    return tuple(decision.id for decision in decisions if decision.stage == "suspect")
+
+
+def decide(
+    baseline: Baseline,
+    candidate: Sequence[StoredRun],
+    confirmation: Sequence[StoredRun] = (),
+    *,
+    rule: Rule | None = None,
+    floors: Floors | None = None,
+    command: Callable[[BenchmarkId], str] = reproduce,
+) -> tuple[Decision, ...]:
+    """A decision for each benchmark of the baseline and of the candidate's runs, in the order of their ids.
+
+    A benchmark of the baseline is `gone` only where a run of the candidate was complete. `confirmation` may hold the
+    suspects alone. Raises ValueError for no candidate, and where two runs are from one process.
+    """
+    night = _Night(baseline, tuple(candidate), tuple(confirmation), rule or Rule(), floors or {}, _peak(candidate))
+    night.check()
+    found = [night.screen(id) for id in night.ids]
+    suspected = [item for item in found if isinstance(item, _Suspect)]
+    confirmed = holm([item.p_value for item in suspected], night.rule.false_alarms)
+    settled = dict(zip((item.id for item in suspected), confirmed, strict=True))
+    decisions = [item.settle(settled[item.id]) if isinstance(item, _Suspect) else item for item in found]
+    return tuple(replace(item, reproduce=command(item.id)) for item in decisions)
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """A change that the candidate shows, and what the confirming processes say of it."""
+
+    id: BenchmarkId
+    first: Decision
+    direction: int
+    again: Comparison | None
+    lacking: str
+
+    @property
+    def p_value(self) -> float:
+        if self.again is None or self.again.shift * self.direction <= 0:
+            return 1.0
+        return self.again.p_value
+
+    def settle(self, significant: bool) -> Decision:
+        if self.again is None:
+            return replace(self.first, word="noisy", stage="suspect", reason=self.lacking)
+        again = self.again
+        figures = replace(
+            self.first,
+            new=again.seconds,
+            ratio=again.ratio,
+            interval=again.interval,
+        )
+        if again.contested:
+            return replace(figures, word="noisy", stage="not confirmed", reason=_why_contested(again))
+        # Significance was asked of all suspects together; the floor, the control and the rounds of each by itself.
+        if again.direction == self.direction and significant:
+            word: Word = "slower" if self.direction > 0 else "faster"
+            hint = "" if word == "slower" else ", accept it lest a later slowdown hides behind it"
+            return replace(figures, word=word, stage="confirmed", reason=f"by {again.processes} fresh processes{hint}")
+        return replace(figures, word="same", stage="not confirmed", reason=f"by {again.processes} fresh processes")
+
+
+@dataclass(frozen=True, slots=True)
+class _Night:
+    baseline: Baseline
+    candidate: tuple[StoredRun, ...]
+    confirmation: tuple[StoredRun, ...]
+    rule: Rule
+    floors: Floors
+    peak: float
+    """FLOP rate, TFLOP/s, of the fastest control of the candidate; 0 where none is known."""
+
+    def check(self) -> None:
+        if not self.candidate:
+            raise ValueError("candidate: no runs")
+        seen = {run.process: run.source for run in self.baseline.runs}
+        for run in (*self.candidate, *self.confirmation):
+            if run.process in seen:
+                raise ValueError(f"{run.source}: from the same process as {seen[run.process]}; each run takes its own")
+            seen[run.process] = run.source
+
+    @property
+    def ids(self) -> list[BenchmarkId]:
+        known = {id for run in self.baseline.runs for id in run.benchmarks} if self._complete else set()
+        return sorted(known | {id for run in self.candidate for id in run.benchmarks})
+
+    @property
+    def _complete(self) -> bool:
+        return any(run.complete for run in self.candidate)
+
+    def screen(self, id: BenchmarkId) -> Decision | _Suspect:
+        """The decision on one benchmark, or the suspicion that the confirming processes decide on."""
+        floor = self.floors.get(id, self.rule.floor)
+        timings = _of(id, self.candidate)
+        expected = self.baseline.expected.get(id)
+        old = expected.seconds if expected else None
+        plain = Decision(id=id, word="noisy", old=old, new=_median(timings), floor=floor)
+        if why := self._foreign(timings, expected):
+            return replace(plain, word="foreign", reason=why)
+        if not timings:
+            return replace(plain, word="gone", reason="in the baseline, not measured in a complete run")
+        good, why = _usable(timings, floor)
+        if not good:
+            return replace(plain, reason=why)
+        plain = replace(plain, new=_median(good))
+        if why := self._beyond_roofline(good):
+            return replace(plain, word="suspicious", reason=why)
+        if expected is None:
+            known = any(id in run.benchmarks for run in self.baseline.runs)
+            return replace(plain, reason="no usable times in the baseline") if known else replace(plain, word="new")
+        if expected.raw and expected.runs < self.rule.fewest_runs:
+            why = f"{expected.runs} usable runs in the baseline, {self.rule.fewest_runs} are needed"
+            return replace(plain, reason=why)
+        return self._compared(plain, expected, good)
+
+    def _compared(self, plain: Decision, expected: Expectation, good: Sequence[Timing]) -> Decision | _Suspect:
+        found = compare(expected, good, plain.floor, self.rule.suspect_rate)
+        notes = _notes(expected, good, found)
+        first = replace(
+            plain,
+            ratio=found.ratio,
+            interval=found.interval,
+            smallest_detectable=found.smallest_detectable,
+            reason=notes,
+        )
+        if found.contested:
+            return replace(first, reason=_why_contested(found))
+        if found.direction < 0 and found.ratio < 1 / self.rule.collapse:
+            why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
+            return replace(first, word="suspicious", reason=why)
+        if found.direction:
+            return self._suspect(first, expected, found.direction)
+        if found.too_wide:
+            why = f"unchanged code may show {np.expm1(found.bound):.1%}, more than twice the floor"
+            return replace(first, reason=why)
+        return replace(first, word="same")
+
+    def _suspect(self, first: Decision, expected: Expectation, direction: int) -> _Suspect:
+        timings, why = _usable(_of(first.id, self.confirmation), first.floor)
+        if len(timings) < self.rule.fewest_confirmations:
+            lacking = f"{'slower' if direction > 0 else 'faster'} in this run alone, "
+            lacking += f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
+            return _Suspect(first.id, first, direction, None, lacking + (f" ({why})" if why else ""))
+        # Where the floor binds it is the floor that decides; the rate of false alarms is shared out by Holm afterwards.
+        again = compare(expected, timings, first.floor, self.rule.false_alarms)
+        return _Suspect(first.id, first, direction, again, "")
+
+    def _foreign(self, timings: Sequence[Timing], expected: Expectation | None) -> str:
+        for run in (*self.candidate, *self.confirmation):
+            if run.machine != self.baseline.machine:
+                return f"the baseline is of {self.baseline.machine}, this run of {run.machine or 'an unnamed machine'}"
+            if run.unit and self.baseline.units and run.unit not in self.baseline.units:
+                return f"the baseline is of device {min(self.baseline.units)}, this run of {run.unit}"
+        if expected:
+            for timing in timings:
+                if why := difference(expected.conditions, timing.conditions):
+                    return f"{why} (there is the baseline, here this run)"
+        return ""
+
+    def _beyond_roofline(self, timings: Sequence[Timing]) -> str:
+        for timing in timings:
+            # A small problem's own control may be all overhead; the fastest of the run is nearer to the peak.
+            if timing.tflops and self.peak:
+                excess = timing.tflops / self.peak
+            else:
+                excess = 1 / _control_ratio(timing) if timing.raw else 0.0
+            if excess > self.rule.roofline:
+                return f"{excess:.3g} times the FLOP rate of the control: faster than the machine allows"
+        return ""
+
+
+def _of(id: BenchmarkId, runs: Sequence[StoredRun]) -> list[Timing]:
+    return [run.benchmarks[id] for run in runs if id in run.benchmarks]
+
+
+def _usable(timings: Sequence[Timing], floor: float) -> tuple[list[Timing], str]:
+    """The timings that may be compared, and why the last of the others may not."""
+    good, why = [], ""
+    for timing in timings:
+        reason = why_unusable(timing, floor)
+        if reason:
+            why = reason
+        else:
+            good.append(timing)
+    return good, why
+
+
+def _median(timings: Sequence[Timing]) -> float | None:
+    times = [timing.median for timing in timings if not timing.unusable]
+    return float(np.median(times)) if times else None
+
+
+def _control_ratio(timing: Timing) -> float:
+    """Median of kernel over control."""
+    return float(np.median(np.divide(timing.seconds, timing.control)))
+
+
+def _peak(runs: Sequence[StoredRun]) -> float:
+    timings = [timing for run in runs for timing in run.benchmarks.values() if timing.raw and not timing.unusable]
+    return max(((timing.tflops or 0.0) * _control_ratio(timing) for timing in timings), default=0.0)
+
+
+def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) -> str:
+    notes = []
+    if found.control_shift:
+        notes.append(f"the control itself took {np.expm1(found.control_shift):+.1%}, so the ratio to it is judged")
+    if not (expected.raw and all(timing.raw for timing in timings)):
+        notes.append("no raw times, so the floor alone decides")
+    if why := difference(expected.versions, timings[-1].versions):
+        notes.append(why)
+    if expected.source_hash and timings[-1].source_hash and expected.source_hash != timings[-1].source_hash:
+        notes.append("the kernel's source changed")
+    return ", ".join(notes)
+
+
+def _why_contested(found: Comparison) -> str:
+    if found.control_shift:
+        return f"the control itself took {np.expm1(found.control_shift):+.1%}, and its ratio and the time disagree"
+    return "the rounds of this process spread too far to say which way it moved"
