@@ -39,8 +39,8 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
     """The first reason, one sentence, for which runs cannot become a baseline; empty where they can.
 
     They must be at least `rule.fewest_runs`, of one machine, each of a process of its own, green, complete, and of the
-    same benchmarks under the same conditions with usable times. `rule.fewest_runs` of each benchmark's timings must have
-    met a quiet machine, and so must most of each run's.
+    same benchmarks under the same conditions with usable times. `rule.fewest_runs` timings of each benchmark must have
+    met a quiet machine, and so must most timings of each run.
     """
     if len(runs) < rule.fewest_runs:
         return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"

@@ -75,7 +75,7 @@ class Comparison:
     @property
     def too_wide(self) -> bool:
         """Whether unchanged code may show more than twice the floor, so that `unchanged` would mean little."""
-        return self.shown.bound > np.log1p(2 * self.floor)
+        return self.shown.bound > float(np.log1p(2 * self.floor))
 
     @property
     def p_value(self) -> float:

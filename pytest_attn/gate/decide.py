@@ -72,7 +72,7 @@ class _Suspect:
 
     @property
     def p_value(self) -> float:
-        if self.again is None or self.again.shift * self.direction <= 0:
+        if self.again is None or self.again.shown.shift * self.direction <= 0:
             return 1.0
         return self.again.p_value
 
@@ -167,7 +167,7 @@ class _Night:
         if found.direction:
             return self._suspect(first, expected, found.direction)
         if found.too_wide:
-            why = f"unchanged code may show {np.expm1(found.bound):.1%}, more than twice the floor"
+            why = f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
             return replace(first, reason=why)
         return replace(first, word="same")
 

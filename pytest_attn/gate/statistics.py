@@ -100,16 +100,16 @@ def contamination(again: Sequence[tuple[float, float]], floor: float) -> str:
     """Why the machine was too restless for a verdict, judged by the control against itself alone; empty if it was not.
 
     The exact 95 % interval of the median of log(a / b) must not leave zero by more than half of the floor, and half of
-    its width must stay below that too. The width is that of the median, as verdicts rest on the median: the spread of
-    single pairs says little on a shared machine. `floor` is a fraction, 0.05 for 5 %.
+    its width must stay below the floor, or a change of that size would be lost in it. The width is that of the median,
+    as verdicts rest on the median. `floor` is a fraction, 0.05 for 5 %.
     """
     ratios = [float(np.log(a / b)) for a, b in again]
     low, high = median_bounds(ratios, 0.95)
-    limit = np.log1p(floor) / 2
+    limit = float(np.log1p(floor))
     if not np.isfinite(low):
         return f"only {len(ratios)} pairs of the control against itself"
-    if low > limit or high < -limit:
+    if low > limit / 2 or high < -limit / 2:
         return f"the control differs from itself by {abs(np.median(ratios)):.1%}"
-    if high - low > 2 * limit:
+    if (high - low) / 2 > limit:
         return f"the control against itself is known to {(high - low) / 2:.1%} only"
     return ""
