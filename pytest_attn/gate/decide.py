@@ -17,7 +17,7 @@ from pytest_attn.gate.decision import Decision, Word
 from pytest_attn.gate.expectation import Expectation, why_unusable
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
-from pytest_attn.gate.statistics import holm
+from pytest_attn.gate.statistics import discoveries
 
 Floors = Mapping[BenchmarkId, float]
 """The floors, fractions, of benchmarks that have one of their own."""
@@ -54,7 +54,7 @@ def decide(
     night.check()
     found = [night.screen(id) for id in night.ids]
     suspected = [item for item in found if isinstance(item, _Suspect)]
-    confirmed = holm([item.p_value for item in suspected], night.rule.false_alarms)
+    confirmed = discoveries([item.p_value for item in suspected], night.rule.false_alarms)
     settled = dict(zip((item.id for item in suspected), confirmed, strict=True))
     decisions = [item.settle(settled[item.id]) if isinstance(item, _Suspect) else item for item in found]
     return tuple(replace(item, reproduce=command(item.id)) for item in decisions)
@@ -177,7 +177,7 @@ class _Night:
             lacking = f"{'slower' if direction > 0 else 'faster'} in this run alone, "
             lacking += f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
             return _Suspect(first.id, first, direction, None, lacking + (f" ({why})" if why else ""))
-        # Where the floor binds it is the floor that decides; the rate of false alarms is shared out by Holm afterwards.
+        # The rate of false alarms is settled afterwards, for all suspects together.
         again = compare(expected, timings, first.floor, self.rule.false_alarms)
         return _Suspect(first.id, first, direction, again, "")
 

@@ -20,7 +20,7 @@ class Rule:
     """How often unchanged code is measured again, per benchmark, where noise and not the floor sets the bound."""
 
     false_alarms: float = 0.01
-    """Probability that among all benchmarks measured again any is confirmed without cause."""
+    """Share of false ones among the changes that are confirmed; where nothing changed, the probability of any."""
 
     confirmations: int = 3
     """Fresh processes that confirm a change."""
