@@ -13,11 +13,12 @@ PACKAGE = Path(__file__).parent.parent / "pytest_attn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FORBIDDEN = {
-    "problem": ("kernels", "oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "kernels": ("oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
+    "problem": ("kernels", "oracles", "judge", "checks", "gate", "report", "session", "run", "fixtures", "options"),
+    "kernels": ("oracles", "judge", "checks", "gate", "report", "session", "run", "fixtures", "options"),
     "oracles": ("kernels", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "judge": ("checks", "report", "session", "run", "fixtures", "options"),
-    "checks": ("report", "session", "run", "fixtures", "options"),
+    "judge": ("checks", "gate", "report", "session", "run", "fixtures", "options"),
+    "checks": ("gate", "report", "session", "run", "fixtures", "options"),
+    "gate": ("kernels", "oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
     "report": ("kernels", "oracles", "judge", "checks", "session", "run", "fixtures", "options"),
 }
 MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
@@ -56,11 +57,14 @@ def test_only_the_doors_import_pytest() -> None:
     assert {path.name for path in importing} <= MAY_IMPORT_PYTEST
 
 
-def test_reports_import_no_torch() -> None:
-    assert not [path for path in FILES if folder(path) == "report" and "torch" in imports(path)]
+@pytest.mark.parametrize("name", ["gate", "report"])
+def test_what_reads_plain_data_imports_no_torch(name: str) -> None:
+    assert not [path for path in FILES if folder(path) == name and "torch" in imports(path)]
 
 
-@pytest.mark.parametrize("module", ["pytest_attn", "pytest_attn.plugin", "pytest_attn.problem.sweeps"])
+@pytest.mark.parametrize(
+    "module", ["pytest_attn", "pytest_attn.plugin", "pytest_attn.problem.sweeps", "pytest_attn.gate.store"]
+)
 def test_collecting_needs_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(n in sys.modules for n in ('torch', 'matplotlib', 'jinja2')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -199,7 +199,7 @@ class _Night:
             if timing.tflops and self.peak:
                 excess = timing.tflops / self.peak
             else:
-                excess = 1 / _control_ratio(timing) if timing.raw else 0.0
+                excess = 1 / _control_rate(timing) if timing.raw else 0.0
             if excess > self.rule.roofline:
                 return f"{excess:.3g} times the FLOP rate of the control: faster than the machine allows"
         return ""
@@ -226,14 +226,14 @@ def _median(timings: Sequence[Timing]) -> float | None:
     return float(np.median(times)) if times else None
 
 
-def _control_ratio(timing: Timing) -> float:
-    """Median of kernel over control."""
-    return float(np.median(np.divide(timing.seconds, timing.control)))
+def _control_rate(timing: Timing) -> float:
+    """FLOP rate of the control over that of the kernel."""
+    return timing.control_work * float(np.median(np.divide(timing.seconds, timing.control)))
 
 
 def _peak(runs: Sequence[StoredRun]) -> float:
     timings = [timing for run in runs for timing in run.benchmarks.values() if timing.raw and not timing.unusable]
-    return max(((timing.tflops or 0.0) * _control_ratio(timing) for timing in timings), default=0.0)
+    return max(((timing.tflops or 0.0) * _control_rate(timing) for timing in timings), default=0.0)
 
 
 def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) -> str:

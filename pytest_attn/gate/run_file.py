@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -46,6 +47,9 @@ class Timing:
 
     source_hash: str = ""
     tflops: float | None = None
+    control_work: float = 1.0
+    """FLOPs of one call of the control over those of one call of the kernel."""
+
     conditions: Mapping[str, Any] = field(default_factory=dict)
     """Device, threads and seed: two timings that differ in these are not of the same thing."""
 
@@ -184,9 +188,8 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
     again = _times([time for pair in pairs for time in pair], inner, f"{source}: {id}: control_again")
     if control and seconds and len(control) != len(seconds):
         raise ValueError(f"{source}: {id}: {len(seconds)} times of the kernel, {len(control)} of the control")
-    (median,) = (sorted(seconds)[len(seconds) // 2],) if seconds else _times([stats.get("median")], inner, source)
+    (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
     unusable = _unusable(kernel=(*seconds, median), control=(*control, *again))
-    tflops = block.get("tflops")
     return Timing(
         id=id,
         seconds=seconds,
@@ -195,7 +198,8 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
         median=median,
         unusable=unusable,
         source_hash=_text(block, "source_hash"),
-        tflops=float(tflops) if isinstance(tflops, int | float) and math.isfinite(tflops) else None,
+        tflops=_positive(block.get("tflops")),
+        control_work=(_positive(block.get("control_flops")) or 1.0) / (_positive(block.get("flops")) or 1.0),
         conditions={name: block[name] for name in ("device", "threads", "seed") if name in block},
         versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
     )
@@ -217,6 +221,11 @@ def _unusable(**arms: tuple[float, ...]) -> str:
         if wrong:
             return f"{len(wrong)} times of the {name} are no times, as {wrong[0]:g} s"
     return ""
+
+
+def _positive(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) and value > 0 else None
 
 
 def _text(owner: Any, name: str) -> str:

@@ -1,7 +1,7 @@
 """Where baselines lie: `baselines/<machine key>/<pytest-benchmark's machine id>/NNNN_name.json`, beside a ledger.
 
-pytest-benchmark reads and compares these files as its own with `--benchmark-storage=file://baselines/<machine key>`. The
-ledger alone says which of them are the baseline, so what its autosave leaves beside them never becomes one.
+pytest-benchmark reads and compares these files as its own with `--benchmark-storage=file://baselines/<machine key>`.
+The ledger alone says which of them are the baseline, so what its autosave leaves beside them never becomes one.
 """
 
 from __future__ import annotations
