@@ -189,6 +189,7 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
     if control and seconds and len(control) != len(seconds):
         raise ValueError(f"{source}: {id}: {len(seconds)} times of the kernel, {len(control)} of the control")
     (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
+    flops, control_flops = _positive(block.get("flops")), _positive(block.get("control_flops"))
     unusable = _unusable(kernel=(*seconds, median), control=(*control, *again))
     return Timing(
         id=id,
@@ -199,7 +200,7 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
         unusable=unusable,
         source_hash=_text(block, "source_hash"),
         tflops=_positive(block.get("tflops")),
-        control_work=(_positive(block.get("control_flops")) or 1.0) / (_positive(block.get("flops")) or 1.0),
+        control_work=control_flops / flops if control_flops and flops else 1.0,
         conditions={name: block[name] for name in ("device", "threads", "seed") if name in block},
         versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
     )
