@@ -54,6 +54,9 @@ class Comparison:
     resolved: int
     """+1 or -1 where the rounds of most processes lie, by their exact 99 % bounds, all above or below the baseline."""
 
+    known: bool = True
+    """Whether there were raw rounds to tell errors from; without, the floor alone decides."""
+
     @property
     def shown(self) -> View:
         """The view whose figures are told."""
@@ -80,7 +83,9 @@ class Comparison:
     @property
     def p_value(self) -> float:
         """Probability that unchanged code lies as far off in this direction."""
-        return t_tail(abs(self.shown.shift) / self.shown.error, self.degrees) if self.shown.error > 0 else 0.0
+        if not self.known or self.shown.error == 0:
+            return 0.0
+        return t_tail(abs(self.shown.shift) / self.shown.error, self.degrees)
 
     @property
     def interval(self) -> tuple[float, float]:
@@ -145,6 +150,7 @@ def _by_the_floor(expected: Expectation, timings: Sequence[Timing], floor: float
         degrees=expected.degrees,
         floor=floor,
         resolved=int(np.sign(shift)),
+        known=False,
     )
 
 

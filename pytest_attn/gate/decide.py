@@ -80,20 +80,19 @@ class _Suspect:
         if self.again is None:
             return replace(self.first, word="noisy", stage="suspect", reason=self.lacking)
         again = self.again
-        figures = replace(
-            self.first,
-            new=again.seconds,
-            ratio=again.ratio,
-            interval=again.interval,
-        )
-        if again.contested:
-            return replace(figures, word="noisy", stage="not confirmed", reason=_why_contested(again))
+        interval = again.interval if self.first.interval else None
+        figures = replace(self.first, stage="not confirmed", new=again.seconds, ratio=again.ratio, interval=interval)
         # Significance was asked of all suspects together; the floor, the control and the rounds of each by itself.
-        if again.direction == self.direction and significant:
-            word: Word = "slower" if self.direction > 0 else "faster"
-            hint = "" if word == "slower" else ", accept it lest a later slowdown hides behind it"
-            return replace(figures, word=word, stage="confirmed", reason=f"by {again.processes} fresh processes{hint}")
-        return replace(figures, word="same", stage="not confirmed", reason=f"by {again.processes} fresh processes")
+        changed = significant and again.direction == self.direction
+        if not changed and (again.contested or again.too_wide):
+            return replace(figures, word="noisy", reason=_why_noisy(again))
+        notes = [f"by {again.processes} fresh processes", *filter(None, [self.first.reason])]
+        if not changed:
+            return replace(figures, word="same", reason=", ".join(notes))
+        if self.direction < 0:
+            notes.append("accept it lest a later slowdown hides behind it")
+        word: Word = "slower" if self.direction > 0 else "faster"
+        return replace(figures, word=word, stage="confirmed", reason=", ".join(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,24 +150,16 @@ class _Night:
 
     def _compared(self, plain: Decision, expected: Expectation, good: Sequence[Timing]) -> Decision | _Suspect:
         found = compare(expected, good, plain.floor, self.rule.suspect_rate)
-        notes = _notes(expected, good, found)
-        first = replace(
-            plain,
-            ratio=found.ratio,
-            interval=found.interval,
-            smallest_detectable=found.smallest_detectable,
-            reason=notes,
-        )
-        if found.contested:
-            return replace(first, reason=_why_contested(found))
+        first = replace(plain, ratio=found.ratio, reason=_notes(expected, good, found))
+        if found.known:
+            first = replace(first, interval=found.interval, smallest_detectable=found.smallest_detectable)
         if found.direction < 0 and found.ratio < 1 / self.rule.collapse:
             why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
             return replace(first, word="suspicious", reason=why)
         if found.direction:
             return self._suspect(first, expected, found.direction)
-        if found.too_wide:
-            why = f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
-            return replace(first, reason=why)
+        if found.contested or found.too_wide:
+            return replace(first, reason=_why_noisy(found))
         return replace(first, word="same")
 
     def _suspect(self, first: Decision, expected: Expectation, direction: int) -> _Suspect:
@@ -249,7 +240,9 @@ def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) 
     return ", ".join(notes)
 
 
-def _why_contested(found: Comparison) -> str:
+def _why_noisy(found: Comparison) -> str:
+    if found.too_wide:
+        return f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
     if found.control_shift:
         return f"the control itself took {np.expm1(found.control_shift):+.1%}, and its ratio and the time disagree"
     return "the rounds of this process spread too far to say which way it moved"

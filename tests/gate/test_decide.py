@@ -163,12 +163,12 @@ def test_another_torch_is_no_other_machine_but_is_told(host: Host, baseline: Bas
     assert "torch 2.13 there, torch 2.14 here" in found[0].line
 
 
-def test_faster_than_the_machine_allows_is_suspicious(host: Host) -> None:
-    baseline = Baseline.of(host.runs(5, IDS, slow=-0.8))
-    found = decide(baseline, [host.run(IDS, slow={IDS[0]: -0.9})])
-    assert [decision.word for decision in found] == ["suspicious", "noisy", "noisy", "noisy"] or words(found) > {
-        "suspicious"
-    }
+def test_a_speed_up_beyond_what_the_machine_can_do_is_suspicious(host: Host) -> None:
+    # The control runs at twice the FLOP rate of the synthetic kernel: 0.22 of its time is 2.3 times, 0.15 is 3.3 times.
+    baseline = Baseline.of(host.runs(5, IDS, slow=-0.78))
+    found = decide(baseline, [host.run(IDS, slow={id: -0.85 if id == IDS[0] else -0.78 for id in IDS})])
+    assert [decision.word for decision in found] == ["suspicious", "same", "same", "same"]
+    assert "times the FLOP rate of the control" in found[0].line
 
 
 def test_a_kernel_that_no_longer_does_its_work_does_not_pass(host: Host) -> None:
