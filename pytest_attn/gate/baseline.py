@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pytest_attn.gate.expectation import Expectation, expectations
+from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun
 from pytest_attn.gate.statistics import contamination
@@ -39,8 +40,8 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
     """The first reason, one sentence, for which runs cannot become a baseline; empty where they can.
 
     They must be at least `rule.fewest_runs`, of one machine, each of a process of its own, green, complete, and of the
-    same benchmarks under the same conditions with usable times. `rule.fewest_runs` timings of each benchmark must have
-    met a quiet machine, and so must most timings of each run.
+    same benchmarks under the same conditions with possible times. `rule.fewest_runs` timings of each benchmark must
+    have met a quiet machine, and so must most timings of each run.
     """
     if len(runs) < rule.fewest_runs:
         return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"
@@ -59,7 +60,7 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
 
 
 def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
-    first = runs[0].benchmarks
+    first, peak = runs[0].benchmarks, peak_rate(runs)
     for run in runs:
         if run.benchmarks.keys() != first.keys():
             odd = min(run.benchmarks.keys() ^ first.keys())
@@ -69,6 +70,8 @@ def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
                 return f"{run.source}: {id}: {timing.unusable}"
             if not timing.raw:
                 return f"{run.source}: {id}: no raw times (--benchmark-save-data)"
+            if too_fast := why_too_fast(timing, peak, rule.roofline):
+                return f"{run.source}: {id}: {too_fast}"
             if timing.conditions != first[id].conditions:
                 return f"{run.source}: {id}: {difference(first[id].conditions, timing.conditions)}"
     return _why_restless(runs, rule)

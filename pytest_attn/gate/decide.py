@@ -15,6 +15,7 @@ from pytest_attn.gate.baseline import Baseline, difference
 from pytest_attn.gate.comparison import Comparison, compare
 from pytest_attn.gate.decision import Decision, Word
 from pytest_attn.gate.expectation import Expectation, why_unusable
+from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
 from pytest_attn.gate.statistics import discoveries
@@ -50,7 +51,7 @@ def decide(
     A benchmark of the baseline is `gone` only where a run of the candidate was complete. `confirmation` may hold the
     suspects alone. Raises ValueError for no candidate, and where two runs are from one process.
     """
-    night = _Night(baseline, tuple(candidate), tuple(confirmation), rule or Rule(), floors or {}, _peak(candidate))
+    night = _Night(baseline, tuple(candidate), tuple(confirmation), rule or Rule(), floors or {}, peak_rate(candidate))
     night.check()
     found = [night.screen(id) for id in night.ids]
     suspected = [item for item in found if isinstance(item, _Suspect)]
@@ -138,8 +139,9 @@ class _Night:
         if not good:
             return replace(plain, reason=why)
         plain = replace(plain, new=_median(good))
-        if why := self._beyond_roofline(good):
-            return replace(plain, word="suspicious", reason=why)
+        for timing in good:
+            if why := why_too_fast(timing, self.peak, self.rule.roofline):
+                return replace(plain, word="suspicious", reason=why)
         if expected is None:
             known = any(id in run.benchmarks for run in self.baseline.runs)
             return replace(plain, reason="no usable times in the baseline") if known else replace(plain, word="new")
@@ -184,17 +186,6 @@ class _Night:
                     return f"{why} (there is the baseline, here this run)"
         return ""
 
-    def _beyond_roofline(self, timings: Sequence[Timing]) -> str:
-        for timing in timings:
-            # A small problem's own control may be all overhead; the fastest of the run is nearer to the peak.
-            if timing.tflops and self.peak:
-                excess = timing.tflops / self.peak
-            else:
-                excess = 1 / _control_rate(timing) if timing.raw else 0.0
-            if excess > self.rule.roofline:
-                return f"{excess:.3g} times the FLOP rate of the control: faster than the machine allows"
-        return ""
-
 
 def _of(id: BenchmarkId, runs: Sequence[StoredRun]) -> list[Timing]:
     return [run.benchmarks[id] for run in runs if id in run.benchmarks]
@@ -215,16 +206,6 @@ def _usable(timings: Sequence[Timing], floor: float) -> tuple[list[Timing], str]
 def _median(timings: Sequence[Timing]) -> float | None:
     times = [timing.median for timing in timings if not timing.unusable]
     return float(np.median(times)) if times else None
-
-
-def _control_rate(timing: Timing) -> float:
-    """FLOP rate of the control over that of the kernel."""
-    return timing.control_work * float(np.median(np.divide(timing.seconds, timing.control)))
-
-
-def _peak(runs: Sequence[StoredRun]) -> float:
-    timings = [timing for run in runs for timing in run.benchmarks.values() if timing.raw and not timing.unusable]
-    return max(((timing.tflops or 0.0) * _control_rate(timing) for timing in timings), default=0.0)
 
 
 def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) -> str:

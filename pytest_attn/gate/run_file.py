@@ -190,7 +190,7 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
         raise ValueError(f"{source}: {id}: {len(seconds)} times of the kernel, {len(control)} of the control")
     (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
     flops, control_flops = _positive(block.get("flops")), _positive(block.get("control_flops"))
-    unusable = _unusable(kernel=(*seconds, median), control=(*control, *again))
+    unusable = _unusable(kernel=seconds or (median,), control=(*control, *again))
     return Timing(
         id=id,
         seconds=seconds,
