@@ -13,12 +13,13 @@ import numpy as np
 
 from pytest_attn.gate.baseline import Baseline, difference
 from pytest_attn.gate.comparison import Comparison, compare
-from pytest_attn.gate.decision import Decision, Word
+from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.expectation import Expectation, why_unusable
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
 from pytest_attn.gate.statistics import discoveries
+from pytest_attn.gate.suspicion import Suspicion, why_noisy
 
 Floors = Mapping[BenchmarkId, float]
 """The floors, fractions, of benchmarks that have one of their own."""
@@ -32,9 +33,12 @@ def reproduce(id: BenchmarkId) -> str:
 def suspects(
     baseline: Baseline, candidate: Sequence[StoredRun], rule: Rule | None = None, floors: Floors | None = None
 ) -> tuple[BenchmarkId, ...]:
-    """The benchmarks that seem faster or slower than the baseline; these are worth `rule.confirmations` fresh runs."""
+    """The benchmarks that seem changed, or whose times were too restless to tell; in order of their ids.
+
+    These are worth `rule.confirmations` fresh runs, which `decide` then takes.
+    """
     decisions = decide(baseline, candidate, rule=rule, floors=floors)
-    return tuple(decision.id for decision in decisions if decision.stage == "suspect")
+    return tuple(decision.id for decision in decisions if decision.stage in ("suspect", "restless"))
 
 
 def decide(
@@ -54,46 +58,15 @@ def decide(
     night = _Night(baseline, tuple(candidate), tuple(confirmation), rule or Rule(), floors or {}, peak_rate(candidate))
     night.check()
     found = [night.screen(id) for id in night.ids]
-    suspected = [item for item in found if isinstance(item, _Suspect)]
-    confirmed = discoveries([item.p_value for item in suspected], night.rule.false_alarms)
-    settled = dict(zip((item.id for item in suspected), confirmed, strict=True))
-    decisions = [item.settle(settled[item.id]) if isinstance(item, _Suspect) else item for item in found]
+    suspicions = [item for item in found if isinstance(item, Suspicion)]
+    # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
+    tested = [item for item in suspicions if item.direction or item.changed]
+    significant = discoveries([item.p_value for item in tested], night.rule.false_alarms)
+    settled = {item.first.id: each for item, each in zip(tested, significant, strict=True)}
+    decisions = [
+        item.settle(settled.get(item.first.id, False)) if isinstance(item, Suspicion) else item for item in found
+    ]
     return tuple(replace(item, reproduce=command(item.id)) for item in decisions)
-
-
-@dataclass(frozen=True, slots=True)
-class _Suspect:
-    """A change that the candidate shows, and what the confirming processes say of it."""
-
-    id: BenchmarkId
-    first: Decision
-    direction: int
-    again: Comparison | None
-    lacking: str
-
-    @property
-    def p_value(self) -> float:
-        if self.again is None or self.again.shown.shift * self.direction <= 0:
-            return 1.0
-        return self.again.p_value
-
-    def settle(self, significant: bool) -> Decision:
-        if self.again is None:
-            return replace(self.first, word="noisy", stage="suspect", reason=self.lacking)
-        again = self.again
-        interval = again.interval if self.first.interval else None
-        figures = replace(self.first, stage="not confirmed", new=again.seconds, ratio=again.ratio, interval=interval)
-        # Significance was asked of all suspects together; the floor, the control and the rounds of each by itself.
-        changed = significant and again.direction == self.direction
-        if not changed and (again.contested or again.too_wide):
-            return replace(figures, word="noisy", reason=_why_noisy(again))
-        notes = [f"by {again.processes} fresh processes", *filter(None, [self.first.reason])]
-        if not changed:
-            return replace(figures, word="same", reason=", ".join(notes))
-        if self.direction < 0:
-            notes.append("accept it lest a later slowdown hides behind it")
-        word: Word = "slower" if self.direction > 0 else "faster"
-        return replace(figures, word=word, stage="confirmed", reason=", ".join(notes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +97,7 @@ class _Night:
     def _complete(self) -> bool:
         return any(run.complete for run in self.candidate)
 
-    def screen(self, id: BenchmarkId) -> Decision | _Suspect:
+    def screen(self, id: BenchmarkId) -> Decision | Suspicion:
         """The decision on one benchmark, or the suspicion that the confirming processes decide on."""
         floor = self.floors.get(id, self.rule.floor)
         timings = _of(id, self.candidate)
@@ -135,11 +108,10 @@ class _Night:
             return replace(plain, word="foreign", reason=why)
         if not timings:
             return replace(plain, word="gone", reason="in the baseline, not measured in a complete run")
-        good, why = _usable(timings, floor)
-        if not good:
-            return replace(plain, reason=why)
-        plain = replace(plain, new=_median(good))
-        for timing in good:
+        again = _of(id, self.confirmation)
+        for timing in (*timings, *again):
+            if timing.unusable:
+                return replace(plain, reason=timing.unusable)
             if why := why_too_fast(timing, self.peak, self.rule.roofline):
                 return replace(plain, word="suspicious", reason=why)
         if expected is None:
@@ -148,31 +120,43 @@ class _Night:
         if expected.raw and expected.runs < self.rule.fewest_runs:
             why = f"{expected.runs} usable runs in the baseline, {self.rule.fewest_runs} are needed"
             return replace(plain, reason=why)
-        return self._compared(plain, expected, good)
+        return self._compared(plain, expected, timings, again)
 
-    def _compared(self, plain: Decision, expected: Expectation, good: Sequence[Timing]) -> Decision | _Suspect:
+    def _compared(
+        self, plain: Decision, expected: Expectation, timings: Sequence[Timing], again: Sequence[Timing]
+    ) -> Decision | Suspicion:
+        good, why = _quiet(timings, plain.floor)
+        if not good:
+            return self._suspicion(replace(plain, stage="restless", reason=why), expected, again, 0, "")
         found = compare(expected, good, plain.floor, self.rule.suspect_rate)
-        first = replace(plain, ratio=found.ratio, reason=_notes(expected, good, found))
+        notes = _notes(expected, good, found)
+        first = replace(plain, new=found.seconds, ratio=found.ratio, reason=notes)
         if found.known:
             first = replace(first, interval=found.interval, smallest_detectable=found.smallest_detectable)
         if found.direction < 0 and found.ratio < 1 / self.rule.collapse:
             why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
             return replace(first, word="suspicious", reason=why)
         if found.direction:
-            return self._suspect(first, expected, found.direction)
+            why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
+            return self._suspicion(replace(first, stage="suspect", reason=why), expected, again, found.direction, notes)
         if found.contested or found.too_wide:
-            return replace(first, reason=_why_noisy(found))
+            restless = replace(first, stage="restless", reason=why_noisy(found))
+            return self._suspicion(restless, expected, again, 0, notes)
         return replace(first, word="same")
 
-    def _suspect(self, first: Decision, expected: Expectation, direction: int) -> _Suspect:
-        timings, why = _usable(_of(first.id, self.confirmation), first.floor)
+    def _suspicion(
+        self, first: Decision, expected: Expectation, again: Sequence[Timing], direction: int, notes: str
+    ) -> Suspicion:
+        timings, why = _quiet(again, first.floor)
         if len(timings) < self.rule.fewest_confirmations:
-            lacking = f"{'slower' if direction > 0 else 'faster'} in this run alone, "
-            lacking += f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
-            return _Suspect(first.id, first, direction, None, lacking + (f" ({why})" if why else ""))
-        # The rate of false alarms is settled afterwards, for all suspects together.
-        again = compare(expected, timings, first.floor, self.rule.false_alarms)
-        return _Suspect(first.id, first, direction, again, "")
+            lacking = f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
+            reason = ", ".join(filter(None, [first.reason, lacking, why]))
+            return Suspicion(first=replace(first, reason=reason), direction=direction, again=None)
+        # The rate of false alarms is settled afterwards, for all suspicions together; but where no run raised one
+        # before, these processes must do as much alone.
+        rate = self.rule.false_alarms if direction else self.rule.suspect_rate
+        found = compare(expected, timings, first.floor, rate)
+        return Suspicion(first=first, direction=direction, again=found, notes=notes)
 
     def _foreign(self, timings: Sequence[Timing], expected: Expectation | None) -> str:
         for run in (*self.candidate, *self.confirmation):
@@ -181,7 +165,7 @@ class _Night:
             if run.unit and self.baseline.units and run.unit not in self.baseline.units:
                 return f"the baseline is of device {min(self.baseline.units)}, this run of {run.unit}"
         if expected:
-            for timing in timings:
+            for timing in (*timings, *_of(expected.id, self.confirmation)):
                 if why := difference(expected.conditions, timing.conditions):
                     return f"{why} (there is the baseline, here this run)"
         return ""
@@ -191,13 +175,13 @@ def _of(id: BenchmarkId, runs: Sequence[StoredRun]) -> list[Timing]:
     return [run.benchmarks[id] for run in runs if id in run.benchmarks]
 
 
-def _usable(timings: Sequence[Timing], floor: float) -> tuple[list[Timing], str]:
-    """The timings that may be compared, and why the last of the others may not."""
+def _quiet(timings: Sequence[Timing], floor: float) -> tuple[list[Timing], str]:
+    """The timings that met a quiet machine, and why the last of the others did not."""
     good, why = [], ""
     for timing in timings:
-        reason = why_unusable(timing, floor)
-        if reason:
-            why = reason
+        restless = why_unusable(timing, floor)
+        if restless:
+            why = restless
         else:
             good.append(timing)
     return good, why
@@ -219,11 +203,3 @@ def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) 
     if expected.source_hash and timings[-1].source_hash and expected.source_hash != timings[-1].source_hash:
         notes.append("the kernel's source changed")
     return ", ".join(notes)
-
-
-def _why_noisy(found: Comparison) -> str:
-    if found.too_wide:
-        return f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
-    if found.control_shift:
-        return f"the control itself took {np.expm1(found.control_shift):+.1%}, and its ratio and the time disagree"
-    return "the rounds of this process spread too far to say which way it moved"

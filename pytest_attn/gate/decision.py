@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pytest_attn.gate.run_file import BenchmarkId
 
 Word = Literal["same", "faster", "slower", "noisy", "new", "gone", "foreign", "suspicious"]
-Stage = Literal["", "suspect", "confirmed", "not confirmed"]
+Stage = Literal["", "suspect", "restless", "confirmed", "not confirmed", "measured again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,8 @@ class Decision:
     id: BenchmarkId
     word: Word
     stage: Stage = ""
-    """`suspect` where a change was seen and fresh processes have not measured it again; such is never called slower."""
+    """`suspect` where a change was seen and `restless` where the run could not tell, while fresh processes have not
+    measured it again; such is `noisy`, never slower."""
 
     old: float | None = None
     """Seconds per call in the baseline."""

@@ -96,6 +96,23 @@ def test_contamination_of_the_confirming_processes_confirms_nothing(host: Host, 
     assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"noisy"}
 
 
+def test_a_restless_run_is_measured_again_and_settled_by_fresh_processes(host: Host, baseline: Baseline) -> None:
+    restless = host.run(IDS, changes={"again": ((1.0, 1.3),) * 20})
+    assert suspects(baseline, [restless]) == tuple(IDS)
+    assert words(decide(baseline, [restless], host.runs(3, IDS))) == {"same"}
+    assert words(decide(baseline, [restless], host.runs(3, IDS, slow=0.15))) == {"slower"}
+
+
+def test_one_process_of_several_with_times_that_are_none_is_noisy(host: Host, baseline: Baseline) -> None:
+    broken = host.run(IDS, changes={"unusable": "1 times of the kernel are no times"})
+    assert words(decide(baseline, [*host.runs(2, IDS), broken])) == {"noisy"}
+
+
+def test_a_confirmation_under_other_conditions_is_foreign(host: Host, baseline: Baseline) -> None:
+    again = host.runs(3, IDS, slow=0.15, changes={"conditions": {"device": "cpu", "threads": 2, "seed": 42}})
+    assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"foreign"}
+
+
 @pytest.mark.parametrize("why", ["1 times of the kernel are no times, as 0 s"])
 def test_times_that_are_none_are_noisy(host: Host, baseline: Baseline, why: str) -> None:
     found = judged(host, baseline, changes={"unusable": why})
