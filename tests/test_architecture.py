@@ -14,12 +14,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 RIGHT = ("report", "session", "mutants", "power", "run", "fixtures", "options")
 FORBIDDEN = {
-    "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT),
-    "kernels": ("oracles", "judge", "checks", "diagnosis", *RIGHT),
+    "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", "gate", *RIGHT),
+    "kernels": ("oracles", "judge", "checks", "diagnosis", "gate", *RIGHT),
     "oracles": ("kernels", "judge", "checks", "diagnosis", *RIGHT),
-    "judge": ("checks", "diagnosis", *RIGHT),
-    "checks": ("diagnosis", *RIGHT),
-    "diagnosis": RIGHT,
+    "judge": ("checks", "diagnosis", "gate", *RIGHT),
+    "checks": ("diagnosis", "gate", *RIGHT),
+    "diagnosis": ("gate", *RIGHT),
+    "gate": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT),
     "report": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT[1:]),
     "mutants": ("power", "run", "fixtures"),
 }
@@ -64,11 +65,14 @@ def test_only_the_doors_import_pytest() -> None:
     assert {path.name for path in importing} <= MAY_IMPORT_PYTEST
 
 
-def test_reports_import_no_torch() -> None:
-    assert not [path for path in FILES if folder(path) == "report" and "torch" in imports(path)]
+@pytest.mark.parametrize("name", ["gate", "report"])
+def test_what_reads_plain_data_imports_no_torch(name: str) -> None:
+    assert not [path for path in FILES if folder(path) == name and "torch" in imports(path)]
 
 
-@pytest.mark.parametrize("module", ["pytest_attn", "pytest_attn.plugin", "pytest_attn.problem.sweeps"])
+@pytest.mark.parametrize(
+    "module", ["pytest_attn", "pytest_attn.plugin", "pytest_attn.problem.sweeps", "pytest_attn.gate.store"]
+)
 def test_collecting_needs_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(n in sys.modules for n in ('torch', 'matplotlib', 'jinja2')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,100 @@
+"""A baseline: the runs that later ones are compared with, and what they lead to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pytest_attn.gate.expectation import Expectation, expectations
+from pytest_attn.gate.roofline import peak_rate, why_too_fast
+from pytest_attn.gate.rule import Rule
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun
+from pytest_attn.gate.statistics import contamination
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """Runs of one machine, each from a process of its own."""
+
+    machine: str
+    runs: tuple[StoredRun, ...]
+    expected: Mapping[BenchmarkId, Expectation]
+
+    @classmethod
+    def of(cls, runs: Sequence[StoredRun], rule: Rule | None = None) -> Baseline:
+        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines."""
+        if not runs:
+            raise ValueError("baseline: no runs")
+        machines = sorted({run.machine for run in runs})
+        if len(machines) > 1:
+            raise ValueError(f"baseline: runs of different machines: {', '.join(machines)}")
+        return cls(machine=machines[0], runs=tuple(runs), expected=expectations(runs, (rule or Rule()).floor))
+
+    @property
+    def units(self) -> frozenset[str]:
+        """The very devices that were measured; empty where the runs name none."""
+        return frozenset(run.unit for run in self.runs if run.unit)
+
+
+def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
+    """The first reason, one sentence, for which runs cannot become a baseline; empty where they can.
+
+    They must be at least `rule.fewest_runs`, of one machine, each of a process of its own, green, complete, and of the
+    same benchmarks under the same conditions with possible times. `rule.fewest_runs` timings of each benchmark must
+    have met a quiet machine, and so must most timings of each run.
+    """
+    if len(runs) < rule.fewest_runs:
+        return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"
+    if len({run.process for run in runs}) < len(runs):
+        return "two of the runs are from one process"
+    if len({(run.machine, run.unit) for run in runs}) > 1:
+        return "the runs are of different machines: " + ", ".join(sorted({run.unit or run.machine for run in runs}))
+    for run in runs:
+        if run.failed is None:
+            return f"{run.source}: does not say whether its tests passed"
+        if run.failed:
+            return f"{run.source}: {run.failed} tests failed in it"
+        if not run.complete:
+            return f"{run.source}: only a part of the suite was asked for, or it ended early"
+    return _why_not_timings(runs, rule)
+
+
+def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
+    first, peak = runs[0].benchmarks, peak_rate(runs)
+    for run in runs:
+        if run.benchmarks.keys() != first.keys():
+            odd = min(run.benchmarks.keys() ^ first.keys())
+            return f"{run.source}: {odd} is in some of the runs only"
+        for id, timing in run.benchmarks.items():
+            if timing.unusable:
+                return f"{run.source}: {id}: {timing.unusable}"
+            if not timing.raw:
+                return f"{run.source}: {id}: no raw times (--benchmark-save-data)"
+            if too_fast := why_too_fast(timing, peak, rule.roofline):
+                return f"{run.source}: {id}: {too_fast}"
+            if timing.conditions != first[id].conditions:
+                return f"{run.source}: {id}: {difference(first[id].conditions, timing.conditions)}"
+    return _why_restless(runs, rule)
+
+
+def _why_restless(runs: Sequence[StoredRun], rule: Rule) -> str:
+    quiet = dict.fromkeys(runs[0].benchmarks, 0)
+    for run in runs:
+        why = {id: contamination(timing.again, rule.floor) for id, timing in run.benchmarks.items()}
+        restless = [id for id in why if why[id]]
+        if 2 * len(restless) > len(why):
+            return f"{run.source}: the machine was restless for {len(restless)} of {len(why)}; {why[restless[0]]}"
+        for id in quiet:
+            quiet[id] += not why[id]
+    for id, count in quiet.items():
+        if count < rule.fewest_runs:
+            return f"{id}: {count} of {len(runs)} runs met a quiet machine, {rule.fewest_runs} must; record more runs"
+    return ""
+
+
+def difference(old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """In words, the first name whose values differ; empty where none does."""
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            return f"{name} {old.get(name)} there, {name} {new.get(name)} here"
+    return ""

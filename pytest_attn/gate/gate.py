@@ -1,0 +1,95 @@
+"""The gate: which decisions, and which facts about a run as a whole, make it fail."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from pytest_attn.gate.decision import Decision, Word
+
+Mode = Literal["report", "strict"]
+
+FAILING: frozenset[Word] = frozenset({"slower", "gone", "noisy", "foreign", "suspicious"})
+"""Words that a strict gate fails on; `new` and `faster` ask for an accept and pass."""
+
+WORDS: tuple[Word, ...] = ("slower", "suspicious", "gone", "foreign", "noisy", "faster", "new", "same")
+"""Worst first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunFacts:
+    """What a gate must know of a run beside its times."""
+
+    collected: int
+    """Latency tests that were asked for."""
+
+    measured: int
+    skipped: int = 0
+    failed: int = 0
+    """Tests that failed for another reason than speed; a kernel that is wrong has no time."""
+
+    workers: int = 0
+    """Of xdist; 0 without it."""
+
+    disabled: bool = False
+    """`--benchmark-disable` or `--benchmark-skip`."""
+
+    baseline: bool = True
+    """Whether there is a baseline of this machine."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gate:
+    """What the gate says of one run."""
+
+    mode: Mode
+    decisions: tuple[Decision, ...]
+    run_failures: tuple[str, ...]
+    """Sentences about the run as a whole; of these any fails a strict gate."""
+
+    @classmethod
+    def of(cls, mode: Mode, decisions: Sequence[Decision], facts: RunFacts) -> Gate:
+        """The gate over a run, worst decisions first."""
+        if mode not in ("report", "strict"):
+            raise ValueError(f"gate: unknown mode {mode!r}; allowed: report, strict")
+        ordered = sorted(decisions, key=lambda decision: (WORDS.index(decision.word), -(decision.ratio or 0.0)))
+        return cls(mode=mode, decisions=tuple(ordered), run_failures=run_failures(facts))
+
+    @property
+    def failing(self) -> tuple[Decision, ...]:
+        """The decisions that fail their own test; none under `report`."""
+        if self.mode == "report":
+            return ()
+        return tuple(decision for decision in self.decisions if decision.word in FAILING)
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run is green as far as the gate goes; under `report` it always is."""
+        return self.mode == "report" or not (self.failing or self.run_failures)
+
+    @property
+    def claim(self) -> str:
+        """One line: how many of which word, worst first, and what the run as a whole failed on."""
+        count = Counter(decision.word for decision in self.decisions)
+        words = [f"{word} {count[word]}" for word in WORDS if count[word]]
+        return " | ".join([*words, *self.run_failures]) or "nothing was compared"
+
+
+def run_failures(facts: RunFacts) -> tuple[str, ...]:
+    """What is wrong with a run as a whole, a sentence each; empty where nothing is."""
+    found = []
+    if facts.workers:
+        found.append(f"times were taken beside each other under xdist (-n {facts.workers}); run them without -n")
+    if facts.disabled:
+        found.append("nothing was timed: --benchmark-disable or --benchmark-skip was given")
+    elif not facts.collected:
+        found.append("nothing was timed: no latency test was collected")
+    elif not facts.measured and facts.skipped == facts.collected:
+        found.append(f"nothing was timed: all {facts.collected} latency tests were skipped")
+    elif not facts.measured:
+        found.append(f"nothing was timed, of {facts.collected} latency tests")
+    if not facts.baseline:
+        found.append("no baseline of this machine; `python -m pytest_attn baseline record` makes one")
+    return tuple(found)

@@ -1,0 +1,52 @@
+"""The rule that decisions follow: how small an effect matters, and how often an alarm may be false."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+SLOWDOWN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """One rule for all benchmarks of a run; the floor alone may differ by benchmark."""
+
+    floor: float = 0.05
+    """Changes up to this fraction of the time are nobody's business."""
+
+    suspect_rate: float = 2.5e-3
+    """How often unchanged code is measured again, per benchmark, where noise and not the floor sets the bound."""
+
+    false_alarms: float = 0.01
+    """Share of false ones among the changes that are confirmed; where nothing changed, the probability of any."""
+
+    confirmations: int = 3
+    """Fresh processes that confirm a change."""
+
+    fewest_confirmations: int = 2
+    """Of these, so many must have met a quiet machine."""
+
+    fewest_runs: int = 5
+    """Fresh processes that a baseline holds at least."""
+
+    roofline: float = 3.0
+    """No kernel does more times the FLOP rate of the fastest control, a matmul, than this."""
+
+    collapse: float = 4.0
+    """A kernel that takes less than one part in so many of its time is more likely not doing its work."""
+
+
+def parse_slowdown(text: str) -> float:
+    """The fraction in `5%`, `2.5%` or `0.05`. Raises ValueError for anything else, and outside 0.1 % to 100 %."""
+    allowed = "allowed: 0.1% to 100%, as 5%, 2.5% or 0.05"
+    found = SLOWDOWN.fullmatch(text.strip())
+    if not found:
+        raise ValueError(f"slowdown: {text!r} is no percentage; {allowed}")
+    if not found[2] and float(found[1]) >= 1:
+        raise ValueError(f"slowdown: {text!r} lacks its percent sign; {allowed}")
+    fraction = float(found[1]) / 100 if found[2] else float(found[1])
+    if not (math.isfinite(fraction) and 0.001 <= fraction <= 1):
+        raise ValueError(f"slowdown: {text!r} is out of range; {allowed}")
+    return fraction

@@ -1,0 +1,234 @@
+"""One stored run: pytest-benchmark's own JSON with our block in it, read strictly."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+SCHEMA = 1
+"""Of the block `attn`, of a run and of each benchmark; raised when a field changes its meaning or goes away."""
+
+
+class BenchmarkId(NamedTuple):
+    """What is compared over time: a case under a kernel."""
+
+    case: str
+    kernel: str
+
+    def __str__(self) -> str:
+        return f"{self.case} [{self.kernel}]"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timing:
+    """Times of one benchmark in one process, all in seconds per call."""
+
+    id: BenchmarkId
+    seconds: tuple[float, ...] = ()
+    """The kernel, a round each; empty where the file holds no raw data."""
+
+    control: tuple[float, ...] = ()
+    """The control, paired with `seconds` by index."""
+
+    again: tuple[tuple[float, float], ...] = ()
+    """Pairs of the control against itself."""
+
+    median: float
+    """Of the kernel; where there is raw data, of that."""
+
+    unusable: str = ""
+    """Why these times say nothing, as when one is 0 or not a number; empty where they can be used."""
+
+    source_hash: str = ""
+    tflops: float | None = None
+    control_work: float = 1.0
+    """FLOPs of one call of the control over those of one call of the kernel."""
+
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    """Device, threads and seed: two timings that differ in these are not of the same thing."""
+
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def raw(self) -> bool:
+        """Whether the rounds are there, each with its control."""
+        return bool(self.seconds) and bool(self.control)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredRun:
+    """What one process measured. Equal times under two names are two runs only where `process` differs."""
+
+    source: str
+    """The file's name, for sentences."""
+
+    machine: str
+    """The machine key; empty where the run does not say."""
+
+    unit: str = ""
+    """The very device, as a GPU's UUID, where there is one: boards of one model differ by a third."""
+
+    process: str
+    """A token of the process that measured; two runs of a baseline never share it."""
+
+    when: str = ""
+    commit: str = ""
+    failed: int | None = None
+    """Tests that failed in the run, of any kind; None where it does not say."""
+
+    complete: bool = False
+    """Whether every benchmark of the suite was asked for: no `-k`, no filter, no early end."""
+
+    benchmarks: Mapping[BenchmarkId, Timing]
+
+
+def run_block(*, machine: str, process: str, failed: int, complete: bool, unit: str = "") -> dict[str, Any]:
+    """The block `attn` that a run writes beside its benchmarks, at the top of pytest-benchmark's JSON."""
+    return {
+        "schema": SCHEMA,
+        "machine": machine,
+        "unit": unit,
+        "process": process,
+        "failed": failed,
+        "complete": complete,
+    }
+
+
+def read_run(path: Path) -> StoredRun:
+    """The run in a file. Raises ValueError, one sentence, for whatever is wrong with it."""
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: the file is gone") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+    return parse_run(content, str(path))
+
+
+def parse_run(content: bytes, source: str) -> StoredRun:
+    """The run in the bytes of a file; benchmarks without our block are of other suites and left out.
+
+    Raises ValueError, one sentence that begins with `source`, where it is empty, truncated, no JSON, of another layout
+    or schema, or holds one benchmark twice. Times of 0, NaN or infinity are no error: the timing is marked unusable.
+    """
+    if not content.strip():
+        raise ValueError(f"{source}: the file is empty")
+    try:
+        document = json.loads(content)
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{source}: corrupt or truncated, not JSON ({error})") from None
+    if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
+        raise ValueError(f"{source}: no list 'benchmarks', so not a file of pytest-benchmark")
+    block = _block(document, source)
+    benchmarks: dict[BenchmarkId, Timing] = {}
+    for entry in document["benchmarks"]:
+        timing = _timing(entry, source)
+        if timing is None:
+            continue
+        if timing.id in benchmarks:
+            raise ValueError(f"{source}: {timing.id} is there twice")
+        benchmarks[timing.id] = timing
+    if not benchmarks:
+        raise ValueError(f"{source}: no benchmark of an attention kernel in it")
+    when = _text(document, "datetime")
+    return StoredRun(
+        source=source,
+        machine=_text(block, "machine"),
+        unit=_text(block, "unit"),
+        process=_text(block, "process") or f"{source} {when}",
+        when=when,
+        commit=_text(document.get("commit_info") or {}, "id"),
+        failed=block["failed"] if isinstance(block.get("failed"), int) else None,
+        complete=block.get("complete") is True,
+        benchmarks=MappingProxyType(benchmarks),
+    )
+
+
+def _block(owner: dict[str, Any], source: str) -> dict[str, Any]:
+    block = owner.get("attn", {})
+    if not isinstance(block, dict):
+        raise ValueError(f"{source}: 'attn' is {type(block).__name__}, expected an object")
+    schema = block.get("schema", SCHEMA)
+    if schema != SCHEMA:
+        newer = isinstance(schema, int) and schema > SCHEMA
+        advice = "update pytest-attn" if newer else "record it again"
+        raise ValueError(f"{source}: schema {schema!r}, this version reads {SCHEMA}; {advice}")
+    return block
+
+
+def _timing(entry: Any, source: str) -> Timing | None:
+    if not isinstance(entry, dict) or not isinstance(entry.get("stats"), dict):
+        raise ValueError(f"{source}: a benchmark without 'stats'")
+    extra = entry.get("extra_info")
+    if not isinstance(extra, dict) or "attn" not in extra:
+        return None
+    block = _block(extra, source)
+    for name in ("case", "kernel"):
+        if not _text(block, name):
+            raise ValueError(f"{source}: a benchmark's 'attn' has no {name!r}")
+    id = BenchmarkId(block["case"], block["kernel"])
+    inner = block.get("inner", 1)
+    if not isinstance(inner, int) or inner < 1:
+        raise ValueError(f"{source}: {id}: inner is {inner!r}, expected a whole number from 1")
+    return _per_call(id, entry["stats"], block, inner, source)
+
+
+def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inner: int, source: str) -> Timing:
+    seconds = _times(stats.get("data", []), inner, f"{source}: {id}: data")
+    control = _times(block.get("control", []), inner, f"{source}: {id}: control")
+    pairs = block.get("control_again", [])
+    if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
+        raise ValueError(f"{source}: {id}: control_again is not a list of pairs")
+    again = _times([time for pair in pairs for time in pair], inner, f"{source}: {id}: control_again")
+    if control and seconds and len(control) != len(seconds):
+        raise ValueError(f"{source}: {id}: {len(seconds)} times of the kernel, {len(control)} of the control")
+    (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
+    flops, control_flops = _positive(block.get("flops")), _positive(block.get("control_flops"))
+    unusable = _unusable(kernel=seconds or (median,), control=(*control, *again))
+    return Timing(
+        id=id,
+        seconds=seconds,
+        control=control,
+        again=tuple(zip(again[::2], again[1::2], strict=True)),
+        median=median,
+        unusable=unusable,
+        source_hash=_text(block, "source_hash"),
+        tflops=_positive(block.get("tflops")),
+        control_work=control_flops / flops if control_flops and flops else 1.0,
+        conditions={name: block[name] for name in ("device", "threads", "seed") if name in block},
+        versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
+    )
+
+
+def _times(values: Any, inner: int, what: str) -> tuple[float, ...]:
+    if not isinstance(values, list):
+        raise ValueError(f"{what} is not a list of seconds")
+    # JSON has no NaN of its own: a writer that must keep to it stores null.
+    times = [math.nan if value is None else value for value in values]
+    if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
+        raise ValueError(f"{what} holds something that is no number")
+    return tuple(float(time) / inner for time in times)
+
+
+def _unusable(**arms: tuple[float, ...]) -> str:
+    for name, times in arms.items():
+        wrong = [time for time in times if not (math.isfinite(time) and time > 0)]
+        if wrong:
+            return f"{len(wrong)} times of the {name} are no times, as {wrong[0]:g} s"
+    return ""
+
+
+def _positive(value: Any) -> float | None:
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return float(value) if number and math.isfinite(value) and value > 0 else None
+
+
+def _text(owner: Any, name: str) -> str:
+    value = owner.get(name) if isinstance(owner, dict) else None
+    return value if isinstance(value, str) else ""

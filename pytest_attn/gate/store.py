@@ -1,0 +1,253 @@
+"""Where baselines lie: `baselines/<machine key>/<pytest-benchmark's machine id>/NNNN_name.json`, beside a ledger.
+
+pytest-benchmark reads and compares these files as its own with `--benchmark-storage=file://baselines/<machine key>`.
+The ledger alone says which of them are the baseline, so what its autosave leaves beside them never becomes one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pytest_attn.gate.baseline import Baseline, why_not_baseline
+from pytest_attn.gate.changes import LEDGER, Change, Kind, read_changes, text_of
+from pytest_attn.gate.rule import Rule
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun, parse_run, read_run
+
+NUMBERED = re.compile(r"(\d{4})_.*\.json")
+LOCK = ".lock"
+LAST_NUMBER = 9999
+"""pytest-benchmark finds files by four digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """The baselines of one machine; `folder` is `baselines/<machine key>`, whose name runs must carry."""
+
+    folder: Path
+
+    @property
+    def machine(self) -> str:
+        """The machine key."""
+        return self.folder.name
+
+    def baseline(self, rule: Rule | None = None) -> Baseline | None:
+        """The baseline in force; None where none was ever recorded.
+
+        Raises ValueError, one sentence, where a file of it is gone, corrupt, changed, or of another machine.
+        """
+        changes = read_changes(self.folder)
+        return Baseline.of(self._runs(changes[-1]), rule) if changes else None
+
+    def golden(self, rule: Rule | None = None) -> Baseline | None:
+        """The pinned baseline that slow drift is measured against: the first recorded, or the last pinned."""
+        pinned = [change for change in read_changes(self.folder) if change.kind != "accept"]
+        return Baseline.of(self._runs(pinned[-1]), rule) if pinned else None
+
+    def stored(self) -> tuple[StoredRun, ...]:
+        """Every readable run below the folder, baseline or not, oldest first."""
+        found = []
+        for path in _files(self.folder):
+            with suppress(ValueError):  # a file of another suite, or half written, is no part of the history
+                found.append(read_run(path))
+        return tuple(sorted(found, key=lambda run: (run.when, run.source)))
+
+    def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
+        """Make these files the first baseline. Raises ValueError where there is one already, or as `accept` does."""
+        return self._write("record", files, who, when, why, rule or Rule(), gone=frozenset())
+
+    def accept(
+        self,
+        files: Sequence[Path],
+        *,
+        who: str,
+        when: str,
+        why: str,
+        rule: Rule | None = None,
+        gone: frozenset[BenchmarkId] = frozenset(),
+    ) -> Change:
+        """Make these files the baseline in place of the one in force; `gone` names benchmarks that may vanish.
+
+        Raises ValueError, one sentence, where a run may not become a baseline, is of another machine, lacks a benchmark
+        of the old baseline, where `why` is empty, or where nothing can be written. Nothing is overwritten, ever.
+        """
+        return self._write("accept", files, who, when, why, rule or Rule(), gone=gone)
+
+    def pin(self, *, who: str, when: str, why: str) -> Change:
+        """Make the baseline in force the golden one. Raises ValueError as `accept` does."""
+        _demand(why, "why")
+        with self._locked():
+            changes = read_changes(self.folder)
+            if not changes:
+                raise ValueError(f"{self.folder}: no baseline to pin")
+            change = Change(kind="pin", who=who, when=when, why=why, files=changes[-1].files, cases=[])
+            self._append(changes, change)
+        return change
+
+    def _runs(self, change: Change) -> list[StoredRun]:
+        runs = []
+        for name, digest in change.files.items():
+            path = self.folder / name
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                raise ValueError(f"{path}: the baseline names this file, and it is gone") from None
+            except OSError as error:
+                raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+            run = parse_run(content, str(path))
+            if _digest(content) != digest:
+                raise ValueError(f"{path}: changed since it became the baseline")
+            if run.machine != self.machine:
+                raise ValueError(f"{path}: measured on {run.machine or 'an unnamed machine'}, not {self.machine}")
+            runs.append(run)
+        return runs
+
+    def _write(
+        self,
+        kind: Kind,
+        files: Sequence[Path],
+        who: str,
+        when: str,
+        why: str,
+        rule: Rule,
+        gone: frozenset[BenchmarkId],
+    ) -> Change:
+        _demand(who, "who")
+        _demand(why, "why")
+        contents = [_read(path) for path in files]
+        runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
+        for run in runs:
+            if run.machine != self.machine:
+                raise ValueError(f"{run.source}: measured on {run.machine or 'an unnamed machine'}, not {self.machine}")
+        if why_not := why_not_baseline(runs, rule):
+            raise ValueError(why_not)
+        with self._locked():
+            changes = read_changes(self.folder)
+            if kind == "record" and changes:
+                raise ValueError(f"{self.folder}: has a baseline already; accept replaces it")
+            if kind == "accept" and not changes:
+                raise ValueError(f"{self.folder}: no baseline to replace; record makes the first")
+            old = Baseline.of(self._runs(changes[-1]), rule) if changes else None
+            cases = _old_and_new(old, Baseline.of(runs, rule), gone)
+            return self._place(changes, contents, Change(kind=kind, who=who, when=when, why=why, files={}, cases=cases))
+
+    def _place(self, changes: tuple[Change, ...], contents: Sequence[bytes], change: Change) -> Change:
+        """Files first, the ledger last: until its one rename, the old baseline is in force."""
+        numbers = [int(found[1]) for path in _files(self.folder) if (found := NUMBERED.fullmatch(path.name))]
+        first = max(numbers, default=0) + 1
+        if first + len(contents) - 1 > LAST_NUMBER:
+            raise ValueError(f"{self.folder}: full; pytest-benchmark finds no file beyond number {LAST_NUMBER}")
+        placed: dict[str, str] = {}
+        try:
+            for number, content in enumerate(contents, first):
+                name = f"{machine_id(content)}/{number:04}_{change.kind}.json"
+                _write_aside(self.folder / name, content)
+                placed[name] = _digest(content)
+            complete = Change(**{**_fields(change), "files": placed})
+            self._append(changes, complete)
+        except BaseException:
+            for name in placed:
+                with suppress(OSError):
+                    (self.folder / name).unlink()
+            raise
+        return complete
+
+    def _append(self, changes: tuple[Change, ...], change: Change) -> None:
+        _write_aside(self.folder / LEDGER, text_of((*changes, change)).encode(), replace=True)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.folder / LOCK
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            handle = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        except FileExistsError:
+            raise ValueError(f"{path}: another process is writing this baseline; delete the file if none is") from None
+        except OSError as error:
+            raise ValueError(f"{self.folder}: cannot be written ({error.strerror})") from None
+        try:
+            os.close(handle)
+            yield
+        finally:
+            with suppress(OSError):
+                path.unlink()
+
+
+def machine_id(content: bytes) -> str:
+    """The folder that pytest-benchmark looks into: system, Python and word size of the run itself."""
+    info: Mapping[str, Any] = json.loads(content).get("machine_info") or {}
+    version = ".".join(str(info.get("python_version", "0.0")).split(".")[:2])
+    bits = (info.get("cpu") or {}).get("bits", 64)
+    words = (info.get("system") or "unknown", info.get("python_implementation") or "unknown", version, f"{bits}bit")
+    return "-".join(re.sub(r"[^\w.]+", "_", str(word)) for word in words)
+
+
+def _old_and_new(old: Baseline | None, new: Baseline, gone: frozenset[BenchmarkId]) -> list[dict[str, Any]]:
+    before = old.expected if old else {}
+    for id in sorted(before.keys() - new.expected.keys()):
+        if id not in gone:
+            raise ValueError(f"{id}: in the baseline and in none of these runs; name it if it is meant to go")
+    return [
+        {
+            "case": id.case,
+            "kernel": id.kernel,
+            "old": before[id].seconds if id in before else None,
+            "new": new.expected[id].seconds if id in new.expected else None,
+        }
+        for id in sorted(before.keys() | new.expected.keys())
+    ]
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ValueError(f"{path}: the file is gone") from None
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _write_aside(path: Path, content: bytes, *, replace: bool = False) -> None:
+    """The whole file or none of it; an existing one stays unless it is to be replaced."""
+    aside = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(aside, 0o644)
+        if not replace and path.exists():
+            raise ValueError(f"{path}: is there already, and nothing is overwritten")
+        os.replace(aside, path)
+    except OSError as error:
+        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
+        if aside:
+            Path(aside).unlink(missing_ok=True)
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _demand(text: str, name: str) -> None:
+    if not text.strip():
+        raise ValueError(f"{name}: empty; every change of a baseline says {name}")
+
+
+def _fields(change: Change) -> dict[str, Any]:
+    return {name: getattr(change, name) for name in Change.__slots__}
