@@ -13,12 +13,13 @@ PACKAGE = Path(__file__).parent.parent / "pytest_attn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 FORBIDDEN = {
-    "problem": ("kernels", "oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "kernels": ("oracles", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "oracles": ("kernels", "judge", "checks", "report", "session", "run", "fixtures", "options"),
-    "judge": ("checks", "report", "session", "run", "fixtures", "options"),
-    "checks": ("report", "session", "run", "fixtures", "options"),
-    "report": ("kernels", "oracles", "judge", "checks", "session", "run", "fixtures", "options"),
+    "problem": ("kernels", "oracles", "judge", "checks", "bench", "report", "session", "run", "fixtures", "options"),
+    "kernels": ("oracles", "judge", "checks", "bench", "report", "session", "run", "fixtures", "options"),
+    "oracles": ("kernels", "judge", "checks", "bench", "report", "session", "run", "fixtures", "options"),
+    "judge": ("checks", "bench", "report", "session", "run", "fixtures", "options"),
+    "checks": ("bench", "report", "session", "run", "fixtures", "options"),
+    "bench": ("report", "session", "run", "fixtures", "options"),
+    "report": ("kernels", "oracles", "judge", "checks", "bench", "session", "run", "fixtures", "options"),
 }
 MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
 
