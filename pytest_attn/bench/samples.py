@@ -49,7 +49,9 @@ class Samples:
         missing = [name for name in Samples.__slots__ if name not in plain]
         if missing:
             raise ValueError(f"samples: {missing[0]} is missing; allowed: all of {', '.join(Samples.__slots__)}")
-        fields = {name: tuple(v) if isinstance(v := plain[name], list) else v for name in Samples.__slots__}
+        fields: dict[str, Any] = {
+            name: tuple(v) if isinstance(v := plain[name], list) else v for name in Samples.__slots__
+        }
         lengths = {name: len(value) for name, value in fields.items() if isinstance(value, tuple)}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{count} of {name}" for name, count in lengths.items())

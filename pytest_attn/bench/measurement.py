@@ -1,0 +1,96 @@
+"""A measurement: how fast a kernel is on a case, as plain data that is stored and compared."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from pytest_attn.bench.samples import Samples
+
+SCHEMA_VERSION = 1
+"""Raised when a field of a measurement changes its meaning or goes away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """What one process measured of one kernel on one case."""
+
+    case: str
+    kernel: str
+    source: str
+    """Hash of the kernel's source files."""
+
+    samples: Samples
+    clock: str
+    """What was read: `perf_counter`, `cuda events`, `npu events`."""
+
+    cold: bool
+    """Whether the caches were emptied before every call of the kernel."""
+
+    control: str
+    """The control, such as `matmul-1024-float32`."""
+
+    control_flops: int
+    flops: int
+    flop_formula: str
+    bytes: int
+    byte_formula: str
+    peak_bytes: int | None
+    """Most memory that a run holds beside its inputs; None where that is not known."""
+
+    device: str
+    device_name: str
+    threads: int
+    seed: int
+    versions: dict[str, str] = field(default_factory=dict)
+    schema: int = SCHEMA_VERSION
+
+    @property
+    def seconds(self) -> float:
+        """The median time of one call."""
+        return statistics.median(self.samples.kernel)
+
+    @property
+    def tflops(self) -> float:
+        """10^12 floating-point operations per second, by `flop_formula`, at the median time; NaN for a time of 0."""
+        return self.flops / self.seconds * 1e-12 if self.seconds else float("nan")
+
+    @property
+    def gigabytes_per_second(self) -> float:
+        """10^9 bytes per second, by `byte_formula`, at the median time; NaN for a time of 0."""
+        return self.bytes / self.seconds * 1e-9 if self.seconds else float("nan")
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return asdict(self) | {"samples": self.samples.as_dict()}
+
+    @staticmethod
+    def of_dict(plain: Mapping[str, Any]) -> Measurement:
+        """The measurement of `as_dict()`; fields of a newer schema are left out. Raises ValueError where one is
+        missing."""
+        given = {item.name: plain[item.name] for item in fields(Measurement) if item.name in plain}
+        missing = [name for name in REQUIRED if name not in given]
+        if missing:
+            raise ValueError(f"measurement: {missing[0]} is missing; allowed: all of {', '.join(REQUIRED)}")
+        return Measurement(**given | {"samples": Samples.of_dict(given["samples"])})
+
+    def extra_info(self) -> dict[str, Any]:
+        """What pytest-benchmark stores of it under `extra_info`, beside the raw times of the kernel in `data`."""
+        plain = self.as_dict()
+        del plain["samples"]["kernel"]
+        return plain | {"tflops": self.tflops, "gigabytes_per_second": self.gigabytes_per_second}
+
+    @staticmethod
+    def of_benchmark(entry: Mapping[str, Any]) -> Measurement:
+        """The measurement of an element of `benchmarks` in a file of pytest-benchmark. Raises ValueError where it has
+        no raw times or is none of ours."""
+        extra = entry.get("extra_info") or {}
+        data = (entry.get("stats") or {}).get("data")
+        if data is None:
+            raise ValueError(f"measurement: {entry.get('name')!r} has no stats.data; allowed: files with raw times")
+        return Measurement.of_dict({**extra, "samples": {**extra.get("samples", {}), "kernel": list(data)}})
+
+
+REQUIRED = tuple(item.name for item in fields(Measurement) if item.name not in ("versions", "schema"))
