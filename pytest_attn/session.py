@@ -15,6 +15,9 @@ from typing import Any
 
 import torch
 
+from pytest_attn.bench.measure import measure
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.sampler import ROUNDS
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
@@ -173,6 +176,11 @@ class Cell:
     def judge(self) -> Verdict:
         """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
         return check_of(self.case.oracle).judge(self.subject)
+
+    def measure(self, *, rounds: int = ROUNDS, cold: bool = False, memory: bool = True) -> Measurement:
+        """How fast the kernel is on the case; see `pytest_attn.bench.measure`. Only for one that was judged right."""
+        with self._timed("latency"):
+            return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=memory)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""
