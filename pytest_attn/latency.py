@@ -105,3 +105,11 @@ def prepare(config: pytest.Config, options: Options, items: Iterable[pytest.Item
         group = cell.case.id if cell and len(options.kernel) > 1 else item.name.partition("[")[0]
         wanted = {"group": group, **(given.kwargs if given else {}), "timer": Replay()}
         item.add_marker(pytest.mark.benchmark(**wanted), append=False)
+
+
+def drop_failed(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep what a test measured before it failed out of the files that pytest-benchmark writes."""
+    if report.failed and "attn_benchmark" in getattr(item, "fixturenames", ()):
+        benchmark = getattr(item, "funcargs", {}).get("benchmark")
+        if benchmark is not None:
+            benchmark.has_error = True

@@ -86,6 +86,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    latency.drop_failed(item, report)
     record = item.stash.get(fixtures.RECORD, None)
     if record is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         # A plain attribute of a report travels from an xdist worker to the controller.
