@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.measurement import BLOCK, Measurement
 
 
 class Replay:
@@ -52,5 +52,5 @@ def keep_samples(benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     without them no later run can be compared with it."""
     stored = [bench for bench in benchmarks if not bench.has_error]
     for bench, entry in zip(stored, output_json["benchmarks"], strict=True):
-        if "flop_formula" in entry["extra_info"]:
+        if BLOCK in entry["extra_info"]:
             entry["stats"]["data"] = list(bench.stats.data)

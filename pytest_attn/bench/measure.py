@@ -48,11 +48,11 @@ def measure(
     return Measurement(
         case=case.id,
         kernel=spec,
-        source=source_hash(subject.kernel),
+        source_hash=source_hash(subject.kernel),
         samples=samples,
         clock=clock.name,
         cold=cold,
-        control=first.name,
+        control_name=first.name,
         control_flops=first.flops,
         flops=work.flops,
         flop_formula=work.flop_formula,

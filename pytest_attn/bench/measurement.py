@@ -12,6 +12,9 @@ from pytest_attn.bench.samples import Samples
 SCHEMA_VERSION = 1
 """Raised when a field of a measurement changes its meaning or goes away."""
 
+BLOCK = "attn"
+"""Under `extra_info`: where a measurement stands in a file of pytest-benchmark."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
@@ -19,7 +22,7 @@ class Measurement:
 
     case: str
     kernel: str
-    source: str
+    source_hash: str
     """Hash of the kernel's source files."""
 
     samples: Samples
@@ -29,7 +32,7 @@ class Measurement:
     cold: bool
     """Whether the caches were emptied before every call of the kernel."""
 
-    control: str
+    control_name: str
     """The control, such as `matmul-1024-float32`."""
 
     control_flops: int
@@ -77,20 +80,27 @@ class Measurement:
         return Measurement(**given | {"samples": Samples.of_dict(given["samples"])})
 
     def extra_info(self) -> dict[str, Any]:
-        """What pytest-benchmark stores of it under `extra_info`, beside the raw times of the kernel in `data`."""
+        """What pytest-benchmark stores of it under `extra_info`: one flat block `attn`, without the raw times of the
+        kernel, which are `stats.data`."""
         plain = self.as_dict()
-        del plain["samples"]["kernel"]
-        return plain | {"tflops": self.tflops, "gigabytes_per_second": self.gigabytes_per_second}
+        samples = plain.pop("samples")
+        del samples["kernel"]
+        rates = {"tflops": self.tflops, "gigabytes_per_second": self.gigabytes_per_second}
+        return {BLOCK: plain | rates | samples}
 
     @staticmethod
     def of_benchmark(entry: Mapping[str, Any]) -> Measurement:
-        """The measurement of an element of `benchmarks` in a file of pytest-benchmark. Raises ValueError where it has
-        no raw times or is none of ours."""
-        extra = entry.get("extra_info") or {}
+        """The measurement of an element of `benchmarks` in a file of pytest-benchmark. Raises ValueError where it is
+        none of ours or has no raw times."""
+        block = (entry.get("extra_info") or {}).get(BLOCK)
         data = (entry.get("stats") or {}).get("data")
+        if block is None:
+            raise ValueError(
+                f"measurement: {entry.get('name')!r} has no {BLOCK!r} in extra_info; allowed: our own tests"
+            )
         if data is None:
             raise ValueError(f"measurement: {entry.get('name')!r} has no stats.data; allowed: files with raw times")
-        return Measurement.of_dict({**extra, "samples": {**extra.get("samples", {}), "kernel": list(data)}})
+        return Measurement.of_dict({**block, "samples": {**block, "kernel": list(data)}})
 
 
 REQUIRED = tuple(item.name for item in fields(Measurement) if item.name not in ("versions", "schema"))

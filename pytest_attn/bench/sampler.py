@@ -60,7 +60,7 @@ def sample(
     if rounds < FEWEST_ROUNDS or rounds % 2:
         raise ValueError(f"rounds is {rounds}; allowed: an even number, {FEWEST_ROUNDS} or more")
     orders = random.Random(seed)
-    kernel_first, null_left_first = _balanced(rounds, orders), _balanced(rounds, orders)
+    kernel_first, control_first = _balanced(rounds, orders), _balanced(rounds, orders)
     with _without_garbage_collection():
         subject = calibrated(clock, kernel, flush)
         left = calibrated(clock, controls[0])
@@ -69,16 +69,15 @@ def sample(
             for _ in range(WARM_UP_BLOCKS):
                 arm.seconds(clock)
         times = [
-            (_pair(clock, subject, left, first), _pair(clock, left, right, left_first))
-            for first, left_first in zip(kernel_first, null_left_first, strict=True)
+            (_pair(clock, subject, left, first), _pair(clock, left, right, again_first))
+            for first, again_first in zip(kernel_first, control_first, strict=True)
         ]
     return Samples(
         kernel=tuple(pair[0] for pair, _ in times),
         control=tuple(pair[1] for pair, _ in times),
         kernel_first=kernel_first,
-        null_left=tuple(null[0] for _, null in times),
-        null_right=tuple(null[1] for _, null in times),
-        null_left_first=null_left_first,
+        control_again=tuple(again for _, again in times),
+        control_first=control_first,
         kernel_calls=subject.calls,
         control_calls=left.calls,
     )

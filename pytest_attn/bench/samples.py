@@ -21,13 +21,12 @@ class Samples:
     kernel_first: tuple[bool, ...]
     """Whether the kernel ran before its control; half of the rounds, in random order."""
 
-    null_left: tuple[float, ...]
-    """The control of the A/A pair."""
+    control_again: tuple[tuple[float, float], ...]
+    """The A/A pairs: the control and another instance of it, which would be equal on a quiet machine."""
 
-    null_right: tuple[float, ...]
-    """The other instance of the control, of the same A/A pair."""
+    control_first: tuple[bool, ...]
+    """Whether the first of the A/A pair ran first; half of the rounds, in random order."""
 
-    null_left_first: tuple[bool, ...]
     kernel_calls: int
     """Calls of the kernel in one block."""
 
@@ -41,7 +40,8 @@ class Samples:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return plain | {"control_again": [list(pair) for pair in self.control_again]}
 
     @staticmethod
     def of_dict(plain: Mapping[str, Any]) -> Samples:
@@ -56,4 +56,5 @@ class Samples:
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{count} of {name}" for name, count in lengths.items())
             raise ValueError(f"samples: {counted}; allowed: as many of each")
+        fields["control_again"] = tuple((left, right) for left, right in fields["control_again"])
         return Samples(**fields)

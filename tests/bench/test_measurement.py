@@ -16,20 +16,19 @@ SAMPLES = Samples(
     kernel=(0.002, 0.001, 0.004),
     control=(0.1, 0.1, 0.1),
     kernel_first=(True, False, True),
-    null_left=(0.1, 0.1, 0.1),
-    null_right=(0.1, 0.1, 0.1),
-    null_left_first=(True, False, True),
+    control_again=((0.1, 0.2), (0.1, 0.2), (0.1, 0.2)),
+    control_first=(True, False, True),
     kernel_calls=5,
     control_calls=1,
 )
 MEASUREMENT = Measurement(
     case="b1-h1-s64-d32-float32-out-exact",
     kernel="kernels.py:dense",
-    source="abc",
+    source_hash="abc",
     samples=SAMPLES,
     clock="perf_counter",
     cold=False,
-    control="matmul-64-float32",
+    control_name="matmul-64-float32",
     control_flops=2 * 64**3,
     flops=10**9,
     flop_formula="pairs-2d-2dv",
@@ -73,8 +72,8 @@ def test_a_time_of_zero_has_no_rate():
 
 def test_extra_info_holds_all_but_the_raw_times_that_pytest_benchmark_stores():
     extra = MEASUREMENT.extra_info()
-    assert "kernel" not in extra["samples"]
-    assert extra["tflops"] == pytest.approx(0.5)
+    assert extra["attn"]["kernel"] == "kernels.py:dense"
+    assert extra["attn"]["tflops"] == pytest.approx(0.5)
     entry = {"extra_info": extra, "stats": {"data": list(SAMPLES.kernel)}}
     assert Measurement.of_benchmark(json.loads(json.dumps(entry))) == MEASUREMENT
 
@@ -85,7 +84,7 @@ def test_a_stored_benchmark_without_raw_times_is_refused():
 
 
 def test_a_stored_benchmark_of_another_test_is_refused():
-    with pytest.raises(ValueError, match="measurement: case is missing"):
+    with pytest.raises(ValueError, match="measurement: 'test_a' has no 'attn' in extra_info"):
         Measurement.of_benchmark({"name": "test_a", "extra_info": {}, "stats": {"data": [1.0]}})
 
 

@@ -57,9 +57,9 @@ def test_each_round_holds_a_pair_with_the_kernel_and_then_a_pair_of_controls(clo
 
 def test_half_of_the_pairs_run_each_way_in_an_order_that_is_recorded(clock):
     samples, order = sampled(clock)
-    assert sum(samples.kernel_first) == sum(samples.null_left_first) == 10
+    assert sum(samples.kernel_first) == sum(samples.control_first) == 10
     assert tuple(name == "kernel" for name in order[::4]) == samples.kernel_first
-    assert tuple(name == "control" for name in order[2::4]) == samples.null_left_first
+    assert tuple(name == "control" for name in order[2::4]) == samples.control_first
 
 
 def test_the_order_is_shuffled_by_the_seed(clock):
@@ -71,8 +71,8 @@ def test_the_order_is_shuffled_by_the_seed(clock):
 def test_times_are_those_of_each_piece_of_work(clock):
     samples, _ = sampled(clock)
     assert samples.kernel == pytest.approx([0.006] * 20)
-    assert samples.control == samples.null_left == pytest.approx([0.008] * 20)
-    assert samples.null_right == pytest.approx([0.009] * 20)
+    assert samples.control == pytest.approx([0.008] * 20)
+    assert samples.control_again == ((0.008, 0.009),) * 20
 
 
 def test_a_short_kernel_is_repeated_until_a_block_is_long_enough():

@@ -12,9 +12,8 @@ SAMPLES = Samples(
     kernel=(0.1, 0.2),
     control=(0.3, 0.4),
     kernel_first=(True, False),
-    null_left=(0.5, 0.6),
-    null_right=(0.7, 0.8),
-    null_left_first=(False, True),
+    control_again=((0.5, 0.7), (0.6, 0.8)),
+    control_first=(False, True),
     kernel_calls=1,
     control_calls=2,
 )
