@@ -9,7 +9,7 @@ from pytest_attn.bench.control import Control
 from pytest_attn.bench.flush import flush_of
 from pytest_attn.bench.machine import device_name, versions
 from pytest_attn.bench.measurement import Measurement
-from pytest_attn.bench.memory import peak_bytes
+from pytest_attn.bench.memory import PeakMemory
 from pytest_attn.bench.sampler import ROUNDS, sample
 from pytest_attn.bench.source import source_hash
 from pytest_attn.bench.work import Work
@@ -27,13 +27,13 @@ def measure(
     *,
     rounds: int = ROUNDS,
     cold: bool = False,
-    memory: bool = True,
+    memory: PeakMemory | None = None,
     clock: Clock | None = None,
 ) -> Measurement:
     """Time a kernel on a case beside its control; whether it is right was asked before.
 
     Inputs are normal random numbers whatever the recipe of the case is. `prepare` runs untimed. `cold` empties the
-    caches before every call; `memory` runs the kernel once more for its peak. Raises ValueError for bad `rounds`.
+    caches before every call; `memory` runs the kernel again for its peak. Raises ValueError for bad `rounds`.
     """
     device = subject.device
     clock = clock or clock_for(device)
@@ -58,7 +58,7 @@ def measure(
         flop_formula=work.flop_formula,
         bytes=work.bytes,
         byte_formula=work.byte_formula,
-        peak_bytes=peak_bytes(spec, subject.kernel, case, inputs, device, subject.seed) if memory else None,
+        peak_bytes=memory.of(spec, subject.kernel, case, inputs, subject.seed) if memory else None,
         device=device.name,
         device_name=device_name(device),
         threads=torch.get_num_threads(),

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_attn.bench import memory
-from pytest_attn.bench.memory import peak_bytes
+from pytest_attn.bench.memory import PeakMemory
 from pytest_attn.device import Device
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.problem.case import Case
@@ -45,6 +45,9 @@ def talkative(query, key, value, scale):
     print("no number")
     return torch.zeros_like(query)
 
+def raising(query, key, value, scale):
+    raise RuntimeError("no")
+
 def dying(query, key, value, scale):
     raise SystemExit(3)
 """
@@ -54,11 +57,12 @@ def dying(query, key, value, scale):
 def peak(tmp_path):
     """Megabytes that a kernel of the file takes."""
     (tmp_path / "known.py").write_text(KERNELS)
+    memory = PeakMemory(Device("cpu"))
 
     def measured(name):
         spec = f"{tmp_path / 'known.py'}:{name}"
         inputs = Inputs.draw(Problem.of(CASE), 1)
-        found = peak_bytes(spec, find_kernel(spec), CASE, inputs, Device("cpu"), 1)
+        found = memory.of(spec, find_kernel(spec), CASE, inputs, 1)
         return None if found is None else found / MB
 
     return measured
@@ -84,8 +88,19 @@ def test_what_a_kernel_prints_does_not_hide_its_peak(peak):
     assert peak("talkative") is not None
 
 
-def test_a_process_that_dies_leaves_the_peak_unknown(peak):
+def test_a_kernel_that_ends_its_process_leaves_the_peak_unknown_and_the_next_one_known(peak):
     assert peak("dying") is None
+    assert peak("modest") is not None
+
+
+def test_a_kernel_that_raises_leaves_the_peak_unknown(peak):
+    assert peak("raising") is None
+
+
+def test_one_kernel_after_another_is_measured_alone(peak):
+    found = [peak(name) for name in ("hungry", "modest", "hungry")]
+    assert found[1] < 4
+    assert found[2] == pytest.approx(found[0], abs=2)
 
 
 def test_without_the_counters_of_linux_the_peak_is_unknown(peak, monkeypatch, tmp_path):
@@ -128,4 +143,4 @@ def test_on_an_accelerator_the_allocator_knows(monkeypatch, name):
 
     kernel = types.SimpleNamespace(prepare=lambda problem, inputs: run)
     inputs = Inputs.draw(Problem.of(CASE), 1)
-    assert peak_bytes("kernel", kernel, CASE, inputs, Device(name), 1) == 70
+    assert PeakMemory(Device(name)).of("kernel", kernel, CASE, inputs, 1) == 70
