@@ -71,8 +71,8 @@ def attn_benchmark(attn: Attn, benchmark: Any, request: pytest.FixtureRequest) -
 
 def asked(config: pytest.Config, options: Options) -> bool:
     """Whether the user asked for the packaged tests of latency: by sweep, by name, or for benchmarks alone."""
-    words = [*config.args, config.option.keyword]
-    return SWEEP in options.sweep or any(SWEEP in word for word in words) or bool(getattr(config.option, ONLY, False))
+    named = any("test_latency" in argument for argument in config.args) or "latency" in config.option.keyword
+    return named or SWEEP in options.sweep or bool(getattr(config.option, ONLY, False))
 
 
 def select(
