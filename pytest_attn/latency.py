@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -69,10 +70,18 @@ def attn_benchmark(attn: Attn, benchmark: Any, request: pytest.FixtureRequest) -
     return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"])
 
 
+def named(config: pytest.Config, options: Options) -> bool:
+    """Whether the user named the sweep, or the module of its packaged tests."""
+    home = Path(__file__).parent / "suite" / "test_latency.py"
+    modules = [argument.partition("::")[0] for argument in config.args]
+    here = config.invocation_params.dir
+    return SWEEP in options.sweep or any(module == SUITE or (here / module).resolve() == home for module in modules)
+
+
 def asked(config: pytest.Config, options: Options) -> bool:
-    """Whether the user asked for the packaged tests of latency: by sweep, by name, or for benchmarks alone."""
-    named = any("test_latency" in argument for argument in config.args) or "latency" in config.option.keyword
-    return named or SWEEP in options.sweep or bool(getattr(config.option, ONLY, False))
+    """Whether the packaged tests of latency run: named, matched by a word of `-k`, or by `--benchmark-only`."""
+    only = bool(getattr(config.option, ONLY, False))
+    return named(config, options) or "latency" in config.option.keyword or only
 
 
 def select(
@@ -87,8 +96,9 @@ def select(
 
 
 def refuse_workers(config: pytest.Config, options: Options) -> None:
-    """Raises ValueError where tests of latency that the user asked for would be dealt out to xdist workers."""
-    if config.getoption("dist", "no") != "no" and asked(config, options):
+    """Raises ValueError where tests of latency that the user named would be dealt out to xdist workers; others fail
+    there, each with the same sentence."""
+    if config.getoption("dist", "no") != "no" and named(config, options):
         raise ValueError(ALONE)
 
 

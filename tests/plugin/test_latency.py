@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+import pytest_attn.suite
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.problem.sweep import find_sweep
 
@@ -169,6 +171,16 @@ def test_the_suite_runs_them_where_they_are_asked_for(collect, arguments):
 
 def test_naming_the_module_asks_for_them(collect):
     assert len(collect("--pyargs", SUITE)) == len(find_sweep("latency"))
+
+
+def test_naming_its_file_asks_for_them_from_any_folder(collect, monkeypatch):
+    monkeypatch.chdir(Path(pytest_attn.suite.__file__).parent)
+    assert len(collect("test_latency.py", "-c", "/dev/null")) == len(find_sweep("latency"))
+
+
+def test_a_file_of_the_same_name_in_a_project_may_run_on_workers(pytester, two_workers):
+    pytester.makepyfile(test_latency="def test_other(): ...")
+    pytester.runpytest("test_latency.py", *two_workers).assert_outcomes(passed=1)
 
 
 def test_a_test_of_the_project_on_the_latency_sweep_runs_as_any_other(pytester, collect):
