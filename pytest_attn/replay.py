@@ -22,8 +22,8 @@ class Replay:
         self._readings = (reading for seconds in measurement.samples.kernel for reading in (0.0, seconds * calls))
 
     def __call__(self) -> float:
-        """The next reading."""
-        return next(self._readings)
+        """The next reading; 0 where there is none, as for a kernel that was not timed."""
+        return next(self._readings, 0.0)
 
 
 def store(benchmark: Any, replay: Replay, measurement: Measurement) -> None:

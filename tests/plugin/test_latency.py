@@ -14,6 +14,15 @@ from pytest_attn.problem.sweep import find_sweep
 CASE = "b1-h1-s64-d32-float32-out-exact"
 SUITE = "pytest_attn.suite.test_latency"
 
+TIRED = """
+def tired(query, key, value, scale):
+    global number
+    number += 1
+    if number > 12:
+        raise RuntimeError("enough")
+    return dense(query, key, value, scale)
+"""
+
 OWN = """
 import pytest
 import pytest_attn
@@ -43,6 +52,8 @@ def own(pytester):
     def run(*arguments, lines="", kernel="dense", decorator=""):
         test = OWN.replace("@pytest_attn", f"{decorator}\n@pytest_attn", 1) + lines
         pytester.makepyfile(test_own=test)
+        with (pytester.path / "kernels.py").open("a") as kernels:
+            kernels.write(TIRED)
         return pytester.runpytest(
             "test_own.py", f"--attn-kernel=kernels.py:{kernel}", "--benchmark-json=out.json", *arguments
         )
@@ -106,10 +117,17 @@ def test_a_saved_run_is_compared_from_another_folder(time_case, pytester, monkey
 
 def test_a_wrong_kernel_fails_and_is_not_timed(own, pytester, stored):
     result = own("-k", smallest(pytester).id, kernel="shifted")
+    result.stdout.fnmatch_lines([f"{smallest(pytester).id} [[]kernels.py:shifted[]]: *", "reproduce: *"])
     outcomes = result.parseoutcomes()
     assert outcomes["failed"] == 1
     assert "errors" not in outcomes
     assert "warnings" not in outcomes
+    assert stored() == []
+
+
+def test_an_error_while_timing_is_shown_as_it_is(own, pytester, stored):
+    result = own("-k", smallest(pytester).id, lines="", kernel="tired")
+    result.stdout.fnmatch_lines(["E*RuntimeError: enough"])
     assert stored() == []
 
 

@@ -8,6 +8,7 @@ from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.sweep import Groups, register
 
 HALF_AND_FULL = ("bfloat16", "float32")
+HALF = ("bfloat16", "float16")
 DENSE = ((1, 2048, 128), (2, 1024, 64), (4, 1024, 128), (8, 512, 64), (8, 512, 128))
 """(heads, length, head_dim)."""
 
@@ -46,6 +47,6 @@ def latency() -> Groups:
         ),
         "latency_decode": tuple(
             Case(1, s, query_heads=h, key_heads=kv, dtype=dtype, ask="out")
-            for (h, kv, s), dtype in product(DECODE, HALF_AND_FULL)
+            for (h, kv, s), dtype in product(DECODE, HALF)
         ),
     }
