@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from pytest_attn.marks import parametrize
 
 if TYPE_CHECKING:
+    from pytest_attn.bench.measurement import Measurement
     from pytest_attn.kernels.capabilities import Capabilities
     from pytest_attn.kernels.kernel import Kernel, Output, kernel
     from pytest_attn.kernels.numerics import EmptyRows, Numerics
@@ -30,6 +31,7 @@ __all__ = [
     "FrameWidths",
     "Inputs",
     "Kernel",
+    "Measurement",
     "Numerics",
     "Output",
     "Problem",
@@ -47,6 +49,7 @@ _HOMES = {
     "FrameWidths": "problem.frame",
     "Inputs": "problem.inputs",
     "Kernel": "kernels.kernel",
+    "Measurement": "bench.measurement",
     "Numerics": "kernels.numerics",
     "Output": "kernels.kernel",
     "Problem": "problem.problem",

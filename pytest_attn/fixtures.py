@@ -74,7 +74,8 @@ def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
     marker = metafunc.definition.get_closest_marker(CELLS)
     if marker or any(name in names for name in CELL_FIXTURES):
         wanted = marker.kwargs if marker else {"sweep": None, "group": None}
-        cells = _cells(wanted["sweep"], wanted["group"], options)
+        default = "latency" if "attn_benchmark" in names else DEFAULT_SWEEP
+        cells = _cells(wanted["sweep"], wanted["group"], options, default)
         labels = _labels(options.kernel)
         several = len(labels) > 1
         ids = [f"{labels[cell.kernel]}-{cell.case.id}" if several else cell.case.id for cell in cells]
@@ -93,14 +94,14 @@ def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
 
 
 def _ours(metafunc: pytest.Metafunc) -> set[str]:
-    """The fixtures of this file that a test uses and its author neither parametrized nor replaced."""
+    """Our fixtures that a test uses and its author neither parametrized nor replaced."""
     names = set(metafunc.fixturenames)
     for mark in metafunc.definition.iter_markers("parametrize"):
         argnames = mark.args[0] if mark.args else mark.kwargs["argnames"]
         names -= set(argnames.replace(",", " ").split() if isinstance(argnames, str) else argnames)
     # pytest has no public way to ask where a fixture was defined.
-    definitions = metafunc._arg2fixturedefs
-    return {name for name in names if name in definitions and definitions[name][-1].func.__module__ == __name__}
+    definitions, homes = metafunc._arg2fixturedefs, (__name__, "pytest_attn.latency")
+    return {name for name in names if name in definitions and definitions[name][-1].func.__module__ in homes}
 
 
 def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item], list[pytest.Item]]:
@@ -116,25 +117,25 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
     return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
 
 
-def is_cell(item: pytest.Item) -> bool:
-    """Whether the item is one cell of a sweep."""
-    return isinstance(_parameters(item).get("attn_cell"), CellParameter)
+def parameter_of(item: pytest.Item) -> CellParameter | None:
+    """The cell of a sweep that the item is parametrized with; None where there is none."""
+    parameter = _parameters(item).get("attn_cell")
+    return parameter if isinstance(parameter, CellParameter) else None
 
 
 def _runs(item: pytest.Item, options: Options) -> bool:
-    parameters = _parameters(item)
-    if "attn_cell" not in parameters:
+    if "attn_cell" not in _parameters(item):
         return True
-    cell = parameters["attn_cell"]
+    cell = parameter_of(item)
     # Without --attn-case, pytest makes one item of the empty list of cases, with a placeholder for its cell.
-    return isinstance(cell, CellParameter) and (not cell.sweep or options.keeps(cell.sweep, cell.case))
+    return cell is not None and (not cell.sweep or options.keeps(cell.sweep, cell.case))
 
 
-def _cells(sweep: str | None, group: str | None, options: Options) -> list[CellParameter]:
+def _cells(sweep: str | None, group: str | None, options: Options, default: str) -> list[CellParameter]:
     if group == CASES_GIVEN:
         cells = [("", case) for case in options.case]
     elif sweep is None:
-        names = options.sweep or (DEFAULT_SWEEP,)
+        names = options.sweep or (default,)
         cells = [(name, case) for name in names for case in find_sweep(name)]
     else:
         cells = [(sweep, case) for case in _cases(sweep, group)]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytest
 
-from pytest_attn import fixtures
+from pytest_attn import fixtures, latency
 from pytest_attn.fixtures import attn, attn_cell, block_shape, device, dtype, frame_widths, kernel, problem
+from pytest_attn.latency import attn_benchmark
 from pytest_attn.marks import CELLS
 from pytest_attn.options import OPTIONS, Options, add_options
+from pytest_attn.replay import keep_samples
 from pytest_attn.report.record import Record
 from pytest_attn.run import RUN, Run, given_options
 
-__all__ = ["attn", "attn_cell", "block_shape", "device", "dtype", "frame_widths", "kernel", "problem"]
+__all__ = ["attn", "attn_benchmark", "attn_cell", "block_shape", "device", "dtype", "frame_widths", "kernel", "problem"]
 
 
 INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
@@ -49,6 +51,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         run.refuse_unknown_kernels()
         if not hasattr(session.config, "workerinput"):
+            latency.refuse_workers(session.config, run.options)
             run.refuse_idle_devices(_workers(session.config))
             run.make_folders()
     except ValueError as error:
@@ -60,11 +63,22 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept, left_out = fixtures.select(items, config.stash[RUN].options)
-    config.stash[RUN].left_out = sum(map(fixtures.is_cell, left_out))
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+    run = config.stash[RUN]
+    wanted, unasked = latency.select(items, config, run.options)
+    kept, left_out = fixtures.select(wanted, run.options)
+    run.left_out = sum(fixtures.parameter_of(item) is not None for item in left_out)
+    if unasked or left_out:
+        config.hook.pytest_deselected(items=[*unasked, *left_out])
         items[:] = kept
+    try:
+        latency.prepare(config, run.options, items)
+    except ValueError as error:
+        raise pytest.UsageError(str(error)) from error
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(benchmarks: list[Any], output_json: dict[str, Any]) -> None:
+    keep_samples(benchmarks, output_json)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -72,6 +86,7 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
+    latency.drop_failed(item, report)
     record = item.stash.get(fixtures.RECORD, None)
     if record is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
         # A plain attribute of a report travels from an xdist worker to the controller.

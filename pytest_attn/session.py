@@ -15,6 +15,10 @@ from typing import Any
 
 import torch
 
+from pytest_attn.bench.measure import measure
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.memory import PeakMemory
+from pytest_attn.bench.sampler import ROUNDS
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
@@ -56,6 +60,7 @@ class Session:
         self.options = options
         self.worker = worker[1]
         self.device = Device(options.device[worker[0] % len(options.device)])
+        self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
@@ -181,6 +186,12 @@ class Cell:
     def judge(self) -> Verdict:
         """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
         return check_of(self.case.oracle).judge(self.subject)
+
+    def measure(self, *, rounds: int = ROUNDS, cold: bool = False, memory: bool = True) -> Measurement:
+        """How fast the kernel is on the case; see `pytest_attn.bench.measure`. Only for one that was judged right."""
+        peak = self.session.peak_memory if memory else None
+        with self._timed("latency"):
+            return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=peak)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""

@@ -14,17 +14,18 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 
 RIGHT = ("report", "session", "mutants", "power", "run", "fixtures", "options")
 FORBIDDEN = {
-    "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", "gate", *RIGHT),
-    "kernels": ("oracles", "judge", "checks", "diagnosis", "gate", *RIGHT),
-    "oracles": ("kernels", "judge", "checks", "diagnosis", *RIGHT),
-    "judge": ("checks", "diagnosis", "gate", *RIGHT),
-    "checks": ("diagnosis", "gate", *RIGHT),
-    "diagnosis": ("gate", *RIGHT),
-    "gate": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT),
-    "report": ("kernels", "oracles", "judge", "checks", "diagnosis", *RIGHT[1:]),
-    "mutants": ("power", "run", "fixtures"),
+    "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", "gate", *RIGHT),
+    "kernels": ("oracles", "judge", "checks", "diagnosis", "bench", "gate", *RIGHT),
+    "oracles": ("kernels", "judge", "checks", "diagnosis", "bench", *RIGHT),
+    "judge": ("checks", "diagnosis", "bench", "gate", *RIGHT),
+    "checks": ("diagnosis", "bench", "gate", *RIGHT),
+    "diagnosis": ("bench", "gate", *RIGHT),
+    "bench": ("diagnosis", "gate", *RIGHT),
+    "gate": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", *RIGHT),
+    "report": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", *RIGHT[1:]),
+    "mutants": ("bench", "power", "run", "fixtures"),
 }
-MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "marks.py"}
+MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "latency.py", "marks.py"}
 
 
 def imports(path: Path) -> set[str]:

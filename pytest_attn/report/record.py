@@ -35,7 +35,7 @@ class Record:
     """Statistics of the verdict by name."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent on inputs, kernel, oracle and judge, and on shrinking the case."""
+    """Time spent on inputs, kernel, oracle and judge, on shrinking the case and on measuring its latency."""
 
     device: str = "cpu"
     oracle: str = ""

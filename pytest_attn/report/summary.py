@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pytest_attn.report.record import Record
 
-PARTS = ("kernel", "oracle", "judge", "inputs")
+PARTS = ("kernel", "oracle", "judge", "inputs", "latency")
 
 
 def claim_line(records: Sequence[Record]) -> str:
@@ -31,6 +31,8 @@ def time_split(records: Sequence[Record], total: float) -> str:
     kernel = spent["kernel"]
     rest = max(total - sum(spent.values()), 0.0) + spent["inputs"]
     shown = [("kernel", kernel), ("oracle", spent["oracle"]), ("judge", spent["judge"]), ("rest", rest)]
+    if spent["latency"]:
+        shown.insert(3, ("latency", spent["latency"]))
     overhead = f" | {(total - kernel) / kernel:.0%} beside the kernel" if kernel >= 1 else ""
     return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown) + overhead
 

@@ -120,6 +120,16 @@ def test_a_cell_of_the_smoke_sweep_costs_at_most_two_gflop() -> None:
     assert max(case.flops for case in find_sweep("smoke")) <= 2 * GFLOP
 
 
+def test_every_latency_cell_exists_and_is_judged_on_its_output() -> None:
+    cases = list(find_sweep("latency"))
+    assert {case.unsatisfiable for case in cases} == {None}
+    assert {(case.ask, case.oracle, case.recipe) for case in cases} == {("out", "exact", "normal")}
+
+
+def test_a_latency_cell_costs_less_than_five_gflop() -> None:
+    assert max(case.flops for case in find_sweep("latency")) < 5 * GFLOP
+
+
 def test_an_unknown_sweep_names_the_closest_one_first() -> None:
     with pytest.raises(ValueError, match=re.escape("unknown sweep 'bsa-les'; allowed: bsa-lse, ")):
         find_sweep("bsa-les")

@@ -1,0 +1,1 @@
+"""How fast a kernel is: clocks, a control, samples, a measurement."""

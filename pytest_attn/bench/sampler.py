@@ -1,0 +1,119 @@
+"""The sampler: a kernel and its control in turns, so that both meet the same mood of the machine."""
+
+from __future__ import annotations
+
+import gc
+import math
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from pytest_attn.bench.clock import Clock, Work
+from pytest_attn.bench.samples import Samples
+
+FEWEST_ROUNDS = 20
+"""Exact bounds of a median at 99 % with room for outliers need that many pairs."""
+
+ROUNDS = 24
+BLOCK_SECONDS = 5e-3
+"""Shortest block that is timed, unless the clock needs a longer one."""
+
+RESOLUTIONS = 1000
+"""A block is at least so many times the resolution of the clock."""
+
+WARM_UP_BLOCKS = 2
+MOST_CALLS = 10_000
+MOST_COLD_CALLS = 8
+"""Calls in a block of a cold kernel: each follows a flush, which takes longer than a short kernel."""
+
+
+@dataclass(frozen=True, eq=False)
+class Arm:
+    """Work with the number of calls that make one block, and what runs untimed before each timed stretch."""
+
+    work: Work
+    calls: int
+    flush: Work | None = None
+
+    def seconds(self, clock: Clock) -> float:
+        """Seconds per call in one block; a cold kernel is flushed before every call, else the calls follow close."""
+        if self.flush is not None:
+            return sum(clock.measure(self.work, self.flush) for _ in range(self.calls)) / self.calls
+
+        def block() -> None:
+            for _ in range(self.calls):
+                self.work()
+
+        return clock.measure(block) / self.calls
+
+
+def sample(
+    clock: Clock, kernel: Work, controls: tuple[Work, Work], *, rounds: int = ROUNDS, seed: int, flush: Work | None
+) -> Samples:
+    """Time `rounds` pairs kernel / control and, between them, as many pairs of the two controls.
+
+    The order inside the pairs is balanced, half of the rounds each way, and shuffled by `seed`. `flush` empties the
+    caches before every call of the kernel; None leaves them warm. Raises ValueError where `rounds` cannot be balanced
+    or is too small to decide anything.
+    """
+    if rounds < FEWEST_ROUNDS or rounds % 2:
+        raise ValueError(f"rounds is {rounds}; allowed: an even number, {FEWEST_ROUNDS} or more")
+    orders = random.Random(seed)
+    kernel_first, control_first = _balanced(rounds, orders), _balanced(rounds, orders)
+    with _without_garbage_collection():
+        subject = calibrated(clock, kernel, flush)
+        left = calibrated(clock, controls[0])
+        right = Arm(controls[1], left.calls)
+        for arm in (subject, left, right):
+            for _ in range(WARM_UP_BLOCKS):
+                arm.seconds(clock)
+        times = [
+            (_pair(clock, subject, left, first), _pair(clock, left, right, again_first))
+            for first, again_first in zip(kernel_first, control_first, strict=True)
+        ]
+    return Samples(
+        kernel=tuple(pair[0] for pair, _ in times),
+        control=tuple(pair[1] for pair, _ in times),
+        kernel_first=kernel_first,
+        control_again=tuple(again for _, again in times),
+        control_first=control_first,
+        kernel_calls=subject.calls,
+        control_calls=left.calls,
+    )
+
+
+def calibrated(clock: Clock, work: Work, flush: Work | None = None) -> Arm:
+    """The work with as many calls as fill a block, judged by the fastest of three calls after a first one."""
+    least = max(BLOCK_SECONDS, RESOLUTIONS * clock.resolution)
+    clock.measure(work, flush)
+    seconds = min(clock.measure(work, flush) for _ in range(3))
+    most = MOST_COLD_CALLS if flush else MOST_CALLS
+    # A clock that says 0 or nothing at all is judged by what it says of the rounds, not here.
+    calls = min(math.ceil(least / seconds), most) if seconds > least / most else most if seconds > 0 else 1
+    return Arm(work, calls, flush)
+
+
+def _pair(clock: Clock, left: Arm, right: Arm, left_first: bool) -> tuple[float, float]:
+    if left_first:
+        seconds = left.seconds(clock)
+        return seconds, right.seconds(clock)
+    other = right.seconds(clock)
+    return left.seconds(clock), other
+
+
+def _balanced(rounds: int, orders: random.Random) -> tuple[bool, ...]:
+    order = [True, False] * (rounds // 2)
+    orders.shuffle(order)
+    return tuple(order)
+
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()

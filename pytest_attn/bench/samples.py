@@ -1,0 +1,60 @@
+"""Samples: what the clock said, round by round, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Seconds per call of a kernel, of the control timed next to it, and of two controls timed next to each other.
+
+    Element r of every tuple belongs to round r. Times are those of a block divided by the calls in it.
+    """
+
+    kernel: tuple[float, ...]
+    control: tuple[float, ...]
+    """The control of the pair kernel / control."""
+
+    kernel_first: tuple[bool, ...]
+    """Whether the kernel ran before its control; half of the rounds, in random order."""
+
+    control_again: tuple[tuple[float, float], ...]
+    """The A/A pairs: the control and another instance of it, which would be equal on a quiet machine."""
+
+    control_first: tuple[bool, ...]
+    """Whether the first of the A/A pair ran first; half of the rounds, in random order."""
+
+    kernel_calls: int
+    """Calls of the kernel in one block."""
+
+    control_calls: int
+    """Calls of the control in one block."""
+
+    @property
+    def rounds(self) -> int:
+        """Pairs of each kind."""
+        return len(self.kernel)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        return plain | {"control_again": [list(pair) for pair in self.control_again]}
+
+    @staticmethod
+    def of_dict(plain: Mapping[str, Any]) -> Samples:
+        """The samples of `as_dict()`. Raises ValueError where a series is missing or of another length."""
+        missing = [name for name in Samples.__slots__ if name not in plain]
+        if missing:
+            raise ValueError(f"samples: {missing[0]} is missing; allowed: all of {', '.join(Samples.__slots__)}")
+        fields: dict[str, Any] = {
+            name: tuple(v) if isinstance(v := plain[name], list) else v for name in Samples.__slots__
+        }
+        lengths = {name: len(value) for name, value in fields.items() if isinstance(value, tuple)}
+        if len(set(lengths.values())) > 1:
+            counted = ", ".join(f"{count} of {name}" for name, count in lengths.items())
+            raise ValueError(f"samples: {counted}; allowed: as many of each")
+        fields["control_again"] = tuple((left, right) for left, right in fields["control_again"])
+        return Samples(**fields)

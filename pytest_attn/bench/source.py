@@ -1,0 +1,67 @@
+"""The source of a kernel, as a hash: whether the code of two measurements is the same."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import inspect
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from pytest_attn.kernels.kernel import FunctionKernel, Kernel
+
+UNKNOWN = "unknown"
+
+
+def source_hash(kernel: Kernel) -> str:
+    """A hash of the file that defines a kernel and of the files beside it that it takes names from; equal in every
+    process and folder.
+
+    Of the text alone where there is no file, as in a notebook; `unknown` where there is neither.
+    """
+    target = _target(kernel)
+    path = _file_of(target)
+    digest = hashlib.blake2b(digest_size=8)
+    if path is not None:
+        for file in sorted(_with_neighbours(path, sys.modules.get(target.__module__))):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()
+    try:
+        digest.update(inspect.getsource(target).encode())
+    except (OSError, TypeError):
+        return UNKNOWN
+    return digest.hexdigest()
+
+
+def _target(kernel: Kernel) -> Any:
+    """The function, or the class, that its author wrote."""
+    implementation = kernel.implementation
+    target: Any = implementation.function if isinstance(implementation, FunctionKernel) else type(implementation)
+    while isinstance(target, functools.partial):
+        target = target.func
+    target = inspect.unwrap(target)
+    return target if inspect.isroutine(target) or inspect.isclass(target) else type(target)
+
+
+def _file_of(target: Any) -> Path | None:
+    try:
+        found = inspect.getsourcefile(target)
+    except TypeError:
+        return None
+    return Path(found) if found and Path(found).is_file() else None
+
+
+def _with_neighbours(path: Path, module: ModuleType | None) -> set[Path]:
+    """The file and, through the names of its module, files in the same folder."""
+    found = {path}
+    waiting = [module] if module else []
+    while waiting:
+        for value in list(vars(waiting.pop()).values()):
+            home = value if isinstance(value, ModuleType) else sys.modules.get(getattr(value, "__module__", None) or "")
+            file = getattr(home, "__file__", None)
+            if home and file and Path(file).parent == path.parent and Path(file) not in found and Path(file).is_file():
+                found.add(Path(file))
+                waiting.append(home)
+    return found

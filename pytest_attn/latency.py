@@ -1,0 +1,125 @@
+"""The fixture `attn_benchmark`, and which tests of latency run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_attn.fixtures import RECORD, Attn, parameter_of
+from pytest_attn.options import Options
+from pytest_attn.replay import Replay, store, store_nothing
+
+if TYPE_CHECKING:
+    from pytest_attn.bench.measurement import Measurement
+
+SWEEP = "latency"
+SUITE = "pytest_attn.suite.test_latency"
+ALONE = "latency is measured by one process alone, not by xdist workers; allowed: the same command without -n (or -n0)"
+ONLY = "benchmark_only"
+"""pytest-benchmark's name of its option."""
+
+RECORDER_MISSING = (
+    "attn_benchmark records through pytest-benchmark, which is not loaded; allowed: pytest without -p no:benchmark"
+)
+
+
+class AttnBenchmark:
+    """Judges one kernel on one case and, where it is right, times it; a test calls it once."""
+
+    def __init__(self, attn: Attn, benchmark: Any, item: pytest.Function, replay: Replay) -> None:
+        self._attn = attn
+        self._benchmark = benchmark
+        self._item = item
+        self._replay = replay
+
+    def __call__(self, *, rounds: int = 24, cold: bool = False, memory: bool = True) -> Measurement | None:
+        """The measurement, which pytest-benchmark records; None under `--benchmark-disable`.
+
+        `rounds` pairs of kernel and control; `cold`: caches emptied before every call; `memory`: peak memory, too. A
+        kernel that is wrong fails the test and is not timed.
+        """
+        __tracebackhide__ = True
+        try:
+            self._attn.check()
+            measurement: Measurement | None = None
+            if self._benchmark.enabled:
+                measurement = self._attn.measure(rounds=rounds, cold=cold, memory=memory)
+        except BaseException as error:
+            store_nothing(self._benchmark, error)
+            raise
+        if measurement is None:
+            store_nothing(self._benchmark)
+            return None
+        self._item.stash[RECORD] = replace(self._item.stash[RECORD], seconds=dict(self._attn.seconds))
+        self._benchmark.fullname = f"{self._item.module.__name__}::{self._item.name}"
+        self._benchmark.params = {"kernel": measurement.kernel, "case": measurement.case}
+        store(self._benchmark, self._replay, measurement)
+        return measurement
+
+
+@pytest.fixture
+def attn_benchmark(attn: Attn, benchmark: Any, request: pytest.FixtureRequest) -> AttnBenchmark:
+    """One kernel on one case, to be timed: `attn_benchmark()` judges it first."""
+    if hasattr(request.config, "workerinput"):
+        pytest.fail(ALONE, pytrace=False)
+    marker = request.node.get_closest_marker("benchmark")
+    return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"])
+
+
+def named(config: pytest.Config, options: Options) -> bool:
+    """Whether the user named the sweep, or the module of its packaged tests."""
+    home = Path(__file__).parent / "suite" / "test_latency.py"
+    modules = [argument.partition("::")[0] for argument in config.args]
+    here = config.invocation_params.dir
+    return SWEEP in options.sweep or any(module == SUITE or (here / module).resolve() == home for module in modules)
+
+
+def asked(config: pytest.Config, options: Options) -> bool:
+    """Whether the packaged tests of latency run: named, matched by a word of `-k`, or by `--benchmark-only`."""
+    only = bool(getattr(config.option, ONLY, False))
+    return named(config, options) or "latency" in config.option.keyword or only
+
+
+def select(
+    items: list[pytest.Item], config: pytest.Config, options: Options
+) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """(wanted, not asked for): the packaged tests of latency run only where the user asked for them."""
+    if asked(config, options):
+        return items, []
+    modules = [item.module.__name__ if isinstance(item, pytest.Function) else "" for item in items]
+    wanted = [item for item, module in zip(items, modules, strict=True) if module != SUITE]
+    return wanted, [item for item, module in zip(items, modules, strict=True) if module == SUITE]
+
+
+def refuse_workers(config: pytest.Config, options: Options) -> None:
+    """Raises ValueError where tests of latency that the user named would be dealt out to xdist workers; others fail
+    there, each with the same sentence."""
+    if config.getoption("dist", "no") != "no" and named(config, options):
+        raise ValueError(ALONE)
+
+
+def prepare(config: pytest.Config, options: Options, items: Iterable[pytest.Item]) -> None:
+    """Give every test that times a cell the timer that it records with, and a group: the kernels of one case, or the
+    cases of one test. Raises ValueError where pytest-benchmark is not loaded."""
+    for item in items:
+        if "attn_benchmark" not in getattr(item, "fixturenames", ()):
+            continue
+        if not config.pluginmanager.has_plugin("pytest-benchmark"):
+            raise ValueError(RECORDER_MISSING)
+        given = item.get_closest_marker("benchmark")
+        cell = parameter_of(item)
+        group = cell.case.id if cell and len(options.kernel) > 1 else item.name.partition("[")[0]
+        wanted = {"group": group, **(given.kwargs if given else {}), "timer": Replay()}
+        item.add_marker(pytest.mark.benchmark(**wanted), append=False)
+
+
+def drop_failed(item: pytest.Item, report: pytest.TestReport) -> None:
+    """Keep what a test measured before it failed out of the files that pytest-benchmark writes."""
+    if report.failed and "attn_benchmark" in getattr(item, "fixturenames", ()):
+        benchmark = getattr(item, "funcargs", {}).get("benchmark")
+        if benchmark is not None:
+            benchmark.has_error = True

@@ -1,0 +1,117 @@
+"""Measuring a kernel on a case: what it is given, what is timed and what is noted."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from pytest_attn.bench.measure import measure
+from pytest_attn.kernels.kernel import kernel
+from pytest_attn.options import Options
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.session import Session
+
+CASE = Case(16, 16, head_dim=16, dtype="float32", ask="out")
+
+
+class Watched:
+    """A kernel that notes what it is given and how often it runs; preparing takes long."""
+
+    def __init__(self):
+        self.given = []
+        self.runs = 0
+
+    def prepare(self, problem, inputs):
+        time.sleep(0.1)
+        self.given.append(inputs)
+        out = torch.zeros(problem.out_shape)
+
+        def run():
+            assert not torch.is_grad_enabled()
+            self.runs += 1
+            time.sleep(0.002)
+            return out
+
+        return run
+
+
+@pytest.fixture
+def watched():
+    return Watched()
+
+
+@pytest.fixture
+def measured(watched):
+    """The measurement of the watched kernel on a case."""
+
+    def run(case=CASE, seed=42, **arguments):
+        session = Session(Options(seed=seed))
+        cell = session.cell(kernel(devices=("cpu",), strided=True)(watched), case)
+        return measure(cell.subject, case, "watched", rounds=20, **arguments)
+
+    return run
+
+
+def test_preparing_is_not_timed(measured):
+    assert max(measured().samples.kernel) < 0.1
+
+
+def test_a_kernel_is_prepared_once_and_run_in_every_block(measured, watched):
+    samples = measured().samples
+    assert len(watched.given) == 1
+    assert watched.runs >= samples.rounds * samples.kernel_calls
+
+
+@pytest.mark.parametrize("recipe", ["normal", "zeros"])
+def test_inputs_are_fresh_and_random_whatever_the_case_is_judged_with(measured, watched, recipe):
+    case = Case(16, 16, head_dim=16, dtype="float32", ask="out", recipe=recipe)
+    measured(case)
+    (given,) = watched.given
+    judged = Inputs.draw(Problem.of(case), 42, recipe)
+    assert given.query.std() == pytest.approx(1.0, abs=0.3)
+    assert not torch.equal(given.query, judged.query)
+
+
+def test_the_same_seed_gives_the_same_inputs_and_another_seed_others(measured, watched):
+    for seed in (1, 1, 2):
+        measured(seed=seed)
+    first, again, other = (given.query for given in watched.given)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+
+
+def test_a_strided_case_is_timed_on_strided_inputs(measured, watched):
+    measured(Case(16, 16, head_dim=16, query_heads=2, dtype="float32", ask="out", layout="strided"))
+    (given,) = watched.given
+    assert not all(tensor.is_contiguous() for tensor in (given.query, given.key, given.value))
+
+
+def test_a_cold_measurement_says_so(measured):
+    assert measured(cold=True).cold
+    assert not measured().cold
+
+
+def test_what_the_times_depend_on_is_noted(measured):
+    measurement = measured()
+    assert (measurement.case, measurement.kernel, measurement.device) == (CASE.id, "watched", "cpu")
+    assert (measurement.seed, measurement.threads) == (42, torch.get_num_threads())
+    assert measurement.versions["torch"].startswith(torch.__version__.partition("+")[0])
+    assert {"python", "pytest-attn"} <= measurement.versions.keys()
+    assert measurement.device_name
+    assert measurement.flops == CASE.flops
+    assert measurement.control_name == "matmul-16-float32"
+    assert measurement.clock == "perf_counter"
+
+
+def test_memory_that_is_not_asked_for_is_unknown(measured):
+    assert measured().peak_bytes is None
+
+
+def test_few_rounds_are_refused(watched):
+    cell = Session(Options()).cell(kernel(devices=("cpu",))(watched), CASE)
+    with pytest.raises(ValueError, match="rounds is 4; allowed: an even number, 20 or more"):
+        measure(cell.subject, CASE, "watched", rounds=4)

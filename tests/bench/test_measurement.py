@@ -1,0 +1,93 @@
+"""A measurement as plain data, and what pytest-benchmark stores of it."""
+
+from __future__ import annotations
+
+import json
+import math
+import subprocess
+import sys
+
+import pytest
+
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.samples import Samples
+
+SAMPLES = Samples(
+    kernel=(0.002, 0.001, 0.004),
+    control=(0.1, 0.1, 0.1),
+    kernel_first=(True, False, True),
+    control_again=((0.1, 0.2), (0.1, 0.2), (0.1, 0.2)),
+    control_first=(True, False, True),
+    kernel_calls=5,
+    control_calls=1,
+)
+MEASUREMENT = Measurement(
+    case="b1-h1-s64-d32-float32-out-exact",
+    kernel="kernels.py:dense",
+    source_hash="abc",
+    samples=SAMPLES,
+    clock="perf_counter",
+    cold=False,
+    control_name="matmul-64-float32",
+    control_flops=2 * 64**3,
+    flops=10**9,
+    flop_formula="pairs-2d-2dv",
+    bytes=10**6,
+    byte_formula="query-key-value-out-once",
+    peak_bytes=None,
+    device="cpu",
+    device_name="a processor",
+    threads=2,
+    seed=42,
+    versions={"python": "3.12"},
+)
+
+
+def test_it_comes_back_from_json_as_it_was():
+    assert Measurement.of_dict(json.loads(json.dumps(MEASUREMENT.as_dict()))) == MEASUREMENT
+
+
+def test_a_field_of_a_newer_schema_is_left_out():
+    assert Measurement.of_dict(MEASUREMENT.as_dict() | {"colour": "red"}) == MEASUREMENT
+
+
+def test_a_missing_field_is_named():
+    plain = MEASUREMENT.as_dict()
+    del plain["clock"]
+    with pytest.raises(ValueError, match="measurement: clock is missing; allowed: all of case, kernel, "):
+        Measurement.of_dict(plain)
+
+
+def test_rates_are_those_of_the_median_time():
+    assert MEASUREMENT.seconds == 0.002
+    assert MEASUREMENT.tflops == pytest.approx(0.5)
+    assert MEASUREMENT.gigabytes_per_second == pytest.approx(0.5)
+
+
+def test_a_time_of_zero_has_no_rate():
+    plain = MEASUREMENT.as_dict()
+    plain["samples"]["kernel"] = [0.0, 0.0, 0.0]
+    assert math.isnan(Measurement.of_dict(plain).tflops)
+
+
+def test_extra_info_holds_all_but_the_raw_times_that_pytest_benchmark_stores():
+    extra = MEASUREMENT.extra_info()
+    assert extra["attn"]["kernel"] == "kernels.py:dense"
+    assert extra["attn"]["tflops"] == pytest.approx(0.5)
+    entry = {"extra_info": extra, "stats": {"data": list(SAMPLES.kernel)}}
+    assert Measurement.of_benchmark(json.loads(json.dumps(entry))) == MEASUREMENT
+
+
+def test_a_stored_benchmark_without_raw_times_is_refused():
+    with pytest.raises(ValueError, match=r"measurement: 'test_a' has no stats\.data"):
+        Measurement.of_benchmark({"name": "test_a", "extra_info": MEASUREMENT.extra_info(), "stats": {}})
+
+
+def test_a_stored_benchmark_of_another_test_is_refused():
+    with pytest.raises(ValueError, match="measurement: 'test_a' has no 'attn' in extra_info"):
+        Measurement.of_benchmark({"name": "test_a", "extra_info": {}, "stats": {"data": [1.0]}})
+
+
+def test_reading_measurements_needs_no_torch():
+    code = "import sys, pytest_attn.bench.measurement; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
