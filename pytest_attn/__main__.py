@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from pytest_attn.commands.baseline import add_baseline, run_baseline
 from pytest_attn.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
@@ -57,9 +58,12 @@ def main(arguments: Sequence[str]) -> int:
         action="store_true",
         help="which test kills which mutant, what the diagnosis names it, and what flat tolerances see",
     )
+    add_baseline(commands)
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
         return _check(known.kernel, rest)
+    if known.command == "baseline":
+        return run_baseline(known, rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     if known.command == "power":

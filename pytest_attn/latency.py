@@ -15,12 +15,20 @@ from pytest_attn.replay import Replay, store, store_nothing
 
 if TYPE_CHECKING:
     from pytest_attn.bench.measurement import Measurement
+    from pytest_attn.gate.gate import Mode
+
+MEASUREMENT: pytest.StashKey[Measurement] = pytest.StashKey()
+"""On a test item: what it measured."""
+
+SLOWDOWN = "attn_slowdown"
+"""The marker that gives one test its own floor."""
 
 SWEEP = "latency"
 SUITE = "pytest_attn.suite.test_latency"
 ALONE = "latency is measured by one process alone, not by xdist workers; allowed: the same command without -n (or -n0)"
 ONLY = "benchmark_only"
-"""pytest-benchmark's name of its option."""
+COMPARE = "benchmark_compare"
+"""pytest-benchmark's names of its options."""
 
 RECORDER_MISSING = (
     "attn_benchmark records through pytest-benchmark, which is not loaded; allowed: pytest without -p no:benchmark"
@@ -58,6 +66,7 @@ class AttnBenchmark:
         self._benchmark.fullname = f"{self._item.module.__name__}::{self._item.name}"
         self._benchmark.params = {"kernel": measurement.kernel, "case": measurement.case}
         store(self._benchmark, self._replay, measurement)
+        self._item.stash[MEASUREMENT] = measurement
         return measurement
 
 
@@ -70,6 +79,11 @@ def attn_benchmark(attn: Attn, benchmark: Any, request: pytest.FixtureRequest) -
     return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"])
 
 
+def times_a_cell(item: pytest.Item) -> bool:
+    """Whether a test uses `attn_benchmark`."""
+    return "attn_benchmark" in getattr(item, "fixturenames", ())
+
+
 def named(config: pytest.Config, options: Options) -> bool:
     """Whether the user named the sweep, or the module of its packaged tests."""
     home = Path(__file__).parent / "suite" / "test_latency.py"
@@ -79,9 +93,10 @@ def named(config: pytest.Config, options: Options) -> bool:
 
 
 def asked(config: pytest.Config, options: Options) -> bool:
-    """Whether the packaged tests of latency run: named, matched by a word of `-k`, or by `--benchmark-only`."""
-    only = bool(getattr(config.option, ONLY, False))
-    return named(config, options) or "latency" in config.option.keyword or only
+    """Whether the packaged tests of latency run: named, matched by a word of `-k`, or because `--benchmark-only`,
+    `--benchmark-compare` or `--attn-gate` asks for times."""
+    wanted = any(getattr(config.option, name, None) for name in (ONLY, COMPARE)) or options.gate != "off"
+    return named(config, options) or "latency" in config.option.keyword or wanted
 
 
 def select(
@@ -106,7 +121,7 @@ def prepare(config: pytest.Config, options: Options, items: Iterable[pytest.Item
     """Give every test that times a cell the timer that it records with, and a group: the kernels of one case, or the
     cases of one test. Raises ValueError where pytest-benchmark is not loaded."""
     for item in items:
-        if "attn_benchmark" not in getattr(item, "fixturenames", ()):
+        if not times_a_cell(item):
             continue
         if not config.pluginmanager.has_plugin("pytest-benchmark"):
             raise ValueError(RECORDER_MISSING)
@@ -119,7 +134,14 @@ def prepare(config: pytest.Config, options: Options, items: Iterable[pytest.Item
 
 def drop_failed(item: pytest.Item, report: pytest.TestReport) -> None:
     """Keep what a test measured before it failed out of the files that pytest-benchmark writes."""
-    if report.failed and "attn_benchmark" in getattr(item, "fixturenames", ()):
+    if report.failed and times_a_cell(item):
         benchmark = getattr(item, "funcargs", {}).get("benchmark")
         if benchmark is not None:
             benchmark.has_error = True
+
+
+def comparison(config: pytest.Config, options: Options) -> Mode | None:
+    """How speed is compared: as `--attn-gate` says, else `report` where pytest-benchmark compares; None where not."""
+    if "gate" in options.given:
+        return None if options.gate == "off" else options.gate
+    return "report" if getattr(config.option, COMPARE, None) else None

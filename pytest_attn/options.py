@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_attn.judge.tolerances import DERIVED, refuse_unknown_tolerance, tolerance_names
+from pytest_attn.gate.rule import Rule, parse_slowdown
+from pytest_attn.judge.tolerances import DERIVED, tolerance_names
+from pytest_attn.option_values import (
+    GateMode,
+    read_budget,
+    read_cache,
+    read_devices,
+    read_gate,
+    read_requirements,
+    read_seed,
+    read_shrink,
+    read_sweeps,
+    read_text,
+    read_tolerance,
+)
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
@@ -16,9 +29,6 @@ from pytest_attn.wording import closest
 
 CPU_BUDGET = 80.0
 """GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
-
-DEVICES = re.compile(r"(cpu|cuda(:\d+)?|npu(:\d+)?)")
-REQUIREMENTS = ("here", "claimed")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +49,12 @@ class Options:
     output: str | None = None
     shrink: float | None = None
     """Seconds per failed cell; None = failed cells are not shrunk."""
+
+    gate: GateMode = "off"
+    slowdown: float = Rule().floor
+    """A fraction of the time."""
+
+    baselines: str = "baselines"
 
     given: frozenset[str] = field(default_factory=frozenset)
     """Names of the options that the user set."""
@@ -96,79 +112,6 @@ class Option:
         return f"attn_{self.name}"
 
 
-def _listed(texts: Sequence[str]) -> tuple[str, ...]:
-    return tuple(part.strip() for text in texts for part in text.split(","))
-
-
-def _devices(texts: Sequence[str]) -> tuple[str, ...]:
-    devices = _listed(texts[-1:])
-    for device in devices:
-        if not DEVICES.fullmatch(device):
-            raise ValueError(f"unknown device {device!r}; allowed: cpu, cuda, cuda:N, npu, npu:N, several with commas")
-    return devices
-
-
-def _sweeps(texts: Sequence[str]) -> tuple[str, ...]:
-    names = _listed(texts)
-    for name in names:
-        find_sweep(name)
-    return names
-
-
-def _seed(texts: Sequence[str]) -> int:
-    try:
-        return int(texts[-1])
-    except ValueError:
-        raise ValueError(f"{texts[-1]!r} is no seed; allowed: a whole number") from None
-
-
-def _budget(texts: Sequence[str]) -> float:
-    text = texts[-1]
-    if text == "none":
-        return float("inf")
-    try:
-        budget = float(text)
-    except ValueError:
-        budget = float("nan")
-    if not budget > 0:
-        raise ValueError(f"{text!r} is no budget; allowed: GFLOP per case, a number above 0, or none")
-    return budget
-
-
-def _shrink(texts: Sequence[str]) -> float:
-    try:
-        seconds = float(texts[-1])
-    except ValueError:
-        seconds = float("nan")
-    if not seconds > 0:
-        raise ValueError(f"{texts[-1]!r} is no time; allowed: seconds, a number above 0, as in --attn-shrink={SECONDS}")
-    return seconds
-
-
-def _tolerance(texts: Sequence[str]) -> str:
-    refuse_unknown_tolerance(texts[-1])
-    return texts[-1]
-
-
-def _requirements(texts: Sequence[str]) -> tuple[str, ...]:
-    items = _listed(texts)
-    for item in items:
-        if item not in REQUIREMENTS and not item.isdigit():
-            raise ValueError(f"unknown requirement {item!r}; allowed: {', '.join(REQUIREMENTS)}, or a number of cells")
-    return items
-
-
-def _cache(texts: Sequence[str]) -> str:
-    text = _text(texts)
-    return text.lower() if text.lower() in ("on", "off") else text
-
-
-def _text(texts: Sequence[str]) -> str:
-    if not texts[-1]:
-        raise ValueError("empty; allowed: a path")
-    return texts[-1]
-
-
 OPTIONS = (
     Option(
         "kernel",
@@ -183,10 +126,12 @@ OPTIONS = (
         "device",
         "DEVICE",
         "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers",
-        _devices,
+        read_devices,
         "cpu",
     ),
-    Option("sweep", "NAME", "run these sweeps only; repeatable, or several with commas", _sweeps, "all", repeats=True),
+    Option(
+        "sweep", "NAME", "run these sweeps only; repeatable, or several with commas", read_sweeps, "all", repeats=True
+    ),
     Option(
         "axis",
         "AXIS=[VALUES]",
@@ -203,23 +148,23 @@ OPTIONS = (
         "none",
         repeats=True,
     ),
-    Option("seed", "SEED", "seed of query, key and value", _seed, "42"),
+    Option("seed", "SEED", "seed of query, key and value", read_seed, "42"),
     Option(
-        "budget", "GFLOP", "skip cases that cost more, or none", _budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"
+        "budget", "GFLOP", "skip cases that cost more, or none", read_budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"
     ),
     Option(
         "tolerance",
         "NAME",
         "derived (from rounding, per element), or the flat tolerance of a published suite: "
         + ", ".join(tolerance_names()[1:]),
-        _tolerance,
+        read_tolerance,
         DERIVED,
     ),
     Option(
         "cache",
         "DIR",
         "folder for references that later runs share, off, or on: under pytest's cache folder",
-        _cache,
+        read_cache,
         "on",
     ),
     Option(
@@ -227,20 +172,42 @@ OPTIONS = (
         "WHAT",
         "fail cells that are not here (here) or not claimed (claimed) instead of skipping them; a number: fail the run "
         "where fewer cells were judged; repeatable, or several with commas",
-        _requirements,
+        read_requirements,
         "1",
         repeats=True,
     ),
-    Option("output", "DIR", "write DIR/records.jsonl, one JSON object per cell", _text, "nothing is written"),
+    Option(
+        "output",
+        "DIR",
+        "write DIR/records.jsonl, one JSON object per cell, and DIR/decisions.json where speed is compared",
+        read_text,
+        "nothing is written",
+    ),
     Option(
         "shrink",
         "SECONDS",
         f"look so long ({SECONDS} where the flag stands alone) for the smallest case that fails as a failed cell does, "
         f"and print its id; done for the first {MOST_CELLS} failed cells of each process",
-        _shrink,
+        read_shrink,
         "failed cells are not shrunk",
         alone=str(SECONDS),
     ),
+    Option(
+        "gate",
+        "MODE",
+        "compare measured times with the baseline of this machine: report says what became of each; strict also fails "
+        "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
+        read_gate,
+        "report with --benchmark-compare, else off",
+    ),
+    Option(
+        "slowdown",
+        "PERCENT",
+        "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
+        lambda texts: parse_slowdown(texts[-1]),
+        f"{Rule().floor:.0%}",
+    ),
+    Option("baselines", "DIR", "folder of baselines, one folder per machine in it", read_text, "baselines"),
 )
 
 

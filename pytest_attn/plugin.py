@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Generator
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
 
 from pytest_attn import fixtures, latency
 from pytest_attn.fixtures import attn, attn_cell, block_shape, device, dtype, frame_widths, kernel, problem
-from pytest_attn.latency import attn_benchmark
+from pytest_attn.latency import SLOWDOWN, attn_benchmark
 from pytest_attn.marks import CELLS
 from pytest_attn.options import OPTIONS, Options, add_options
+from pytest_attn.origin import Origin
 from pytest_attn.replay import keep_samples
 from pytest_attn.report.record import Record
 from pytest_attn.run import RUN, Run, given_options
 
+if TYPE_CHECKING:
+    from pytest_attn.speed_gate import SpeedGate
+
 __all__ = ["attn", "attn_benchmark", "attn_cell", "block_shape", "device", "dtype", "frame_widths", "kernel", "problem"]
 
+
+GATE: pytest.StashKey[SpeedGate | None] = pytest.StashKey()
+"""On the config of the controlling process: the gate, where speed is compared."""
 
 INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
 
@@ -31,11 +38,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{CELLS}(sweep, group): the cells of a sweep; see pytest_attn.parametrize")
+    config.addinivalue_line("markers", f"{SLOWDOWN}(percent): the slowdown that matters to this test, such as '10%'")
     try:
         options = given_options(config)
         run = config.stash[RUN] = Run(options, _cache_directory(config, options), _worker(config))
+        run.baselines = config.rootpath / options.baselines
         if not hasattr(config, "workerinput"):
             config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
+            _register_gate(config, run)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -54,6 +64,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             latency.refuse_workers(session.config, run.options)
             run.refuse_idle_devices(_workers(session.config))
             run.make_folders()
+            gate = session.config.stash[GATE]
+            if gate:
+                gate.read_baseline()
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 
@@ -108,17 +121,33 @@ class Recorder:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
-    run = session.config.stash[RUN]
+    run, gate = session.config.stash[RUN], session.config.stash.get(GATE, None)
+    if gate:
+        run.write_decisions(gate.as_dict())
     if not hasattr(session.config, "workerinput") and run.shortfall() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    lines = config.stash[RUN].summary(_workers(config))
+    gate = config.stash.get(GATE, None)
+    lines = [*config.stash[RUN].summary(_workers(config)), *(gate.summary() if gate else ())]
     if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:
             terminalreporter.line(line)
+
+
+def _register_gate(config: pytest.Config, run: Run) -> None:
+    origin = Origin(config, run)
+    config.pluginmanager.register(origin, "pytest_attn.origin")
+    config.stash[GATE] = None
+    mode = latency.comparison(config, run.options)
+    if mode is not None:
+        # scipy takes half a second to import, which other runs need not wait for.
+        from pytest_attn.speed_gate import SpeedGate
+
+        gate = config.stash[GATE] = SpeedGate(config, run, origin, mode)
+        config.pluginmanager.register(gate, "pytest_attn.speed_gate")
 
 
 def _cache_directory(config: pytest.Config, options: Options) -> Path | None:

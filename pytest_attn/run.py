@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_attn.gate.machine import machine_key
 from pytest_attn.options import OPTIONS, Options, read_options
 from pytest_attn.problem.case import Case
 from pytest_attn.report.record import Record
@@ -37,6 +40,8 @@ class Run:
         self._started = time.perf_counter()
         self._output = Path(options.output).absolute() / "records.jsonl" if options.output else None
         self._output_fault = ""
+        self.baselines = Path(options.baselines)
+        """The folder of baselines; below the root directory where it is relative."""
         self.records: list[Record] = []
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
@@ -52,6 +57,15 @@ class Run:
         if count > 1:
             torch.set_num_threads(max(1, cores() // count))
         return Session(self.options, self._cache_directory, (index, name))
+
+    @cached_property
+    def machine(self) -> str:
+        """The key of the machine that measures; for an accelerator this imports torch."""
+        if self.options.device[0].startswith("cpu"):
+            return machine_key()
+        from pytest_attn.bench.machine import device_name
+
+        return machine_key(device_name(self.session.device))
 
     def refuse_unknown_kernels(self) -> None:
         """Raises ValueError with one sentence where a kernel that the user named does not exist."""
@@ -92,6 +106,7 @@ class Run:
             "require": ", ".join(options.require),
             "output": options.output or "",
             "shrink": f"{options.shrink:g} s per failed cell" if options.shrink else "",
+            "gate": f"{options.gate} beyond {options.slowdown:.3g}" if options.gate != "off" else "",
         }
         return [
             f"attn kernel: {', '.join(options.kernel)}",
@@ -111,6 +126,16 @@ class Run:
         except OSError as error:
             # The cells go on; the run says at its end what is missing.
             self._output_fault = f"--attn-output: {self._output} could not be written: {error.strerror}"
+
+    def write_decisions(self, decisions: Mapping[str, Any] | None) -> None:
+        """Write `decisions.json` where `--attn-output` says; None where nothing was decided."""
+        if self._output is None or decisions is None:
+            return
+        path = self._output.with_name("decisions.json")
+        try:
+            path.write_text(json.dumps(decisions, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        except OSError as error:
+            self._output_fault = f"--attn-output: {path} could not be written: {error.strerror}"
 
     def make_folders(self) -> None:
         """Make the folders that the user named. Raises ValueError where they cannot be made or written."""

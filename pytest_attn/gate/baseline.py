@@ -49,14 +49,17 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
         return "two of the runs are from one process"
     if len({(run.machine, run.unit) for run in runs}) > 1:
         return "the runs are of different machines: " + ", ".join(sorted({run.unit or run.machine for run in runs}))
-    for run in runs:
-        if run.failed is None:
-            return f"{run.source}: does not say whether its tests passed"
-        if run.failed:
-            return f"{run.source}: {run.failed} tests failed in it"
-        if not run.complete:
-            return f"{run.source}: only a part of the suite was asked for, or it ended early"
-    return _why_not_timings(runs, rule)
+    partial = next(filter(None, map(why_partial, runs)), "")
+    return partial or _why_not_timings(runs, rule)
+
+
+def why_partial(run: StoredRun) -> str:
+    """Why a run is not the whole and right suite, one sentence; empty where it is."""
+    if run.failed is None:
+        return f"{run.source}: does not say whether its tests passed"
+    if run.failed:
+        return f"{run.source}: {run.failed} tests failed in it"
+    return "" if run.complete else f"{run.source}: only a part of the suite was asked for, or it ended early"
 
 
 def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
@@ -77,15 +80,22 @@ def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
     return _why_restless(runs, rule)
 
 
+def why_restless(run: StoredRun, rule: Rule) -> str:
+    """Why most timings of a run say nothing, one sentence; empty where they can be used."""
+    why = {id: contamination(timing.again, rule.floor) for id, timing in run.benchmarks.items()}
+    restless = [id for id in why if why[id]]
+    if 2 * len(restless) <= len(why):
+        return ""
+    return f"{run.source}: the machine was restless for {len(restless)} of {len(why)}; {why[restless[0]]}"
+
+
 def _why_restless(runs: Sequence[StoredRun], rule: Rule) -> str:
     quiet = dict.fromkeys(runs[0].benchmarks, 0)
     for run in runs:
-        why = {id: contamination(timing.again, rule.floor) for id, timing in run.benchmarks.items()}
-        restless = [id for id in why if why[id]]
-        if 2 * len(restless) > len(why):
-            return f"{run.source}: the machine was restless for {len(restless)} of {len(why)}; {why[restless[0]]}"
+        if why := why_restless(run, rule):
+            return why
         for id in quiet:
-            quiet[id] += not why[id]
+            quiet[id] += not contamination(run.benchmarks[id].again, rule.floor)
     for id, count in quiet.items():
         if count < rule.fewest_runs:
             return f"{id}: {count} of {len(runs)} runs met a quiet machine, {rule.fewest_runs} must; record more runs"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from pytest_attn.gate.decision import Decision, Word
 
@@ -68,6 +68,15 @@ class Gate:
     def passed(self) -> bool:
         """Whether the run is green as far as the gate goes; under `report` it always is."""
         return self.mode == "report" or not (self.failing or self.run_failures)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, worst decisions first."""
+        return {
+            "mode": self.mode,
+            "claim": self.claim,
+            "run_failures": list(self.run_failures),
+            "decisions": [decision.as_dict() for decision in self.decisions],
+        }
 
     @property
     def claim(self) -> str:

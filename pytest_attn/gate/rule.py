@@ -43,10 +43,10 @@ def parse_slowdown(text: str) -> float:
     allowed = "allowed: 0.1% to 100%, as 5%, 2.5% or 0.05"
     found = SLOWDOWN.fullmatch(text.strip())
     if not found:
-        raise ValueError(f"slowdown: {text!r} is no percentage; {allowed}")
+        raise ValueError(f"{text!r} is no percentage; {allowed}")
     if not found[2] and float(found[1]) >= 1:
-        raise ValueError(f"slowdown: {text!r} lacks its percent sign; {allowed}")
+        raise ValueError(f"{text!r} lacks its percent sign; {allowed}")
     fraction = float(found[1]) / 100 if found[2] else float(found[1])
     if not (math.isfinite(fraction) and 0.001 <= fraction <= 1):
-        raise ValueError(f"slowdown: {text!r} is out of range; {allowed}")
+        raise ValueError(f"{text!r} is out of range; {allowed}")
     return fraction

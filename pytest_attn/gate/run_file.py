@@ -51,7 +51,7 @@ class Timing:
     """FLOPs of one call of the control over those of one call of the kernel."""
 
     conditions: Mapping[str, Any] = field(default_factory=dict)
-    """Device, threads and seed: two timings that differ in these are not of the same thing."""
+    """Device, threads, seed and cold caches: two timings that differ in these are not of the same thing."""
 
     versions: Mapping[str, Any] = field(default_factory=dict)
 
@@ -201,7 +201,7 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
         source_hash=_text(block, "source_hash"),
         tflops=_positive(block.get("tflops")),
         control_work=control_flops / flops if control_flops and flops else 1.0,
-        conditions={name: block[name] for name in ("device", "threads", "seed") if name in block},
+        conditions={name: block[name] for name in ("device", "threads", "seed", "cold") if name in block},
         versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
     )
 

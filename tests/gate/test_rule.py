@@ -19,5 +19,5 @@ def test_a_slowdown_is_read_with_decimals(text: str, fraction: float) -> None:
     "text", ["", "%", "5", "-5%", "0%", "0", "nan", "inf%", "1e-2", "5%%", "mean:5%", "200%", "0.01%"]
 )
 def test_anything_else_is_refused_with_what_is_allowed(text: str) -> None:
-    with pytest.raises(ValueError, match=r"slowdown: .*allowed: 0\.1% to 100%"):
+    with pytest.raises(ValueError, match=r".*allowed: 0\.1% to 100%"):
         parse_slowdown(text)
