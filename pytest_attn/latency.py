@@ -111,9 +111,13 @@ def select(
 
 
 def refuse_workers(config: pytest.Config, options: Options) -> None:
-    """Raises ValueError where tests of latency that the user named would be dealt out to xdist workers; others fail
-    there, each with the same sentence."""
-    if config.getoption("dist", "no") != "no" and named(config, options):
+    """Raises ValueError where tests of latency that the user named, or whose times are to be compared, would be dealt
+    out to xdist workers; others fail there, each with the same sentence."""
+    if config.getoption("dist", "no") == "no":
+        return
+    if comparison(config, options):
+        raise ValueError(f"--attn-gate: times are not compared under xdist; {ALONE}")
+    if named(config, options):
         raise ValueError(ALONE)
 
 

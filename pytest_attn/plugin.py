@@ -85,6 +85,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = kept
     try:
         latency.prepare(config, run.options, items)
+        gate = config.stash.get(GATE, None)
+        if gate:
+            gate.read_floors(items)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
 

@@ -60,9 +60,12 @@ class Run:
 
     @cached_property
     def machine(self) -> str:
-        """The key of the machine that measures; for an accelerator this imports torch."""
+        """The key of the machine that measures; for an accelerator this imports torch. Where that is not here, its
+        name."""
         if self.options.device[0].startswith("cpu"):
             return machine_key()
+        if self.session.device.missing:
+            return machine_key(self.session.device.name)
         from pytest_attn.bench.machine import device_name
 
         return machine_key(device_name(self.session.device))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import tempfile
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -66,6 +66,7 @@ class SpeedGate:
         self._mode = mode
         self._rule = Rule(floor=run.options.slowdown)
         self._timed: list[Timed] = []
+        self._floors: dict[pytest.Item, float] = {}
         self._orphans: list[Decision] = []
         """Failing decisions that no test of this run stands for."""
         self.gate: Gate | None = None
@@ -74,6 +75,10 @@ class SpeedGate:
     def read_baseline(self) -> None:
         """Read the baseline before anything is measured. Raises ValueError, one sentence, where it is damaged."""
         self._baseline = Store(self._run.baselines / self._run.machine).baseline(self._rule)
+
+    def read_floors(self, items: Iterable[pytest.Item]) -> None:
+        """Read the markers of the tests that time a cell. Raises ValueError for one that says nothing."""
+        self._floors = {item: floor for item in items if times_a_cell(item) and (floor := floor_of(item)) is not None}
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
@@ -126,7 +131,7 @@ class SpeedGate:
         return Gate.of(self._mode, decisions, facts)
 
     def _decisions(self, baseline: Baseline, measured: Sequence[Timed]) -> Sequence[Decision]:
-        floors = {timed.id: floor for timed in measured if timed.id and (floor := floor_of(timed.item)) is not None}
+        floors = {timed.id: self._floors[timed.item] for timed in measured if timed.id and timed.item in self._floors}
         candidate = [self._candidate(measured)]
         seeming = set(suspects(baseline, candidate, self._rule, floors))
         again = self._measured_again([timed.item for timed in measured if timed.id in seeming])

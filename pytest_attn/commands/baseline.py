@@ -12,10 +12,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_attn.fresh import measure_afresh
-from pytest_attn.gate.baseline import why_partial, why_restless
+from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
 from pytest_attn.gate.decision import seconds
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, read_run
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
 from pytest_attn.gate.store import Store
 
 SUITE = ("--pyargs", "pytest_attn.suite.test_latency")
@@ -118,23 +118,25 @@ def _measured(asked: argparse.Namespace, store: Store, rest: Sequence[str], fold
     tests = any(Path(word.partition("::")[0]).exists() or word == "--pyargs" for word in rest)
     arguments = [*rest, *([] if tests else SUITE), f"--attn-device={asked.device}"]
     arguments += [f"--attn-kernel={kernel}" for kernel in asked.kernel or _kernels(store)]
-    quiet: list[Path] = []
-    restless = ""
+    quiet: list[StoredRun] = []
+    why = ""
     for number in range(1, MORE * asked.runs + 1):
         fresh = measure_afresh(arguments, folder / f"{number:02}.json", Path.cwd())
         if fresh.status != 0 or fresh.file is None:
             tail = "\n".join(fresh.printed.strip().splitlines()[-15:])
             raise ValueError(f"run {number}: pytest ended with {fresh.status}:\n{tail}")
         run = read_run(fresh.file)
-        if why := why_partial(run):
-            raise ValueError(why)
+        if partial := why_partial(run):
+            raise ValueError(partial)
         restless = why_restless(run, Rule())
         print(f"run {number}: {restless or 'measured'}", flush=True)
         if not restless:
-            quiet.append(fresh.file)
-        if len(quiet) == asked.runs:
-            return quiet
-    raise ValueError(f"{len(quiet)} of {MORE * asked.runs} runs met a quiet machine, {asked.runs} must; {restless}")
+            quiet.append(run)
+        if len(quiet) >= asked.runs:
+            why = why_not_baseline(quiet, Rule())
+            if not why:
+                return [Path(run.source) for run in quiet]
+    raise ValueError(why or f"{len(quiet)} of {MORE * asked.runs} runs met a quiet machine, {asked.runs} must")
 
 
 def _kernels(store: Store) -> list[str]:

@@ -15,7 +15,7 @@ from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing, run_block
 
 KERNEL = "block_sparse"
 MACHINE = "amd-epyc-2-cores"
-CONDITIONS = {"device": "cpu", "threads": 1, "seed": 42}
+CONDITIONS = {"device": "cpu", "threads": 1, "seed": 42, "cold": False}
 _processes = itertools.count()
 
 

@@ -16,6 +16,7 @@ import torch
 import pytest_attn.kernels.builtin.block_sparse
 import pytest_attn.kernels.builtin.eager
 import pytest_attn.session
+import pytest_attn.speed_gate
 
 assert all([hypothesis, torch, pytest_attn.session]), "imported for their effect"
 

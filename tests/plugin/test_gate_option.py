@@ -1,0 +1,355 @@
+"""`--attn-gate`: what was measured is compared with the baseline, and a slower kernel fails its own test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from synthetic import MACHINE, Host, content, document
+
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.samples import Samples
+from pytest_attn.fresh import FreshRun
+from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.gate.store import Store
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.sweep import find_sweep
+
+KERNEL = "eager"
+IDS = [BenchmarkId(case.id, KERNEL) for case in find_sweep("smoke").groups["smoke_scale"]]
+SLOW = IDS[3]
+
+OWN = """
+import pytest
+import pytest_attn
+
+@pytest_attn.parametrize(sweep="smoke", group="smoke_scale")
+def test_own(attn_benchmark):
+    attn_benchmark(memory=False)
+"""
+
+
+WRONG = """
+import pytest_attn
+
+@pytest_attn.kernel(lse=True)
+def wrong(query, key, value, *, scale, return_lse=False):
+    out = query.new_zeros(query.shape)
+    return (out, out[..., 0].float()) if return_lse else out
+"""
+
+
+class Night:
+    """A project with synthetic times: what the kernel, and each fresh process, shows of every benchmark."""
+
+    def __init__(self, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pytester = pytester
+        self.host = Host(random=np.random.default_rng(7))
+        self.store = Store(pytester.path / "baselines" / MACHINE)
+        self.slow: dict[BenchmarkId, float] = {}
+        self.slow_again: dict[BenchmarkId, float] | None = None
+        """In fresh processes; None: the same."""
+
+        self.changes: dict[str, object] = {}
+        self.fresh = 0
+        pytester.makepyfile(test_own=OWN)
+        monkeypatch.setattr("pytest_attn.run.machine_key", lambda accelerator="": accelerator or MACHINE)
+        monkeypatch.setattr("pytest_attn.session.measure", self._measure)
+        monkeypatch.setattr("pytest_attn.speed_gate.measure_afresh", self._measure_afresh)
+
+    def record(self, ids: list[BenchmarkId] = IDS) -> None:
+        """A baseline of six runs on unchanged code."""
+        files = []
+        for number in range(6):
+            files.append(self.pytester.path / f"run{number}.json")
+            files[-1].write_bytes(content(self.host.run(ids)))
+        self.store.record(files, who="me", when="2026-11-25", why="first")
+
+    def run(self, *arguments: str) -> pytest.RunResult:
+        """One night."""
+        return self.pytester.runpytest("test_own.py", f"--attn-kernel={KERNEL}", *arguments)
+
+    def _measure(self, subject: object, case: Case, spec: str, **_: object) -> Measurement:
+        timing = self.host.timing(BenchmarkId(case.id, spec), slow=self.slow.get(BenchmarkId(case.id, spec), 0.0))
+        half = (True, False) * (len(timing.seconds) // 2)
+        values = {
+            "samples": Samples(
+                kernel=timing.seconds,
+                control=timing.control,
+                kernel_first=half,
+                control_again=timing.again,
+                control_first=half,
+                kernel_calls=1,
+                control_calls=1,
+            ),
+            "source_hash": "",
+            "clock": "perf_counter",
+            "cold": False,
+            "control_name": "matmul",
+            "control_flops": 10**8,
+            "flops": 10**8,
+            "flop_formula": "pairs-2d-2dv",
+            "bytes": 10**6,
+            "byte_formula": "query-key-value-out-once",
+            "peak_bytes": None,
+            "device": "cpu",
+            "device_name": "AMD EPYC",
+            "threads": 1,
+            "seed": 42,
+            "versions": {"torch": "2.13"},
+        }
+        return Measurement(case=case.id, kernel=spec, **(values | self.changes))
+
+    def _measure_afresh(self, arguments: list[str], file: Path, directory: Path) -> FreshRun:
+        self.fresh += 1
+        ids = [id for id in IDS if any(f"[{id.case}]" in word for word in arguments)]
+        slow = self.slow if self.slow_again is None else self.slow_again
+        file.write_text(json.dumps(document(self.host.run(ids, slow=slow, complete=False))))
+        return FreshRun(0, "", file)
+
+
+@pytest.fixture
+def night(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Night:
+    """A project whose kernel takes 4 ms."""
+    return Night(pytester, monkeypatch)
+
+
+def test_unchanged_code_is_green(night):
+    night.record()
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["gate (strict): same 9"])
+
+
+def test_a_slower_kernel_fails_its_own_test_with_one_line(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=8, failed=1)
+    (line,) = (line for line in result.outlines if line.startswith(f"{SLOW}: slower"))
+    for part in (
+        " -> ",
+        "x 1.1",
+        "floor 5%",
+        "smallest detectable",
+        "confirmed",
+        "by 3 fresh processes",
+        "reproduce: ",
+    ):
+        assert part in line
+
+
+def test_the_failure_stands_in_junit_once(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    night.run("--attn-gate=strict", "--junitxml=junit.xml")
+    cases = [*ElementTree.parse("junit.xml").iter("testcase")]
+    assert len(cases) == 9
+    (failed,) = (case for case in cases if case.find("failure") is not None)
+    assert SLOW.case in failed.attrib["name"]
+    assert "slower" in failed.find("failure").text
+
+
+def test_a_second_night_is_red_again(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    arguments = ("--attn-gate=strict", "--benchmark-autosave", f"--benchmark-storage=file://{night.store.folder}")
+    night.run(*arguments).assert_outcomes(passed=8, failed=1)
+    night.run(*arguments).assert_outcomes(passed=8, failed=1)
+
+
+def test_a_red_run_cannot_become_the_baseline(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    night.run("--attn-gate=strict", "--benchmark-json=red.json")
+    red = [night.pytester.path / f"red{number}.json" for number in range(5)]
+    for number, path in enumerate(red):
+        document = json.loads(Path("red.json").read_text())
+        document["attn"]["process"] = str(number)
+        path.write_text(json.dumps(document))
+    with pytest.raises(ValueError, match="1 tests failed in it"):
+        night.store.accept(red, who="me", when="2026-11-26", why="no")
+
+
+def test_a_slowdown_of_every_kernel_fails_every_test(night):
+    night.record()
+    night.slow = dict.fromkeys(IDS, 0.15)
+    night.run("--attn-gate=strict").assert_outcomes(failed=9)
+
+
+def test_what_fresh_processes_do_not_confirm_is_green(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    night.slow_again = {}
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["same *not confirmed*"])
+
+
+def test_only_suspects_are_measured_again(night):
+    night.record()
+    night.run("--attn-gate=strict")
+    assert night.fresh == 0
+
+
+def test_a_faster_kernel_asks_for_an_accept_and_passes(night):
+    night.record()
+    night.slow[SLOW] = -0.15
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["faster *accept it*"])
+
+
+def test_a_report_fails_nothing(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    result = night.run("--attn-gate=report")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines([f"slower *{SLOW.case}*", "gate (report): slower 1 | same 8"])
+
+
+def test_benchmark_compare_alone_prints_the_decisions_beside_its_table(night):
+    night.record()
+    result = night.run("--benchmark-compare", f"--benchmark-storage=file://{night.store.folder}")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["*(NOW)*", "gate (report): same 9"])
+
+
+def test_without_a_gate_nothing_is_compared(night):
+    night.record()
+    assert "gate (" not in night.run().stdout.str()
+
+
+def test_a_benchmark_that_is_gone_is_a_failure_of_its_own(night):
+    night.record([*IDS, BenchmarkId("b1-h1-s9-d16-float32-out-exact", KERNEL)])
+    result = night.run("--attn-gate=strict", "--junitxml=junit.xml")
+    result.assert_outcomes(passed=9, failed=1)
+    names = [case.attrib["name"] for case in ElementTree.parse("junit.xml").iter("testcase") if len(case)]
+    assert names == [f"gone: b1-h1-s9-d16-float32-out-exact [{KERNEL}]"]
+
+
+def test_a_benchmark_of_a_kernel_that_nobody_asked_for_is_not_gone(night):
+    night.record([*IDS, BenchmarkId(IDS[0].case, "other")])
+    night.run("--attn-gate=strict").assert_outcomes(passed=9)
+
+
+def test_a_part_of_the_tests_misses_nothing(night):
+    night.record()
+    night.run("--attn-gate=strict", "-k", "float32").assert_outcomes(passed=3, deselected=6)
+
+
+def test_a_new_benchmark_passes_and_is_named(night):
+    night.record(IDS[1:])
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=9)
+    result.stdout.fnmatch_lines(["new *"])
+
+
+@pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
+def test_times_that_are_none_fail_their_test(night, seconds):
+    night.record()
+    real = night._measure
+
+    def broken(subject, case, spec, **options):
+        found = real(subject, case, spec, **options)
+        samples = Samples.of_dict(found.samples.as_dict() | {"kernel": [seconds] * found.samples.rounds})
+        return Measurement.of_dict(found.as_dict() | {"samples": samples.as_dict()}) if case.id == SLOW.case else found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pytest_attn.session.measure", broken)
+        result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=8, failed=1)
+    assert any(line.startswith(f"{SLOW}: noisy") and "no times" in line for line in result.outlines)
+
+
+def test_another_number_of_threads_is_foreign(night):
+    night.record()
+    night.changes = {"threads": 8}
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(failed=9)
+    result.stdout.fnmatch_lines(["*foreign*threads 1 there, threads 8 here*"])
+
+
+def test_a_kernel_that_is_wrong_has_no_time_and_fails_as_ever(night):
+    night.record()
+    night.pytester.makepyfile(wrong=WRONG)
+    result = night.pytester.runpytest("test_own.py", "--attn-kernel=wrong.py:wrong", "--attn-gate=strict")
+    assert result.parseoutcomes()["failed"] == 10
+    result.stdout.fnmatch_lines(["*gate (strict): nothing was timed, of 9 latency tests*"])
+
+
+def test_a_run_without_a_baseline_is_red_and_says_what_makes_one(night):
+    result = night.run("--attn-gate=strict")
+    result.assert_outcomes(passed=9, failed=1)
+    result.stdout.fnmatch_lines(["no baseline of this machine; `python -m pytest_attn baseline record` makes one"])
+
+
+def test_benchmark_disable_is_red(night):
+    night.record()
+    result = night.run("--attn-gate=strict", "--benchmark-disable")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["nothing was timed: --benchmark-disable or --benchmark-skip was given"])
+
+
+def test_a_run_that_skipped_everything_is_red(night):
+    night.record()
+    result = night.pytester.runpytest(
+        "test_own.py", f"--attn-kernel={KERNEL}", "--attn-device=cuda", "--attn-gate=strict"
+    )
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*all 9 latency tests were skipped*"])
+
+
+def test_a_run_without_a_latency_test_is_red(night):
+    night.record()
+    night.pytester.makepyfile(test_own="def test_other(): ...")
+    result = night.run("--attn-gate=strict")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["nothing was timed: no latency test was collected"])
+
+
+def test_workers_are_refused(night, refusal):
+    told = refusal("test_own.py", f"--attn-kernel={KERNEL}", "--attn-gate=strict", "-n2")
+    assert told.startswith("--attn-gate: times are not compared under xdist; ")
+
+
+def test_a_damaged_baseline_is_refused_before_anything_is_measured(night, refusal):
+    night.record()
+    next(night.store.folder.rglob("0003_*.json")).write_text("{")
+    assert "corrupt or truncated" in refusal("test_own.py", f"--attn-kernel={KERNEL}", "--attn-gate=report")
+
+
+def test_an_unknown_mode_is_refused_by_name(night, refusal):
+    told = refusal("test_own.py", "--attn-gate=hard")
+    assert told == "--attn-gate: unknown mode 'hard'; allowed: off, report, strict"
+
+
+ENDING = """
+import pytest
+
+def pytest_runtest_setup(item):
+    if {case!r} in item.name:
+        pytest.exit("enough")
+"""
+
+
+def test_a_run_that_ends_early_loses_no_report_and_decides_nothing(night):
+    night.record()
+    night.pytester.makeconftest(ENDING.format(case=IDS[5].case))
+    result = night.run("--attn-gate=strict")
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert result.parseoutcomes()["passed"] == 5
+    assert "gate (" not in result.stdout.str()
+
+
+def test_the_decisions_are_written_beside_the_records(night):
+    night.record()
+    night.slow[SLOW] = 0.15
+    night.run("--attn-gate=strict", "--attn-output=out")
+    written = json.loads(Path("out/decisions.json").read_text())
+    assert (written["mode"], written["machine"], written["run_failures"]) == ("strict", MACHINE, [])
+    assert (written["decisions"][0]["word"], written["decisions"][0]["case"]) == ("slower", SLOW.case)
+    assert len(written["decisions"]) == 9
