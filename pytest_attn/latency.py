@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ import pytest
 
 from pytest_attn.fixtures import RECORD, Attn, parameter_of
 from pytest_attn.options import Options
-from pytest_attn.replay import Replay, store, store_nothing
+from pytest_attn.replay import Replay, store, store_more, store_nothing
 
 if TYPE_CHECKING:
     from pytest_attn.bench.measurement import Measurement
@@ -28,34 +28,84 @@ SUITE = "pytest_attn.suite.test_latency"
 ALONE = "latency is measured by one process alone, not by xdist workers; allowed: the same command without -n (or -n0)"
 ONLY = "benchmark_only"
 COMPARE = "benchmark_compare"
+STORAGE = "benchmark_storage"
 """pytest-benchmark's names of its options."""
+
+DEFAULT_STORAGE = "file://./.benchmarks"
 
 RECORDER_MISSING = (
     "attn_benchmark records through pytest-benchmark, which is not loaded; allowed: pytest without -p no:benchmark"
 )
 
 
+class Sittings:
+    """The sittings that follow the first: after the last test every benchmark is timed again, and again."""
+
+    def __init__(self) -> None:
+        self._expected: list[tuple[pytest.Item, Any, Attn, list[int], bool]] = []
+
+    def expect(self, item: pytest.Item, benchmark: Any, attn: Attn, rounds: list[int], cold: bool) -> None:
+        """So many rounds in each later sitting."""
+        self._expected.append((item, benchmark, attn, rounds, cold))
+
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_runtestloop(self) -> Generator[None, object, object]:
+        result = yield
+        for number in range(1, max((len(later) + 1 for *_, later, _ in self._expected), default=0)):
+            for item, benchmark, attn, later, cold in self._expected:
+                if benchmark.has_error or number > len(later):
+                    continue
+                try:
+                    samples = attn.sit(rounds=later[number - 1], number=number, cold=cold)
+                except Exception as error:
+                    benchmark.has_error = True
+                    del item.stash[MEASUREMENT]
+                    _report_failure(item, f"sitting {number + 1}: the kernel raised {type(error).__name__}: {error}")
+                    continue
+                before = item.stash[MEASUREMENT]
+                item.stash[MEASUREMENT] = replace(before, samples=before.samples.followed_by(samples))
+                store_more(benchmark, samples, item.stash[MEASUREMENT])
+        return result
+
+
+def _report_failure(item: pytest.Item, line: str) -> None:
+    report = pytest.TestReport(item.nodeid, item.location, {}, "failed", line, "call")
+    item.ihook.pytest_runtest_logreport(report=report)
+
+
+SITTINGS: pytest.StashKey[Sittings] = pytest.StashKey()
+"""On the config of the process that measures."""
+
+
 class AttnBenchmark:
     """Judges one kernel on one case and, where it is right, times it; a test calls it once."""
 
-    def __init__(self, attn: Attn, benchmark: Any, item: pytest.Function, replay: Replay) -> None:
+    def __init__(
+        self, attn: Attn, benchmark: Any, item: pytest.Function, replay: Replay, sittings: Sittings | None
+    ) -> None:
+        self._sittings = sittings
         self._attn = attn
         self._benchmark = benchmark
         self._item = item
         self._replay = replay
 
     def __call__(self, *, rounds: int = 24, cold: bool = False, memory: bool = True) -> Measurement | None:
-        """The measurement, which pytest-benchmark records; None under `--benchmark-disable`.
+        """The measurement of the first sitting, which pytest-benchmark records; None under `--benchmark-disable`.
 
-        `rounds` pairs of kernel and control; `cold`: caches emptied before every call; `memory`: peak memory, too. A
-        kernel that is wrong fails the test and is not timed.
+        `rounds` pairs of kernel and control in all sittings, the later ones after the last test; `cold`: caches emptied
+        before every call; `memory`: peak memory, too. A kernel that is wrong fails the test and is not timed.
         """
         __tracebackhide__ = True
         try:
             self._attn.check()
             measurement: Measurement | None = None
             if self._benchmark.enabled:
-                measurement = self._attn.measure(rounds=rounds, cold=cold, memory=memory)
+                from pytest_attn.bench.measure import sittings
+
+                first, *later = sittings(rounds)
+                measurement = self._attn.measure(rounds=first, cold=cold, memory=memory)
+                if why := measurement.samples.unusable:
+                    pytest.fail(f"{measurement.case} [{measurement.kernel}]: noisy; {why}", pytrace=False)
         except BaseException as error:
             store_nothing(self._benchmark, error)
             raise
@@ -67,6 +117,8 @@ class AttnBenchmark:
         self._benchmark.params = {"kernel": measurement.kernel, "case": measurement.case}
         store(self._benchmark, self._replay, measurement)
         self._item.stash[MEASUREMENT] = measurement
+        if self._sittings:
+            self._sittings.expect(self._item, self._benchmark, self._attn, later, cold)
         return measurement
 
 
@@ -76,7 +128,8 @@ def attn_benchmark(attn: Attn, benchmark: Any, request: pytest.FixtureRequest) -
     if hasattr(request.config, "workerinput"):
         pytest.fail(ALONE, pytrace=False)
     marker = request.node.get_closest_marker("benchmark")
-    return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"])
+    sittings = request.config.stash.get(SITTINGS, None)
+    return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"], sittings)
 
 
 def times_a_cell(item: pytest.Item) -> bool:
@@ -149,3 +202,10 @@ def comparison(config: pytest.Config, options: Options) -> Mode | None:
     if "gate" in options.given:
         return None if options.gate == "off" else options.gate
     return "report" if getattr(config.option, COMPARE, None) else None
+
+
+def compare_with(config: pytest.Config, folder: Path) -> None:
+    """Let pytest-benchmark compare with the baselines of this machine, where there are any and the user named no
+    storage."""
+    if getattr(config.option, STORAGE, None) == DEFAULT_STORAGE and folder.is_dir():
+        setattr(config.option, STORAGE, f"file://{folder}")

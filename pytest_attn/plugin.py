@@ -141,11 +141,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _register_gate(config: pytest.Config, run: Run) -> None:
+    sittings = config.stash[latency.SITTINGS] = latency.Sittings()
+    config.pluginmanager.register(sittings, "pytest_attn.sittings")
     origin = Origin(config, run)
     config.pluginmanager.register(origin, "pytest_attn.origin")
     config.stash[GATE] = None
     mode = latency.comparison(config, run.options)
     if mode is not None:
+        latency.compare_with(config, run.baselines / run.machine)
         # scipy takes half a second to import, which other runs need not wait for.
         from pytest_attn.speed_gate import SpeedGate
 

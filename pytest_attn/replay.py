@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from pytest_attn.bench.measurement import BLOCK, Measurement
+from pytest_attn.bench.samples import Samples
 
 
 class Replay:
@@ -32,6 +33,13 @@ def store(benchmark: Any, replay: Replay, measurement: Measurement) -> None:
     benchmark.extra_info.update(measurement.extra_info())
     samples = measurement.samples
     benchmark.pedantic(lambda: None, rounds=samples.rounds, iterations=samples.kernel_calls)
+
+
+def store_more(benchmark: Any, later: Samples, measurement: Measurement) -> None:
+    """Add the rounds of a later sitting to what pytest-benchmark recorded; `measurement` is that of all sittings."""
+    for seconds in later.kernel:
+        benchmark.stats.update(seconds * benchmark.stats.iterations)
+    benchmark.extra_info.update(measurement.extra_info())
 
 
 def store_nothing(benchmark: Any, error: BaseException | None = None) -> None:

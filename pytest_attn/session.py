@@ -15,10 +15,10 @@ from typing import Any
 
 import torch
 
-from pytest_attn.bench.measure import measure
+from pytest_attn.bench.measure import measure, sit
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.memory import PeakMemory
-from pytest_attn.bench.sampler import ROUNDS
+from pytest_attn.bench.samples import Samples
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.device import Device
@@ -187,11 +187,17 @@ class Cell:
         """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
         return check_of(self.case.oracle).judge(self.subject)
 
-    def measure(self, *, rounds: int = ROUNDS, cold: bool = False, memory: bool = True) -> Measurement:
-        """How fast the kernel is on the case; see `pytest_attn.bench.measure`. Only for one that was judged right."""
+    def measure(self, *, rounds: int, cold: bool = False, memory: bool = True) -> Measurement:
+        """How fast the kernel is on the case, from one sitting; see `pytest_attn.bench.measure`. Only for one that was
+        judged right."""
         peak = self.session.peak_memory if memory else None
         with self._timed("latency"):
             return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=peak)
+
+    def sit(self, *, rounds: int, number: int, cold: bool = False) -> Samples:
+        """Further rounds of a later sitting."""
+        with self._timed("latency"):
+            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""

@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from _pytest.runner import runtestprotocol  # pytest has no public way to hold the reports of a test back
 
+from pytest_attn.fixtures import parameter_of
 from pytest_attn.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.decide import decide, suspects
+from pytest_attn.gate.decide import decide
 from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
 from pytest_attn.gate.rule import Rule, parse_slowdown
@@ -90,7 +91,7 @@ class SpeedGate:
             _release(timed)
         return True
 
-    @pytest.hookimpl(wrapper=True)
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         try:
             result = yield
@@ -133,17 +134,26 @@ class SpeedGate:
     def _decisions(self, baseline: Baseline, measured: Sequence[Timed]) -> Sequence[Decision]:
         floors = {timed.id: self._floors[timed.item] for timed in measured if timed.id and timed.item in self._floors}
         candidate = [self._candidate(measured)]
-        seeming = set(suspects(baseline, candidate, self._rule, floors))
-        again = self._measured_again([timed.item for timed in measured if timed.id in seeming])
         nodes = {timed.id: self._node(timed.item) for timed in measured}
         words = ["python", "-m", "pytest", *self._flags(), "--attn-gate=strict"]
 
         def reproduce(id: BenchmarkId) -> str:
             return shlex.join([*words, nodes[id]]) if id in nodes else ""
 
-        found = decide(baseline, candidate, again, rule=self._rule, floors=floors, command=reproduce)
-        asked = self._run.options.kernel
-        return [each for each in found if each.word != "gone" or each.id.kernel in asked]
+        again: list[StoredRun] = []
+        found = decide(baseline, candidate, rule=self._rule, floors=floors, command=reproduce)
+        for _ in range(self._rule.looks):
+            open_ids = {decision.id for decision in found if decision.open}
+            if not open_ids:
+                break
+            again += self._measured_again([timed.item for timed in measured if timed.id in open_ids])
+            found = decide(baseline, candidate, again, rule=self._rule, floors=floors, command=reproduce)
+        return [each for each in found if each.word != "gone" or self._misses(each.id)]
+
+    def _misses(self, id: BenchmarkId) -> bool:
+        """Whether a benchmark of the baseline was asked for and has no test here; one that failed has."""
+        tested = {(cell.case.id, cell.kernel) for timed in self._timed if (cell := parameter_of(timed.item))}
+        return id.kernel in self._run.options.kernel and id not in tested
 
     def _candidate(self, measured: Sequence[Timed]) -> StoredRun:
         """This run as a file of it would be read."""

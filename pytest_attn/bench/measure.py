@@ -10,14 +10,61 @@ from pytest_attn.bench.flush import flush_of
 from pytest_attn.bench.machine import device_name, versions
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.memory import PeakMemory
-from pytest_attn.bench.sampler import ROUNDS, sample
+from pytest_attn.bench.sampler import sample
+from pytest_attn.bench.samples import Samples
 from pytest_attn.bench.source import source_hash
 from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
 from pytest_attn.problem.case import Case
 
+ROUNDS = 24
+FEWEST_ROUNDS = 20
+"""Exact bounds of a median at 99 % with room for outliers need that many pairs."""
+
+SITTINGS = 3
+"""The rounds of a run are spread over so many sittings, all benchmarks in each: the speed of a shared machine changes
+within seconds, and not alike for a kernel and its control."""
+
 FRESH = 7_919
 """Added to the seed: what is timed are normal random inputs that no check has shown to the kernel."""
+
+
+def sittings(rounds: int) -> tuple[int, ...]:
+    """The rounds of each sitting. Raises ValueError where `rounds` cannot be balanced or are too few to decide
+    anything."""
+    if rounds < FEWEST_ROUNDS or rounds % 2:
+        raise ValueError(f"rounds is {rounds}; allowed: an even number, {FEWEST_ROUNDS} or more")
+    pairs, more = divmod(rounds // 2, SITTINGS)
+    return tuple(2 * (pairs + (number < more)) for number in range(SITTINGS))
+
+
+def sit(
+    subject: Subject,
+    case: Case,
+    *,
+    rounds: int,
+    number: int = 0,
+    cold: bool = False,
+    clock: Clock | None = None,
+) -> Samples:
+    """The rounds of one sitting: a kernel on a case beside its control; whether it is right was asked before.
+
+    Inputs are normal random numbers whatever the recipe of the case is, others in memory of their own for every
+    `number`. `prepare` runs untimed. `cold` empties the caches before every call. Raises ValueError for odd `rounds`.
+    """
+    device, seed = subject.device, subject.seed + number
+    given = inputs = subject.draw(subject.problem, FRESH + number)
+    if subject.layout == "strided":
+        given = subject.guarded(inputs).inputs
+    controls = _control(subject, case, seed), _control(subject, case, seed + 1)
+    flush = flush_of(device.torch) if cold else None
+    with torch.no_grad():
+        run = subject.kernel.prepare(subject.problem, given)
+        return sample(clock or clock_for(device), run, controls, rounds=rounds, seed=seed, flush=flush)
+
+
+def _control(subject: Subject, case: Case, seed: int) -> Control:
+    return Control.of(case.flops, subject.problem.dtype, subject.device.torch, seed)
 
 
 def measure(
@@ -25,25 +72,16 @@ def measure(
     case: Case,
     spec: str,
     *,
-    rounds: int = ROUNDS,
+    rounds: int = FEWEST_ROUNDS,
     cold: bool = False,
     memory: PeakMemory | None = None,
     clock: Clock | None = None,
 ) -> Measurement:
-    """Time a kernel on a case beside its control; whether it is right was asked before.
-
-    Inputs are normal random numbers whatever the recipe of the case is. `prepare` runs untimed. `cold` empties the
-    caches before every call; `memory` runs the kernel again for its peak. Raises ValueError for bad `rounds`.
-    """
+    """The measurement of one sitting; see `sit`. `memory` runs the kernel again for its peak."""
     device = subject.device
     clock = clock or clock_for(device)
-    inputs = subject.draw(subject.problem, FRESH)
-    given = subject.guarded(inputs).inputs if subject.layout == "strided" else inputs
-    first, second = (Control.of(case.flops, subject.problem.dtype, device.torch, subject.seed + i) for i in range(2))
-    flush = flush_of(device.torch) if cold else None
-    with torch.no_grad():
-        run = subject.kernel.prepare(subject.problem, given)
-        samples = sample(clock, run, (first, second), rounds=rounds, seed=subject.seed, flush=flush)
+    samples = sit(subject, case, rounds=rounds, cold=cold, clock=clock)
+    control = _control(subject, case, subject.seed)
     work = Work.of(case)
     return Measurement(
         case=case.id,
@@ -52,13 +90,13 @@ def measure(
         samples=samples,
         clock=clock.name,
         cold=cold,
-        control_name=first.name,
-        control_flops=first.flops,
+        control_name=control.name,
+        control_flops=control.flops,
         flops=work.flops,
         flop_formula=work.flop_formula,
         bytes=work.bytes,
         byte_formula=work.byte_formula,
-        peak_bytes=memory.of(spec, subject.kernel, case, inputs, subject.seed) if memory else None,
+        peak_bytes=memory.of(spec, subject.kernel, case, subject.inputs, subject.seed) if memory else None,
         device=device.name,
         device_name=device_name(device),
         threads=torch.get_num_threads(),

@@ -12,10 +12,6 @@ from dataclasses import dataclass
 from pytest_attn.bench.clock import Clock, Work
 from pytest_attn.bench.samples import Samples
 
-FEWEST_ROUNDS = 20
-"""Exact bounds of a median at 99 % with room for outliers need that many pairs."""
-
-ROUNDS = 24
 BLOCK_SECONDS = 5e-3
 """Shortest block that is timed, unless the clock needs a longer one."""
 
@@ -49,16 +45,15 @@ class Arm:
 
 
 def sample(
-    clock: Clock, kernel: Work, controls: tuple[Work, Work], *, rounds: int = ROUNDS, seed: int, flush: Work | None
+    clock: Clock, kernel: Work, controls: tuple[Work, Work], *, rounds: int, seed: int, flush: Work | None
 ) -> Samples:
     """Time `rounds` pairs kernel / control and, between them, as many pairs of the two controls.
 
     The order inside the pairs is balanced, half of the rounds each way, and shuffled by `seed`. `flush` empties the
-    caches before every call of the kernel; None leaves them warm. Raises ValueError where `rounds` cannot be balanced
-    or is too small to decide anything.
+    caches before every call of the kernel; None leaves them warm. Raises ValueError where `rounds` cannot be balanced.
     """
-    if rounds < FEWEST_ROUNDS or rounds % 2:
-        raise ValueError(f"rounds is {rounds}; allowed: an even number, {FEWEST_ROUNDS} or more")
+    if rounds < 2 or rounds % 2:
+        raise ValueError(f"rounds is {rounds}; allowed: an even number from 2")
     orders = random.Random(seed)
     kernel_first, control_first = _balanced(rounds, orders), _balanced(rounds, orders)
     with _without_garbage_collection():

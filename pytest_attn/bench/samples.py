@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -37,6 +38,20 @@ class Samples:
     def rounds(self) -> int:
         """Pairs of each kind."""
         return len(self.kernel)
+
+    @property
+    def unusable(self) -> str:
+        """Why no statistics of the kernel's times exist; empty where they do."""
+        wrong = [seconds for seconds in self.kernel if not math.isfinite(seconds)]
+        return f"{len(wrong)} times of the kernel are no times, as {wrong[0]:g} s" if wrong else ""
+
+    def followed_by(self, later: Samples) -> Samples:
+        """These rounds and then those of a later sitting."""
+        joined = {
+            name: value + getattr(later, name) if isinstance(value := getattr(self, name), tuple) else value
+            for name in Samples.__slots__
+        }
+        return Samples(**joined)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -61,7 +61,7 @@ def decide(
     suspicions = [item for item in found if isinstance(item, Suspicion)]
     # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
     tested = [item for item in suspicions if item.direction or item.changed]
-    significant = discoveries([item.p_value for item in tested], night.rule.false_alarms)
+    significant = discoveries([item.p_value for item in tested], night.rule.alarms_per_look)
     settled = {item.first.id: each for item, each in zip(tested, significant, strict=True)}
     decisions = [
         item.settle(settled.get(item.first.id, False)) if isinstance(item, Suspicion) else item for item in found
@@ -154,7 +154,7 @@ class _Night:
             return Suspicion(first=replace(first, reason=reason), direction=direction, again=None)
         # The rate of false alarms is settled afterwards, for all suspicions together; but where no run raised one
         # before, these processes must do as much alone.
-        rate = self.rule.false_alarms if direction else self.rule.suspect_rate
+        rate = self.rule.alarms_per_look if direction else self.rule.restless_rate
         found = compare(expected, timings, first.floor, rate)
         return Suspicion(first=first, direction=direction, again=found, notes=notes)
 

@@ -43,6 +43,11 @@ class Decision:
     reproduce: str = ""
 
     @property
+    def open(self) -> bool:
+        """Whether more fresh processes may tell more: a change is not confirmed yet, or the times spread too far."""
+        return self.word == "noisy" and bool(self.stage)
+
+    @property
     def line(self) -> str:
         """All of it in one line."""
         figures = [f"{seconds(self.old)} -> {seconds(self.new)}"] if self.old or self.new else []

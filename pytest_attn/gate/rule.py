@@ -16,14 +16,18 @@ class Rule:
     floor: float = 0.05
     """Changes up to this fraction of the time are nobody's business."""
 
-    suspect_rate: float = 2.5e-3
-    """How often unchanged code is measured again, per benchmark, where noise and not the floor sets the bound."""
+    suspect_rate: float = 0.05
+    """How often unchanged code is measured again, per benchmark and side, where noise and not the floor sets the bound.
+    Measuring again is cheap; a change that is not suspected is never found."""
 
     false_alarms: float = 0.01
     """Share of false ones among the changes that are confirmed; where nothing changed, the probability of any."""
 
     confirmations: int = 3
-    """Fresh processes that confirm a change."""
+    """Fresh processes that a suspect is measured by at a time."""
+
+    looks: int = 3
+    """So often at most, while the times still spread too far; each look takes its share of `false_alarms`."""
 
     fewest_confirmations: int = 2
     """Of these, so many must have met a quiet machine."""
@@ -36,6 +40,14 @@ class Rule:
 
     collapse: float = 4.0
     """A kernel that takes less than one part in so many of its time is more likely not doing its work."""
+
+    restless_rate: float = 2.5e-3
+    """Of false alarms, per benchmark and side, among those that a restless run told nothing of."""
+
+    @property
+    def alarms_per_look(self) -> float:
+        """Share of false alarms of one look."""
+        return self.false_alarms / self.looks
 
 
 def parse_slowdown(text: str) -> float:

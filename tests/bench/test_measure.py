@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from pytest_attn.bench.measure import measure
+from pytest_attn.bench.measure import measure, sit, sittings
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
@@ -111,7 +111,19 @@ def test_memory_that_is_not_asked_for_is_unknown(measured):
     assert measured().peak_bytes is None
 
 
-def test_few_rounds_are_refused(watched):
+def test_the_rounds_of_a_run_are_spread_over_sittings():
+    assert [sittings(rounds) for rounds in (20, 24, 26)] == [(8, 6, 6), (8, 8, 8), (10, 8, 8)]
+
+
+@pytest.mark.parametrize("rounds", [4, 18, 21])
+def test_rounds_that_cannot_decide_or_cannot_be_balanced_are_refused(rounds):
+    with pytest.raises(ValueError, match=f"rounds is {rounds}; allowed: an even number, 20 or more"):
+        sittings(rounds)
+
+
+def test_a_later_sitting_has_inputs_of_its_own(measured, watched):
+    measured()
     cell = Session(Options()).cell(kernel(devices=("cpu",))(watched), CASE)
-    with pytest.raises(ValueError, match="rounds is 4; allowed: an even number, 20 or more"):
-        measure(cell.subject, CASE, "watched", rounds=4)
+    assert sit(cell.subject, CASE, rounds=2, number=1).rounds == 2
+    first, later = (given.query for given in watched.given)
+    assert not torch.equal(first, later)

@@ -109,7 +109,9 @@ def test_one_process_of_several_with_times_that_are_none_is_noisy(host: Host, ba
 
 
 def test_a_confirmation_under_other_conditions_is_foreign(host: Host, baseline: Baseline) -> None:
-    again = host.runs(3, IDS, slow=0.15, changes={"conditions": {"device": "cpu", "threads": 2, "seed": 42}})
+    again = host.runs(
+        3, IDS, slow=0.15, changes={"conditions": {"device": "cpu", "threads": 2, "seed": 42, "cold": False}}
+    )
     assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"foreign"}
 
 
@@ -157,8 +159,14 @@ def test_a_run_of_a_part_of_the_suite_misses_nothing(host: Host, baseline: Basel
     ("changes", "words_of_it"),
     [
         ({"machine": "amd-epyc-64-cores"}, "amd-epyc-64-cores"),
-        ({"changes": {"conditions": {"device": "cpu", "threads": 2, "seed": 42}}}, "threads 1 there, threads 2 here"),
-        ({"changes": {"conditions": {"device": "cpu", "threads": 1, "seed": 7}}}, "seed 42 there, seed 7 here"),
+        (
+            {"changes": {"conditions": {"device": "cpu", "threads": 2, "seed": 42, "cold": False}}},
+            "threads 1 there, threads 2 here",
+        ),
+        (
+            {"changes": {"conditions": {"device": "cpu", "threads": 1, "seed": 7, "cold": False}}},
+            "seed 42 there, seed 7 here",
+        ),
     ],
 )
 def test_what_was_measured_otherwise_is_foreign(

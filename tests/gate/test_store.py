@@ -174,7 +174,10 @@ def test_a_pinned_baseline_is_the_golden_one(store: Store, fresh: list[Path], tm
         ({"complete": False}, "only a part of the suite"),
         ({"machine": "another-4-cores"}, f"measured on another-4-cores, not {MACHINE}"),
         ({"changes": {"again": ((1.0, 1.5),) * 20}}, "the machine was restless for 2 of 2"),
-        ({"changes": {"conditions": {"device": "cpu", "threads": 8, "seed": 42}}}, "threads 1 there, threads 8 here"),
+        (
+            {"changes": {"conditions": {"device": "cpu", "threads": 8, "seed": 42, "cold": False}}},
+            "threads 1 there, threads 8 here",
+        ),
         ({"changes": {"seconds": (0.0,) * 20}}, "20 times of the kernel are no times"),
         ({"changes": {"control": ()}}, "no raw times"),
         ({"slow": -0.9}, "faster than the machine allows"),

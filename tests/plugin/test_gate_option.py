@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -58,6 +59,7 @@ class Night:
         pytester.makepyfile(test_own=OWN)
         monkeypatch.setattr("pytest_attn.run.machine_key", lambda accelerator="": accelerator or MACHINE)
         monkeypatch.setattr("pytest_attn.session.measure", self._measure)
+        monkeypatch.setattr("pytest_attn.session.sit", lambda subject, case, **_: self._samples(case))
         monkeypatch.setattr("pytest_attn.speed_gate.measure_afresh", self._measure_afresh)
 
     def record(self, ids: list[BenchmarkId] = IDS) -> None:
@@ -72,19 +74,23 @@ class Night:
         """One night."""
         return self.pytester.runpytest("test_own.py", f"--attn-kernel={KERNEL}", *arguments)
 
-    def _measure(self, subject: object, case: Case, spec: str, **_: object) -> Measurement:
-        timing = self.host.timing(BenchmarkId(case.id, spec), slow=self.slow.get(BenchmarkId(case.id, spec), 0.0))
+    def _samples(self, case: Case) -> Samples:
+        id = BenchmarkId(case.id, KERNEL)
+        timing = self.host.timing(id, slow=self.slow.get(id, 0.0))
         half = (True, False) * (len(timing.seconds) // 2)
+        return Samples(
+            kernel=timing.seconds,
+            control=timing.control,
+            kernel_first=half,
+            control_again=timing.again,
+            control_first=half,
+            kernel_calls=1,
+            control_calls=1,
+        )
+
+    def _measure(self, subject: object, case: Case, spec: str, **_: object) -> Measurement:
         values = {
-            "samples": Samples(
-                kernel=timing.seconds,
-                control=timing.control,
-                kernel_first=half,
-                control_again=timing.again,
-                control_first=half,
-                kernel_calls=1,
-                control_calls=1,
-            ),
+            "samples": self._samples(case),
             "source_hash": "",
             "clock": "perf_counter",
             "cold": False,
@@ -211,11 +217,13 @@ def test_a_report_fails_nothing(night):
     result.stdout.fnmatch_lines([f"slower *{SLOW.case}*", "gate (report): slower 1 | same 8"])
 
 
+@pytest.mark.filterwarnings("ignore::pytest_benchmark.logger.PytestBenchmarkWarning")
 def test_benchmark_compare_alone_prints_the_decisions_beside_its_table(night):
     night.record()
-    result = night.run("--benchmark-compare", f"--benchmark-storage=file://{night.store.folder}")
+    result = night.run("--benchmark-compare")
     result.assert_outcomes(passed=9)
-    result.stdout.fnmatch_lines(["*(NOW)*", "gate (report): same 9"])
+    result.stdout.fnmatch_lines(["*(NOW)*", "*(0006_rec*"])
+    result.stdout.fnmatch_lines(["Name (time in *", "gate (report): same 9"])
 
 
 def test_without_a_gate_nothing_is_compared(night):
@@ -249,20 +257,18 @@ def test_a_new_benchmark_passes_and_is_named(night):
 
 
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
-def test_times_that_are_none_fail_their_test(night, seconds):
+def test_times_that_are_none_fail_their_test(night, monkeypatch, seconds):
     night.record()
-    real = night._measure
+    real = night._samples
 
-    def broken(subject, case, spec, **options):
-        found = real(subject, case, spec, **options)
-        samples = Samples.of_dict(found.samples.as_dict() | {"kernel": [seconds] * found.samples.rounds})
-        return Measurement.of_dict(found.as_dict() | {"samples": samples.as_dict()}) if case.id == SLOW.case else found
+    def broken(case):
+        found = real(case)
+        return replace(found, kernel=(seconds,) * found.rounds) if case.id == SLOW.case else found
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("pytest_attn.session.measure", broken)
-        result = night.run("--attn-gate=strict")
+    monkeypatch.setattr(night, "_samples", broken)
+    result = night.run("--attn-gate=strict")
     result.assert_outcomes(passed=8, failed=1)
-    assert any(line.startswith(f"{SLOW}: noisy") and "no times" in line for line in result.outlines)
+    assert any(line.startswith(f"{SLOW}: noisy") and "are no times" in line for line in result.outlines)
 
 
 def test_another_number_of_threads_is_foreign(night):

@@ -23,6 +23,17 @@ def tired(query, key, value, scale):
     return dense(query, key, value, scale)
 """
 
+PREPARED = """
+class tired_later:
+    prepared = 0
+
+    def prepare(self, problem, inputs):
+        self.prepared += 1
+        if self.prepared > 2:
+            raise RuntimeError("enough")
+        return lambda: dense(inputs.query, inputs.key, inputs.value, problem.scale)
+"""
+
 OWN = """
 import pytest
 import pytest_attn
@@ -53,7 +64,7 @@ def own(pytester):
         test = OWN.replace("@pytest_attn", f"{decorator}\n@pytest_attn", 1) + lines
         pytester.makepyfile(test_own=test)
         with (pytester.path / "kernels.py").open("a") as kernels:
-            kernels.write(TIRED)
+            kernels.write(TIRED + PREPARED)
         return pytester.runpytest(
             "test_own.py", f"--attn-kernel=kernels.py:{kernel}", "--benchmark-json=out.json", *arguments
         )
@@ -128,6 +139,13 @@ def test_a_wrong_kernel_fails_and_is_not_timed(own, pytester, stored):
 def test_an_error_while_timing_is_shown_as_it_is(own, pytester, stored):
     result = own("-k", smallest(pytester).id, lines="", kernel="tired")
     result.stdout.fnmatch_lines(["E*RuntimeError: enough"])
+    assert stored() == []
+
+
+def test_an_error_in_a_later_sitting_fails_the_test_and_is_not_stored(own, pytester, stored):
+    result = own("-k", smallest(pytester).id, kernel="tired_later")
+    assert result.parseoutcomes() == {"passed": 1, "failed": 1, "deselected": 47}
+    result.stdout.fnmatch_lines(["sitting 2: the kernel raised RuntimeError: enough"])
     assert stored() == []
 
 
