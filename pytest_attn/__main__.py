@@ -10,6 +10,7 @@ from io import TextIOWrapper
 from typing import Any
 
 from pytest_attn.commands.baseline import add_baseline, run_baseline
+from pytest_attn.commands.history import add_history, run_history
 from pytest_attn.commands.summary import add_summary, run_summary
 from pytest_attn.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
@@ -61,6 +62,7 @@ def main(arguments: Sequence[str]) -> int:
         help="which test kills which mutant, what the diagnosis names it, and what flat tolerances see",
     )
     add_baseline(commands)
+    add_history(commands)
     add_summary(commands)
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
@@ -69,6 +71,8 @@ def main(arguments: Sequence[str]) -> int:
         return run_baseline(known, rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.command == "history":
+        return run_history(known)
     if known.command == "summary":
         return run_summary(known)
     if known.command == "power":
