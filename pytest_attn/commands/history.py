@@ -58,7 +58,8 @@ def run_history(asked: argparse.Namespace) -> int:
         return USAGE
     days = f"{runs[0].when[:10]} to {runs[-1].when[:10]}"
     pinned = "" if golden else ", no golden baseline"
-    print(f"{machine}: {len(runs)} runs, {days}, {len(found)} benchmarks, worst first{pinned}")
+    counts = f"{_counted(len(runs), 'run')}, {days}, {_counted(len(found), 'benchmark')}"
+    print(f"{store.machine}: {counts}, worst first{pinned}")
     print(history_table(found, Rule().floor), end="")
     return 0
 
@@ -83,3 +84,7 @@ def _wanted(runs: Sequence[StoredRun], case: str | None, kernel: str | None) -> 
         if given is not None and given not in known:
             raise ValueError(f"--{flag}: no run has {given!r}; allowed: {closest(given, known)}")
     return lambda id: case in (None, id.case) and kernel in (None, id.kernel)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}{'s' * (count != 1)}"

@@ -93,7 +93,7 @@ def test_a_run_is_kept_beside_the_baselines_and_becomes_none(history: Command, s
     file = written(tmp_path / "run.json", Host().run(IDS), 3)
     printed = history(f"--add={file}", machine=None)
     assert printed.startswith(
-        f"{MACHINE}: 1 runs, 2026-11-03 to 2026-11-03, 3 benchmarks, worst first, no golden baseline\n"
+        f"{MACHINE}: 1 run, 2026-11-03 to 2026-11-03, 3 benchmarks, worst first, no golden baseline\n"
     )
     assert [path.name for path in store.folder.iterdir()] == ["nightly"]
     assert store.baseline() is None
