@@ -6,9 +6,12 @@ import argparse
 import subprocess
 import sys
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from pytest_attn.commands.baseline import add_baseline, run_baseline
+from pytest_attn.commands.history import add_history, run_history
+from pytest_attn.commands.summary import add_summary, run_summary
 from pytest_attn.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep, sweep_names
@@ -59,6 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         help="which test kills which mutant, what the diagnosis names it, and what flat tolerances see",
     )
     add_baseline(commands)
+    add_history(commands)
+    add_summary(commands)
     known, rest = parser.parse_known_args(arguments)
     if known.command == "check":
         return _check(known.kernel, rest)
@@ -66,6 +71,10 @@ def main(arguments: Sequence[str]) -> int:
         return run_baseline(known, rest)
     if rest:
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if known.command == "history":
+        return run_history(known)
+    if known.command == "summary":
+        return run_summary(known)
     if known.command == "power":
         return _power(known.case, known.seed, known.budget)
     if known.command == "mutants":
@@ -134,6 +143,9 @@ def _power(case: str, seed: str, budget: str) -> int:
 
 def command() -> None:
     """Entry of `python -m pytest_attn`."""
+    if isinstance(sys.stdout, TextIOWrapper):
+        # What a kernel said of its failure may hold characters that a terminal, or UTF-8 itself, has not.
+        sys.stdout.reconfigure(errors="replace")
     try:
         sys.exit(main(sys.argv[1:]))
     except BrokenPipeError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ from pytest_attn.problem.case import Case
 
 KERNEL = Path(__file__).parent.parent / "examples" / "my_flash.py"
 CASE = "b1-h1-s64-d32-float32-both-exact"
+OUT = "b1-h1-s64-d32-float32-out-exact"
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -133,3 +135,42 @@ def test_mutants_refuse_unknown_names(arguments: list[str], sentence: str, capsy
     error = capsys.readouterr().err
     assert error.startswith(sentence)
     assert error.count("\n") == 1
+
+
+def test_a_summary_of_a_run_is_markdown_and_annotations(tmp_path: Path) -> None:
+    arguments = ["pytest_attn.suite.test_case", f"--attn-case={OUT}", "--attn-output=out"]
+    (tmp_path / "wrong.py").write_text("def wrong(query, key, value, scale):\n    return value * 0.5\n")
+    assert run("check", "wrong.py:wrong", *arguments, cwd=tmp_path).returncode == 1
+    found = run("summary", "out", cwd=tmp_path)
+    assert found.stdout.startswith("## 1 failed cell\n\n- `out`: claimed 1 of 1 "), found.stderr
+    assert f"--attn-case={OUT} --attn-seed=42\n```\n" in found.stdout
+    assert found.returncode == 0
+    assert run("summary", "--annotations", "out", cwd=tmp_path).stdout.startswith(f"::error title={OUT} [wrong.py")
+
+
+def test_a_summary_shows_what_utf8_cannot_hold(tmp_path: Path) -> None:
+    record = {"case": CASE, "kernel": "k", "outcome": "failed", "reason": "raised \ud800"}
+    (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
+    found = run("summary", ".", cwd=tmp_path)
+    assert (found.returncode, found.stderr) == (0, "")
+    assert "raised ?" in found.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        (None, "neither records.jsonl nor decisions.json is there; allowed: a folder of --attn-output"),
+        ("{", "records.jsonl:1: corrupt or truncated"),
+    ],
+)
+def test_a_summary_of_no_run_is_one_sentence(
+    line: str | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if line:
+        (tmp_path / "records.jsonl").write_text(line)
+    assert main(["summary", str(tmp_path)]) == 4
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"summary: {tmp_path}")
+    assert sentence in printed.err
+    assert printed.err.count("\n") == 1

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pytest_attn.gate.run_file import BenchmarkId
 
@@ -65,6 +66,34 @@ class Decision:
         """Plain data for JSON and for pytest's reports."""
         values = {name: getattr(self, name) for name in self.__slots__ if name != "id"}
         return {"case": self.id.case, "kernel": self.id.kernel, **values}
+
+    @classmethod
+    def of_dict(cls, plain: Any) -> Decision:
+        """The decision of `as_dict()`. Raises ValueError, one sentence, for what is none."""
+        texts = ("case", "kernel", "word", "stage", "reason", "reproduce")
+        numbers = ("old", "new", "ratio", "smallest_detectable")
+        if not isinstance(plain, dict):
+            raise ValueError(f"a decision is {type(plain).__name__}, expected an object")
+        for name in texts:
+            if not isinstance(plain.get(name), str):
+                raise ValueError(f"a decision's {name!r} is {plain.get(name)!r}, expected a text")
+        if plain["word"] not in get_args(Word):
+            raise ValueError(f"unknown word {plain['word']!r}; allowed: {', '.join(get_args(Word))}")
+        if not all(plain.get(name) is None or _is_number(plain[name]) for name in numbers):
+            raise ValueError(f"a figure of {plain['case']} is no number")
+        if not _is_number(plain.get("floor")):
+            raise ValueError(f"the floor of {plain['case']} is {plain.get('floor')!r}, expected a fraction")
+        interval = plain.get("interval")
+        if interval is not None:
+            if not isinstance(interval, list | tuple) or len(interval) != 2 or not all(map(_is_number, interval)):
+                raise ValueError(f"the interval of {plain['case']} is {interval!r}, expected two numbers")
+            interval = (interval[0], interval[1])
+        values: dict[str, Any] = {name: plain.get(name) for name in (*texts[2:], *numbers, "floor")}
+        return cls(id=BenchmarkId(plain["case"], plain["kernel"]), interval=interval, **values)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def seconds(value: float | None) -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pytest_attn.gate.decision import Decision, Word
 
@@ -54,8 +54,7 @@ class Gate:
         """The gate over a run, worst decisions first."""
         if mode not in ("report", "strict"):
             raise ValueError(f"gate: unknown mode {mode!r}; allowed: report, strict")
-        ordered = sorted(decisions, key=lambda decision: (WORDS.index(decision.word), -(decision.ratio or 0.0)))
-        return cls(mode=mode, decisions=tuple(ordered), run_failures=run_failures(facts))
+        return cls(mode=mode, decisions=worst_first(decisions), run_failures=run_failures(facts))
 
     @property
     def failing(self) -> tuple[Decision, ...]:
@@ -78,12 +77,35 @@ class Gate:
             "decisions": [decision.as_dict() for decision in self.decisions],
         }
 
+    @classmethod
+    def of_dict(cls, plain: Any) -> Gate:
+        """The gate of `as_dict()`; other names are left out. Raises ValueError, one sentence, for what is none."""
+        if not isinstance(plain, dict):
+            raise ValueError(f"decisions are {type(plain).__name__}, expected an object")
+        if plain.get("mode") not in get_args(Mode):
+            raise ValueError(f"unknown mode {plain.get('mode')!r}; allowed: {', '.join(get_args(Mode))}")
+        decisions, failures = plain.get("decisions"), plain.get("run_failures")
+        if not isinstance(decisions, list):
+            raise ValueError(f"'decisions' is {type(decisions).__name__}, expected a list")
+        if not isinstance(failures, list) or not all(isinstance(each, str) for each in failures):
+            raise ValueError("'run_failures' is no list of sentences")
+        return cls(
+            mode=plain["mode"],
+            decisions=tuple(map(Decision.of_dict, decisions)),
+            run_failures=tuple(failures),
+        )
+
     @property
     def claim(self) -> str:
         """One line: how many of which word, worst first, and what the run as a whole failed on."""
         count = Counter(decision.word for decision in self.decisions)
         words = [f"{word} {count[word]}" for word in WORDS if count[word]]
         return " | ".join([*words, *self.run_failures]) or "nothing was compared"
+
+
+def worst_first(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
+    """By word, then by ratio."""
+    return tuple(sorted(decisions, key=lambda each: (WORDS.index(each.word), -(each.ratio or 0.0))))
 
 
 def run_failures(facts: RunFacts) -> tuple[str, ...]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_attn.gate.expectation import summary, why_unusable
+from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.expectation import Expectation, summary, why_unusable
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
 from pytest_attn.gate.statistics import Floats, robust_sd
 
 SHORTEST = 3
@@ -43,6 +44,8 @@ class History:
     """Kernel over control, each in units of the median of the first runs; the bare time where no control was stored."""
 
     changes: tuple[ChangePoint, ...]
+    from_golden: float | None = None
+    """The level of the last runs over that of the golden baseline, less 1; None where that has no times to compare."""
 
     @property
     def drift(self) -> float:
@@ -51,17 +54,20 @@ class History:
         return float(np.median(values)) - 1.0
 
 
-def histories(runs: Sequence[StoredRun], rule: Rule | None = None) -> tuple[History, ...]:
+def histories(
+    runs: Sequence[StoredRun], rule: Rule | None = None, golden: Baseline | None = None
+) -> tuple[History, ...]:
     """The history of every benchmark in the runs, which are oldest first and of one machine.
 
     Raises ValueError where the library that finds change points is not installed.
     """
     rule = rule or Rule()
     ids = sorted({id for run in runs for id in run.benchmarks})
-    return tuple(found for id in ids if (found := _history(id, runs, rule)))
+    expected = golden.expected if golden else {}
+    return tuple(found for id in ids if (found := _history(id, runs, rule, expected.get(id))))
 
 
-def _history(id: BenchmarkId, runs: Sequence[StoredRun], rule: Rule) -> History | None:
+def _history(id: BenchmarkId, runs: Sequence[StoredRun], rule: Rule, golden: Expectation | None) -> History | None:
     usable = [run for run in runs if id in run.benchmarks and not why_unusable(run.benchmarks[id], rule.floor)]
     if not usable:
         return None
@@ -80,7 +86,18 @@ def _history(id: BenchmarkId, runs: Sequence[StoredRun], rule: Rule) -> History 
             for at, size in change_points(levels)
             if abs(size) > np.log1p(rule.floor)
         ),
+        from_golden=_from_golden(timings[-rule.fewest_runs :], golden),
     )
+
+
+def _from_golden(last: Sequence[Timing], golden: Expectation | None) -> float | None:
+    if golden is None or any(timing.conditions != golden.conditions for timing in last):
+        return None
+    if golden.raw and all(timing.raw for timing in last):
+        level = float(np.median([summary(timing, 1.0) for timing in last])) - golden.ratio_centre
+    else:
+        level = float(np.median([np.log(timing.median) for timing in last]) - np.log(golden.seconds))
+    return float(np.expm1(level))
 
 
 def change_points(levels: Floats) -> tuple[tuple[int, float], ...]:

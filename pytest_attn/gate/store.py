@@ -24,6 +24,9 @@ from pytest_attn.gate.run_file import BenchmarkId, StoredRun, parse_run, read_ru
 
 NUMBERED = re.compile(r"(\d{4})_.*\.json")
 LOCK = ".lock"
+NIGHTLY = "nightly"
+"""Folder of runs that are kept for the history alone."""
+
 LAST_NUMBER = 9999
 """pytest-benchmark finds files by four digits."""
 
@@ -60,6 +63,18 @@ class Store:
                 found.append(read_run(path))
         return tuple(sorted(found, key=lambda run: (run.when, run.source)))
 
+    def keep(self, file: Path) -> Path:
+        """Copy a run into the folder, where it is part of the history and no baseline; returns the copy.
+
+        Raises ValueError, one sentence, where it is no run, of another machine, kept already, or cannot be written.
+        """
+        content = _read(file)
+        run = parse_run(content, str(file))
+        self._refuse_foreign(run)
+        path = self.folder / NIGHTLY / f"{re.sub(r'[^0-9T]+', '-', run.when)}-{_digest(content)[:8]}.json"
+        _write_aside(path, content)
+        return path
+
     def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
         """Make these files the first baseline. Raises ValueError where there is one already, or as `accept` does."""
         return self._write("record", files, who, when, why, rule or Rule(), gone=frozenset())
@@ -92,6 +107,10 @@ class Store:
             self._append(changes, change)
         return change
 
+    def _refuse_foreign(self, run: StoredRun) -> None:
+        if run.machine != self.machine:
+            raise ValueError(f"{run.source}: measured on {run.machine or 'an unnamed machine'}, not {self.machine}")
+
     def _runs(self, change: Change) -> list[StoredRun]:
         runs = []
         for name, digest in change.files.items():
@@ -105,8 +124,7 @@ class Store:
             run = parse_run(content, str(path))
             if _digest(content) != digest:
                 raise ValueError(f"{path}: changed since it became the baseline")
-            if run.machine != self.machine:
-                raise ValueError(f"{path}: measured on {run.machine or 'an unnamed machine'}, not {self.machine}")
+            self._refuse_foreign(run)
             runs.append(run)
         return runs
 
@@ -125,8 +143,7 @@ class Store:
         contents = [_read(path) for path in files]
         runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
         for run in runs:
-            if run.machine != self.machine:
-                raise ValueError(f"{run.source}: measured on {run.machine or 'an unnamed machine'}, not {self.machine}")
+            self._refuse_foreign(run)
         if why_not := why_not_baseline(runs, rule):
             raise ValueError(why_not)
         with self._locked():
