@@ -87,7 +87,7 @@ class Run:
         requirement = {"not here": "here", "not claimed": "claimed"}.get(skipped.outcome)
         if requirement is None or requirement not in self.options.require:
             return skipped
-        from pytest_attn.session import reproduce
+        from pytest_attn.reproduce import reproduce
 
         reason = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
         case = Case.parse(skipped.case)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
-import shutil
-import sys
 import time
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
@@ -28,7 +25,7 @@ from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
 from pytest_attn.judge.tolerances import judges_lse
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
-from pytest_attn.kernels.resolve import absolute, find_kernel
+from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options import Options, read_options
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.oracle import reference_for
@@ -38,6 +35,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.report.record import Outcome, Record
+from pytest_attn.reproduce import reproduce
 from pytest_attn.shrink import MOST_CELLS, shrink
 
 DIAGNOSIS_SECONDS = 60.0
@@ -275,30 +273,6 @@ class Cell:
             yield
         finally:
             self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start
-
-
-def reproduce(spec: str, case: Case, options: Options, device: Device, requirement: str = "") -> str:
-    """The command that judges one case alone, from any directory.
-
-    `requirement` is the word of `--attn-require` that makes a failure of a case that does not run, under the same
-    budget.
-    """
-    found = shutil.which("python")
-    python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
-    words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
-    words += [f"--attn-kernel={absolute(spec)}", f"--attn-case={case.id}", f"--attn-seed={options.seed}"]
-    if device.type != "cpu":
-        words.append(f"--attn-device={device.name}")
-    if options.tolerance != Options().tolerance:
-        words.append(f"--attn-tolerance={options.tolerance}")
-    if requirement:
-        words.append(f"--attn-require={requirement}")
-        if options.budget is not None:
-            words.append(f"--attn-budget={options.budget!r}")
-    elif case.flops > Options().budget_gflop * 1e9:
-        words.append("--attn-budget=none")
-    here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
-    return here + shlex.join(words)
 
 
 def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
