@@ -18,9 +18,9 @@ from _pytest.runner import runtestprotocol  # pytest has no public way to hold t
 from pytest_attn.fixtures import parameter_of
 from pytest_attn.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.decide import decide
 from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
+from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule, parse_slowdown
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, parse_run, read_run
 from pytest_attn.gate.store import Store
@@ -133,21 +133,17 @@ class SpeedGate:
 
     def _decisions(self, baseline: Baseline, measured: Sequence[Timed]) -> Sequence[Decision]:
         floors = {timed.id: self._floors[timed.item] for timed in measured if timed.id and timed.item in self._floors}
-        candidate = [self._candidate(measured)]
         nodes = {timed.id: self._node(timed.item) for timed in measured}
         words = ["python", "-m", "pytest", *self._flags(), "--attn-gate=strict"]
 
         def reproduce(id: BenchmarkId) -> str:
             return shlex.join([*words, nodes[id]]) if id in nodes else ""
 
-        again: list[StoredRun] = []
-        found = decide(baseline, candidate, rule=self._rule, floors=floors, command=reproduce)
-        for _ in range(self._rule.looks):
-            open_ids = {decision.id for decision in found if decision.open}
-            if not open_ids:
-                break
-            again += self._measured_again([timed.item for timed in measured if timed.id in open_ids])
-            found = decide(baseline, candidate, again, rule=self._rule, floors=floors, command=reproduce)
+        def measure_again(ids: frozenset[BenchmarkId]) -> list[StoredRun]:
+            return self._measured_again([timed.item for timed in measured if timed.id in ids])
+
+        run = self._candidate(measured)
+        found = decide_night(baseline, run, measure_again, rule=self._rule, floors=floors, command=reproduce)
         return [each for each in found if each.word != "gone" or self._misses(each.id)]
 
     def _misses(self, id: BenchmarkId) -> bool:

@@ -1,7 +1,7 @@
-"""From a baseline and the runs of one night to a decision per benchmark, in two calls.
+"""From a baseline and the runs of one night to a decision per benchmark.
 
-`suspects` names the benchmarks that seem to have changed. They are measured again in fresh processes, and `decide` then
-calls slower or faster only what these confirm: a change that one process shows is as often its own memory layout.
+What seems changed stays open until fresh processes have measured it again, and is called slower or faster only where
+these confirm it: a change that one process shows is as often its own memory layout, or the mood of its machine.
 """
 
 from __future__ import annotations
@@ -28,17 +28,6 @@ Floors = Mapping[BenchmarkId, float]
 def reproduce(id: BenchmarkId) -> str:
     """The command that times one benchmark alone."""
     return f"python -m pytest --pyargs pytest_attn.suite.test_latency --attn-kernel={id.kernel} --attn-case={id.case}"
-
-
-def suspects(
-    baseline: Baseline, candidate: Sequence[StoredRun], rule: Rule | None = None, floors: Floors | None = None
-) -> tuple[BenchmarkId, ...]:
-    """The benchmarks that seem changed, or whose times were too restless to tell; in order of their ids.
-
-    These are worth `rule.confirmations` fresh runs, which `decide` then takes.
-    """
-    decisions = decide(baseline, candidate, rule=rule, floors=floors)
-    return tuple(decision.id for decision in decisions if decision.stage in ("suspect", "restless"))
 
 
 def decide(

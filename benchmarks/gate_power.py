@@ -1,0 +1,151 @@
+"""How often the gate is right: on unchanged code, on code that is slower by a known share, on a loaded machine.
+
+    python benchmarks/gate_power.py measure DIR [--runs 6] [--arm 0 --arm 0.1 --arm load ...] [PYTEST ARGUMENTS]
+    python benchmarks/gate_power.py decide DIR
+
+`measure` starts fresh processes of the latency tests on `benchmarks/slowed.py:sdpa`: `baseline` (ten), then `--runs` of
+each arm: 0 (unchanged), a share by which every kernel does more of its own work, or `load` (unchanged, with another
+process multiplying matrices on one core). Arms are run by turns, so that all meet the same moods of the machine. It can
+be ended and started again; what is there is kept.
+
+`decide` lets every run of an arm be a night's run, whose fresh processes are the arm's other runs in turn, and prints
+what became of each benchmark. Shares are stated as they were measured, not as they were asked for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from pytest_attn.fresh import measure_afresh
+from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.decision import Decision
+from pytest_attn.gate.night import decide_night
+from pytest_attn.gate.rule import Rule
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
+
+KERNEL = f"{Path(__file__).parent / 'slowed.py'}:sdpa"
+SUITE = [str(Path(__file__).parent / "power_cells.py"), "-k", "s1024 or s512"]
+BASELINE = "baseline"
+BASELINE_RUNS = 10
+LOAD = "import torch; torch.set_num_threads(1); a = torch.randn(1024, 1024)\nwhile True: a @ a"
+
+
+def main() -> None:
+    """Measure, or decide and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("action", choices=("measure", "decide"))
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--runs", type=int, default=6)
+    parser.add_argument("--arm", action="append", metavar="SHARE", help="default: 0, 0.07, 0.1 and load")
+    asked, rest = parser.parse_known_args()
+    if asked.action == "measure":
+        measure(asked.folder, asked.arm or ["0", "0.07", "0.1", "load"], asked.runs, rest)
+    else:
+        decide(asked.folder)
+
+
+def measure(folder: Path, arms: Sequence[str], runs: int, arguments: Sequence[str]) -> None:
+    """Runs of the baseline and of every arm, one after the other, each arm in turn."""
+    order = [(BASELINE, number) for number in range(BASELINE_RUNS)]
+    order += [(arm, number) for number in range(runs) for arm in arms]
+    for arm, number in order:
+        file = folder.absolute() / arm / f"{number:02}.json"
+        if file.is_file():
+            continue
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with arm_of(arm, file.parent):
+            fresh = measure_afresh([*(arguments or SUITE), f"--attn-kernel={KERNEL}"], file, Path.cwd())
+        print(f"{arm} {number}: pytest ended with {fresh.status}", flush=True)
+        if fresh.status:
+            print(fresh.printed[-2000:], file=sys.stderr)
+
+
+@contextmanager
+def arm_of(arm: str, folder: Path) -> Iterator[None]:
+    """What fresh processes find in their environment, and what runs beside them."""
+    if arm == "load":
+        beside = subprocess.Popen([sys.executable, "-c", LOAD])
+        try:
+            yield
+        finally:
+            beside.kill()
+            beside.wait()
+        return
+    os.environ.update(ATTN_SLOWED="0" if arm == BASELINE else arm, ATTN_SLOWED_LOG=str(folder / "shares.jsonl"))
+    try:
+        yield
+    finally:
+        del os.environ["ATTN_SLOWED"], os.environ["ATTN_SLOWED_LOG"]
+
+
+def decide(folder: Path) -> None:
+    """Every run of every arm against the baseline."""
+    rule = Rule()
+    recorded = runs_of(folder / BASELINE)
+    baseline = Baseline.of(recorded, rule)
+    spreads = sorted(expected.scale for expected in baseline.expected.values())
+    print(f"baseline: {len(recorded)} processes, {len(spreads)} benchmarks of {shortest(baseline):.1f} ms and more")
+    print(f"spread between processes: {spreads[0]:.1%} to {spreads[-1]:.1%}, median {statistics.median(spreads):.1%}")
+    print(f"{'arm':>10} {'measured':>16} decisions {'suspected':>9} same slower faster noisy other  of which slower")
+    for path in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != BASELINE):
+        nights = list(nights_of(baseline, runs_of(path), rule))
+        print(row(path, nights))
+
+
+def nights_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iterator[Sequence[Decision]]:
+    """A night for every run; fresh processes are the other runs of the arm, in random order."""
+    for number, run in enumerate(runs):
+        others = [other for other in runs if other is not run]
+        random.Random(number).shuffle(others)
+
+        def measure_again(ids: frozenset[BenchmarkId], waiting: list[StoredRun] = others) -> list[StoredRun]:
+            taken, waiting[:] = waiting[: rule.confirmations], waiting[rule.confirmations :]
+            return taken
+
+        yield decide_night(baseline, run, measure_again, rule=rule)
+
+
+def row(path: Path, nights: Sequence[Sequence[Decision]]) -> str:
+    """A line of the table."""
+    decisions = [decision for night in nights for decision in night]
+    words = Counter(decision.word for decision in decisions)
+    first = sum(bool(decision.stage) for decision in decisions)
+    shown = [words[word] for word in ("same", "slower", "faster", "noisy")]
+    other = len(decisions) - sum(shown)
+    share = words["slower"] / len(decisions) if decisions else 0.0
+    counts = f"{shown[0]:4} {shown[1]:6} {shown[2]:6} {shown[3]:5} {other:5}"
+    return f"{path.name:>10} {shares_in(path):>16} {len(decisions):9} {first:9} {counts}  {share:.1%}"
+
+
+def shares_in(path: Path) -> str:
+    """The shares that the kernel measured of itself: the median and the middle nine tenths."""
+    log = path / "shares.jsonl"
+    if not log.is_file():
+        return "-"
+    found = sorted(json.loads(line)["measured"] for line in log.read_text().splitlines())
+    low, high = found[len(found) // 20], found[-1 - len(found) // 20]
+    return f"{statistics.median(found):.1%} ({low:.1%}-{high:.1%})"
+
+
+def shortest(baseline: Baseline) -> float:
+    """The time of the fastest benchmark, ms."""
+    return 1e3 * min(expected.seconds for expected in baseline.expected.values())
+
+
+def runs_of(folder: Path) -> list[StoredRun]:
+    """The runs in a folder, oldest first."""
+    return [read_run(path) for path in sorted(folder.glob("*.json"))]
+
+
+if __name__ == "__main__":
+    main()

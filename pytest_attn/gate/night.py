@@ -1,0 +1,37 @@
+"""One night: a run is compared with the baseline, and what seems changed is measured again until it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.decide import Floors, decide, reproduce
+from pytest_attn.gate.decision import Decision
+from pytest_attn.gate.rule import Rule
+from pytest_attn.gate.run_file import BenchmarkId, StoredRun
+
+MeasureAgain = Callable[[frozenset[BenchmarkId]], Sequence[StoredRun]]
+"""Runs of `Rule.confirmations` fresh processes that hold these benchmarks at least."""
+
+
+def decide_night(
+    baseline: Baseline,
+    run: StoredRun,
+    measure_again: MeasureAgain,
+    *,
+    rule: Rule | None = None,
+    floors: Floors | None = None,
+    command: Callable[[BenchmarkId], str] = reproduce,
+) -> tuple[Decision, ...]:
+    """A decision for every benchmark; see `decide`. Fresh processes are asked for only while one is open, and
+    `Rule.looks` times at most."""
+    rule = rule or Rule()
+    again: list[StoredRun] = []
+    found = decide(baseline, [run], rule=rule, floors=floors, command=command)
+    for _ in range(rule.looks):
+        still = frozenset(decision.id for decision in found if decision.open)
+        if not still:
+            break
+        again += measure_again(still)
+        found = decide(baseline, [run], again, rule=rule, floors=floors, command=command)
+    return found
