@@ -149,7 +149,7 @@ def _register_gate(config: pytest.Config, run: Run) -> None:
     mode = latency.comparison(config, run.options)
     if mode is not None:
         latency.compare_with(config, run.baselines / run.machine)
-        # scipy takes half a second to import, which other runs need not wait for.
+        # numpy takes a while to import, which other runs need not wait for.
         from pytest_attn.speed_gate import SpeedGate
 
         gate = config.stash[GATE] = SpeedGate(config, run, origin, mode)

@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parent.parent / "pytest_attn"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
-RIGHT = ("report", "session", "mutants", "power", "run", "fixtures", "options")
+RIGHT = ("report", "session", "mutants", "power", "run", "fixtures", "options", "commands")
 FORBIDDEN = {
     "problem": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", "gate", *RIGHT),
     "kernels": ("oracles", "judge", "checks", "diagnosis", "bench", "gate", *RIGHT),
@@ -23,7 +23,7 @@ FORBIDDEN = {
     "bench": ("diagnosis", "gate", *RIGHT),
     "gate": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", *RIGHT),
     "report": ("kernels", "oracles", "judge", "checks", "diagnosis", "bench", *RIGHT[1:]),
-    "mutants": ("bench", "power", "run", "fixtures"),
+    "mutants": ("bench", "power", "run", "fixtures", "commands"),
 }
 MAY_IMPORT_PYTEST = {"run.py", "plugin.py", "fixtures.py", "latency.py", "marks.py", "origin.py", "speed_gate.py"}
 
@@ -52,9 +52,10 @@ def test_a_file_imports_only_what_stands_left_of_it(path: Path) -> None:
             assert not (name + ".").startswith(f"pytest_attn.{right}."), f"{path} imports {name}"
 
 
-def test_of_the_files_of_the_package_itself_only_the_command_line_imports_mutants() -> None:
-    own = [path for path in FILES if not folder(path) and any("mutants" in name for name in imports(path))]
-    assert [path.name for path in own] == ["__main__.py"]
+def test_only_their_command_and_the_measure_of_power_import_mutants() -> None:
+    others = [path for path in FILES if folder(path) != "mutants"]
+    importing = [path for path in others if any(name.startswith("pytest_attn.mutants") for name in imports(path))]
+    assert importing == [PACKAGE / "commands" / "mutants.py", PACKAGE / "power" / "clean.py"]
 
 
 def test_nothing_imports_the_plugin() -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+from pytest_attn.commands.command import USAGE
 from pytest_attn.fresh import measure_afresh
 from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
 from pytest_attn.gate.decision import seconds
@@ -24,9 +25,6 @@ RUNS = 10
 
 MORE = 2
 """So many times as many processes are started at most, where some meet a restless machine."""
-
-USAGE = 4
-"""Exit status where what was asked for makes no sense."""
 
 
 def add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -55,6 +53,7 @@ def add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--gone", action="append", default=[], metavar="CASE", help="a case that may leave the baseline; repeatable"
     )
+    parser.set_defaults(run=run_baseline)
 
 
 def run_baseline(asked: argparse.Namespace, rest: Sequence[str]) -> int:

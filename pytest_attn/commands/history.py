@@ -7,10 +7,13 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_attn.commands.baseline import USAGE
+from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.gate.history import histories
 from pytest_attn.gate.machine import machine_key
+from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
 from pytest_attn.gate.store import Store
+from pytest_attn.report.history_table import history_table
 from pytest_attn.wording import closest
 
 
@@ -33,15 +36,12 @@ def add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         metavar="FILE",
         help="first keep this run, which --benchmark-json wrote, beside the baselines; it becomes none",
     )
+    parser.set_defaults(run=run_history)
 
 
-def run_history(asked: argparse.Namespace) -> int:
+def run_history(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
-    # numpy and scipy take half a second to import, which the other commands need not wait for.
-    from pytest_attn.gate.history import histories
-    from pytest_attn.gate.rule import Rule
-    from pytest_attn.report.history_table import history_table
-
+    refuse_rest(rest)
     try:
         machine = asked.machine or (read_run(asked.add).machine if asked.add else machine_key())
         store = Store(asked.baselines / (machine or "unnamed"))

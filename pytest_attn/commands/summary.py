@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_attn.commands.baseline import USAGE
+from pytest_attn.commands.command import USAGE, refuse_rest
 from pytest_attn.report.annotations import error_annotations
 from pytest_attn.report.markdown import markdown
 from pytest_attn.report.results import read_results
@@ -24,10 +25,12 @@ def add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--annotations", action="store_true", help="print GitHub's workflow commands for the ten worst failures instead"
     )
+    parser.set_defaults(run=run_summary)
 
 
-def run_summary(asked: argparse.Namespace) -> int:
+def run_summary(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
+    refuse_rest(rest)
     try:
         results = [read_results(folder) for folder in asked.folders]
     except ValueError as error:

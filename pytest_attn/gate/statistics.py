@@ -1,4 +1,7 @@
-"""Summaries of one process, spreads over processes, and bounds that hold for few of either."""
+"""Summaries of one process, spreads over processes, and bounds that hold for few of either.
+
+scipy takes a second to import, which who only reads files need not wait for: it is imported where it is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,6 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special, stats
 
 Floats = NDArray[np.float64]
 
@@ -50,6 +52,8 @@ def median_bounds(values: Sequence[float] | Floats, confidence: float = 0.99) ->
 
 @cache
 def _rank(count: int, confidence: float) -> int:
+    from scipy import stats
+
     below = stats.binom.cdf(np.arange(count), count, 0.5)
     return int(np.count_nonzero(below <= (1 - confidence) / 2))
 
@@ -78,11 +82,15 @@ def median_variance(count: int) -> float:
 
 def t_quantile(probability: float, degrees: float) -> float:
     """The quantile of Student's t."""
+    from scipy import special
+
     return float(special.stdtrit(degrees, probability))
 
 
 def t_tail(value: float, degrees: float) -> float:
     """The probability that Student's t exceeds `value`."""
+    from scipy import special
+
     return float(special.stdtr(degrees, -value))
 
 
@@ -92,6 +100,8 @@ def discoveries(p_values: Sequence[float], rate: float) -> tuple[bool, ...]:
     Where all are true, that is the probability of any rejection; where many are false, as when every kernel slowed at
     once, it does not cost the power that a bound on any false rejection does.
     """
+    from scipy import stats
+
     return tuple(bool(each <= rate) for each in stats.false_discovery_control(p_values)) if p_values else ()
 
 
