@@ -24,6 +24,7 @@ BUILT_IN = {
     "gqa": "pytest_attn.kernels.builtin.gqa:gqa",
     "mqa": "pytest_attn.kernels.builtin.mqa:mqa",
     "masked": "pytest_attn.kernels.builtin.masked:masked",
+    "flex": "pytest_attn.kernels.builtin.flex:FLEX",
     "split_kv_decode": "pytest_attn.kernels.builtin.split_kv_decode:split_kv_decode",
 }
 """Built-in kernels by name."""
