@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -167,10 +167,16 @@ class BlockMask:
             raise ValueError("key_blocks: a row names a block twice; allowed: each block once")
         return BlockMask(flat.view(*heads, rows, cols), block_shape, query_length, key_length)
 
-    def mask_mod(self, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-        """Whether a query may attend to a key: the `mask_mod` of FlexAttention."""
-        query_block, key_block = self.block_shape
-        return self.blocks[batch, head, query // query_block, key // key_block]
+    @property
+    def mask_mod(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """(batch, head, query, key) -> whether the query may attend to the key: the `mask_mod` of FlexAttention."""
+        blocks, (query_block, key_block) = self.blocks, self.block_shape
+
+        # FlexAttention counts parameters, and would count that of a method's object.
+        def kept(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return blocks[batch, head, query // query_block, key // key_block]
+
+        return kept
 
     def flex(self) -> FlexBlockMask:
         """FlexAttention's `BlockMask` of the same blocks. Partial last blocks are partial there, all others full."""

@@ -1,7 +1,7 @@
-"""FlexAttention of PyTorch (Dong et al., 2024): a mask is a function of positions, and its blocks are skipped as wholes.
+"""PyTorch's FlexAttention (Dong et al., 2024): a mask is a function of positions, and blocks without any are skipped.
 
 On a CPU it runs as plain operations over the whole score matrix: compiled there, it gives no log-sum-exp and takes half
-a minute to compile. Elsewhere it is compiled for each problem.
+a minute to compile. Elsewhere it is compiled.
 """
 
 from __future__ import annotations
@@ -50,20 +50,20 @@ class FlexKernel:
 
 def flex_mask(problem: Problem, device: torch.device) -> flex_module.BlockMask | None:
     """The mask of a problem as FlexAttention takes it; None where there is none."""
-    lengths = (problem.query_length, problem.key_length)
+    queries, keys = problem.query_length, problem.key_length
     if isinstance(problem.mask, BlockSparse):
         block_mask = problem.mask.block_mask.to(device)
         if all(size % LEAST_BLOCK == 0 for size in block_mask.block_shape):
             return block_mask.flex()
-        heads = block_mask.blocks.shape[:2]
-        return flex_module.create_block_mask(block_mask.mask_mod, *heads, *lengths, device=device)
+        batch, heads = block_mask.blocks.shape[:2]
+        return flex_module.create_block_mask(block_mask.mask_mod, batch, heads, queries, keys, device)
     if isinstance(problem.mask, Causal):
         offset = problem.mask.offset(problem.lengths)
 
         def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
             return key <= query + offset
 
-        return flex_module.create_block_mask(visible, None, None, *lengths, device=device)
+        return flex_module.create_block_mask(visible, None, None, queries, keys, device)
     return None
 
 

@@ -43,9 +43,10 @@ def gqa(
 
 def packed(query: Tensor, group: int) -> Tensor:
     """`[B, Hkv, Sq G, D]` of `[B, Hkv G, Sq, D]`: the queries of one position stand together."""
-    return query.unflatten(1, (-1, group)).transpose(2, 3).flatten(2, 3)
+    batch, heads, length, dim = query.shape
+    return query.reshape(batch, heads // group, group, length, dim).transpose(2, 3).flatten(2, 3)
 
 
 def unpacked(rows: Tensor, group: int) -> Tensor:
     """The way back, for an output `[B, Hkv, Sq G, Dv]` or a log-sum-exp `[B, Hkv, Sq G]`."""
-    return rows.unflatten(2, (-1, group)).transpose(2, 3).flatten(1, 2)
+    return rows.view(*rows.shape[:2], -1, group, *rows.shape[3:]).transpose(2, 3).flatten(1, 2)
