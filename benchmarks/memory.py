@@ -3,8 +3,8 @@
     python benchmarks/memory.py [--length 1024 ...] [--heads 1] [--dim 64] [--dtype float32 ...] [--kernel NAME ...]
 
 The peak of one forward pass above its inputs, in MB of 2^20 bytes, measured in a process of its own; and the exponent
-of its growth, the slope of a straight line through log(peak) over log(length). Queries are as many as keys. Linux counts
-resident pages per core and adds them up later: peaks of less than 1 MB are known roughly, and more --heads raise them.
+of its growth, the slope of a straight line through log(peak) over log(length). Queries are as many as keys.
+Linux counts resident pages per core and adds them up later: peaks below 1 MB are known roughly; more --heads help.
 """
 
 from __future__ import annotations
