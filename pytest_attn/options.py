@@ -116,8 +116,9 @@ OPTIONS = (
     Option(
         "kernel",
         "NAME",
-        "kernel to judge: a built-in (eager, sdpa, block_sparse), module:attribute, path/to/file.py:attribute, or an "
-        "entry point of pytest_attn.kernels; repeatable",
+        "kernel to judge: a built-in (eager, sdpa, block_sparse, naive, flash_v1, flash_v2, gqa, mqa, masked, flex, "
+        "split_kv_decode), module:attribute, path/to/file.py:attribute, or an entry point of pytest_attn.kernels; "
+        "repeatable",
         tuple,
         "block_sparse",
         repeats=True,

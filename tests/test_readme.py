@@ -10,7 +10,9 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 from pytest_attn.kernels.capabilities import Capabilities
-from pytest_attn.options import options_table
+from pytest_attn.kernels.claims import claims_table
+from pytest_attn.kernels.resolve import BUILT_IN
+from pytest_attn.options import OPTIONS, options_table
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +21,15 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_options_table_is_the_plugins() -> None:
     assert options_table() in README
+
+
+def test_the_table_of_claims_is_what_the_built_in_kernels_claim() -> None:
+    assert claims_table() in README
+
+
+def test_the_help_of_the_kernel_option_names_every_built_in() -> None:
+    (option,) = (option for option in OPTIONS if option.name == "kernel")
+    assert f"a built-in ({', '.join(BUILT_IN)})" in option.help
 
 
 def test_the_example_is_the_file_in_examples() -> None:

@@ -8,7 +8,7 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
     var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
-              + (c u_s)^2 (walk A + steady out^2)    the running output stored once per tile
+              + (c u_s)^2 (walk A + steady out^2)    the running output rounded once per tile, where that is declared
               + (c u)^2 out^2                        the result rounded once
 
 - A sum of n terms, added in chains of L whose results are added in turn, passes (L + n / L) / 2 roundings as large as
@@ -21,6 +21,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
   8 (1 - peak)^2 max_j v_j^2.
 - r: equal logits make equal errors (`pytest_attn.judge.repeats`). Weights that are all equal are 1 before they are
   divided, and 1 needs no rounding.
+- Weights that are divided first and lie just below 1 all become 1: the mean rounding error of the largest weights of
+  the rows, which the reference knows, is a systematic error of the output.
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
   (of 1 where they are divided first).
@@ -186,6 +188,9 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     # A float32 zero would make 0 / 0 of a row that is exactly right.
     tiny = torch.finfo(torch.float32).tiny
     systematic = _exp_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    if numerics.normalized:
+        stored = rows.peak.to(_precision(numerics.probabilities, problem)).to(rows.peak.dtype)
+        systematic += abs(float((stored - rows.peak).mean()))
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
         systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
@@ -205,7 +210,7 @@ def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tens
     accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
     walk, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
     by_square, by_out = accumulator * walk, accumulator * steady
-    if numerics.stored_accumulator != "float32":
+    if numerics.stored_accumulator is not None:
         stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
         tiles = (rows.keys / numerics.tile).ceil()
         walk, steady = _roundings(tiles, tiles)

@@ -28,6 +28,9 @@ class Capabilities:
     head_dims: tuple[int, ...] | None = None
     """Head dimensions; None = any."""
 
+    key_heads: tuple[int, ...] | None = None
+    """Numbers of key heads; None = any."""
+
     lse: bool = False
     """Passed `return_lse`; where True, returns (out, lse): natural log of the sum of exponentials of the scaled scores,
     float32 `[B, Hq, Sq]`."""
@@ -90,6 +93,7 @@ class Capabilities:
             f"device {device_type}": device_type in self.devices,
             f"dtype {dtype_names[problem.dtype]}": dtype_names[problem.dtype] in self.dtypes,
             f"head_dim {problem.head_dim}": self.head_dims is None or problem.head_dim in self.head_dims,
+            f"key_heads {problem.key_heads}": self.key_heads is None or problem.key_heads in self.key_heads,
             "lse": self.lse or not problem.wants_lse,
             "causal": self.causal or not (isinstance(mask, Causal) and mask.align == "bottom-right"),
             "causal_top_left": self.causal_top_left or not (isinstance(mask, Causal) and mask.align == "top-left"),

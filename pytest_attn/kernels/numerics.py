@@ -31,11 +31,12 @@ class Numerics:
     """Whether the probabilities are divided by their sum before they are rounded, as softmax followed by a product
     does; flash kernels divide the result."""
 
-    stored_accumulator: Precision = "float32"
-    """Precision to which the running output is rounded after each tile of keys."""
+    stored_accumulator: Precision | None = None
+    """Precision to which the running output is rounded after each tile of keys, beyond the sum itself: where it is
+    stored in less than the accumulator's, or divided and multiplied again. None: nowhere."""
 
     tile: int = 64
-    """Keys of a tile, where the running output is stored in less than the accumulator's precision."""
+    """Keys of a tile, where the running output is rounded after each."""
 
     split: bool = False
     """Whether results of parts of the keys are merged through their log-sum-exp in float32, as split-KV kernels do."""
@@ -49,11 +50,14 @@ class Numerics:
     kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
 
     def __post_init__(self) -> None:
-        for name in ("probabilities", "logits", "accumulator", "stored_accumulator"):
+        precisions = ", ".join(get_args(Precision))
+        for name in ("probabilities", "logits", "accumulator"):
             if getattr(self, name) not in get_args(Precision):
-                raise ValueError(
-                    f"Numerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(get_args(Precision))}"
-                )
+                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: {precisions}")
+        if self.stored_accumulator not in (None, *get_args(Precision)):
+            raise ValueError(
+                f"Numerics: stored_accumulator is {self.stored_accumulator!r}; allowed: None, {precisions}"
+            )
         if self.exp_error is not None and not (_is_number(self.exp_error) and 0.0 <= self.exp_error < 1.0):
             raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: None or a number, 0 to 1")
         for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):

@@ -18,6 +18,14 @@ BUILT_IN = {
     "eager": "pytest_attn.kernels.builtin.eager:eager",
     "sdpa": "pytest_attn.kernels.builtin.sdpa:sdpa",
     "block_sparse": "pytest_attn.kernels.builtin.block_sparse:BLOCK_SPARSE",
+    "naive": "pytest_attn.kernels.builtin.naive:naive",
+    "flash_v1": "pytest_attn.kernels.builtin.flash_v1:flash_v1",
+    "flash_v2": "pytest_attn.kernels.builtin.flash_v2:flash_v2",
+    "gqa": "pytest_attn.kernels.builtin.gqa:gqa",
+    "mqa": "pytest_attn.kernels.builtin.mqa:mqa",
+    "masked": "pytest_attn.kernels.builtin.masked:masked",
+    "flex": "pytest_attn.kernels.builtin.flex:FLEX",
+    "split_kv_decode": "pytest_attn.kernels.builtin.split_kv_decode:split_kv_decode",
 }
 """Built-in kernels by name."""
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask as FlexBlockMask
 
 SABI_PADDING = 0xFFFF
 """Fills the unused end of a sabi row."""
@@ -162,6 +166,47 @@ class BlockMask:
         if int(flat.sum()) != len(columns):
             raise ValueError("key_blocks: a row names a block twice; allowed: each block once")
         return BlockMask(flat.view(*heads, rows, cols), block_shape, query_length, key_length)
+
+    @property
+    def mask_mod(self) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
+        """(batch, head, query, key) -> whether the query may attend to the key: the `mask_mod` of FlexAttention."""
+        blocks, (query_block, key_block) = self.blocks, self.block_shape
+
+        # FlexAttention counts parameters, and would count that of a method's object.
+        def kept(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+            return blocks[batch, head, query // query_block, key // key_block]
+
+        return kept
+
+    def flex(self) -> FlexBlockMask:
+        """FlexAttention's `BlockMask` of the same blocks. Partial last blocks are partial there, all others full."""
+        from torch.nn.attention.flex_attention import BlockMask as FlexBlockMask
+
+        ragged = torch.zeros_like(self.blocks)
+        ragged[:, :, -1:] |= self.query_length % self.block_shape[0] > 0
+        ragged[..., -1:] |= self.key_length % self.block_shape[1] > 0
+        partial, full = (_ordered(blocks) for blocks in (self.blocks & ragged, self.blocks & ~ragged))
+        lengths = (self.query_length, self.key_length)
+        return FlexBlockMask.from_kv_blocks(
+            *partial, *full, BLOCK_SIZE=self.block_shape, mask_mod=self.mask_mod, seq_lengths=lengths
+        )
+
+    @staticmethod
+    def from_flex(mask: FlexBlockMask) -> BlockMask:
+        """The mask of FlexAttention's `BlockMask`. Raises ValueError naming a block that its `mask_mod` keeps in
+        part."""
+        from torch.nn.attention.flex_attention import create_mask
+
+        batch, heads, query_length, key_length = mask.shape
+        device = mask.kv_num_blocks.device
+        tokens = create_mask(mask.mask_mod, batch, heads, query_length, key_length, device=device)
+        return BlockMask.from_token_mask(tokens, mask.BLOCK_SIZE)
+
+
+def _ordered(blocks: Tensor) -> tuple[Tensor, Tensor]:
+    """(counts, indices) int32: the kept key blocks of each row, then the others."""
+    indices = blocks.int().argsort(dim=3, descending=True, stable=True)
+    return blocks.sum(dim=3, dtype=torch.int32), indices.int()
 
 
 def _refuse_bad_entries(entries: np.ndarray[tuple[int, ...], np.dtype[np.int64]], cols: int) -> None:

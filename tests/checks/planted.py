@@ -7,9 +7,11 @@ from typing import Any
 
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
 from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.problem import Problem
 from pytest_attn.report.record import Record
 from pytest_attn.session import Cell, Session
 
@@ -28,3 +30,9 @@ def verdict_on(implementation: Any, case: Case, **claims: Any) -> Verdict:
 def record_of(name: str, case: Case) -> Record:
     """The record of a built-in kernel on a case."""
     return Session(Options()).cell(name, case).record()
+
+
+def claiming(case: Case) -> list[str]:
+    """The built-in kernels that claim a case on a CPU."""
+    problem = Problem.of(case)
+    return [name for name in BUILT_IN if find_kernel(name).capabilities.why_not(problem, "cpu") is None]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from planted import record_of, verdict_on
@@ -66,7 +68,7 @@ class ReusesItsOutput(TileLoop):
 
 @pytest.mark.parametrize("name", BUILT_IN)
 def test_a_built_in_kernel_gives_the_same_bits_again(name: str) -> None:
-    assert record_of(name, CASE).outcome == "passed"
+    assert record_of(name, replace(CASE, query_heads=1, key_heads=1)).outcome == "passed"
 
 
 def test_a_changed_bit_of_a_later_call_is_red_where_determinism_is_claimed() -> None:

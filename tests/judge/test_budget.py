@@ -120,6 +120,7 @@ def test_the_lse_of_24000_keys_is_known_to_less_than_one_key() -> None:
         Numerics(logits="bfloat16"),
         Numerics(accumulator="bfloat16"),
         Numerics(stored_accumulator="bfloat16"),
+        Numerics(stored_accumulator="float32"),
         Numerics(probabilities="bfloat16"),
         Numerics(exp_error=1e-3),
         Numerics(split=True),
@@ -168,3 +169,18 @@ def test_an_element_may_not_be_off_by_more_than_rounding_to_nearest_can_be() -> 
     off = Output((reference.out * (1 + 3 * 2.0**-8)).bfloat16(), reference.lse.clone())
     verdict = judge(problem, inputs, off, reference, Kernel("sdpa", find_kernel("sdpa").implementation))
     assert not verdict.passed
+
+
+def test_normalised_weights_that_round_up_to_1_are_a_systematic_error() -> None:
+    case = Case(300, 100, query_heads=8, head_dim=40, scale=0.05, dtype="float16", causal="top-left", recipe="needle")
+    problem = Problem.of(case)
+    inputs = Inputs.draw(problem, seed=42, recipe="needle")
+    scores = inputs.query.double() @ inputs.key.double().mT * problem.scale
+    weights = scores.masked_fill(torch.ones(300, 100).triu(1).bool(), -torch.inf).softmax(dim=3)
+    drift = float((weights.half().double().sum(dim=3) - 1).mean())
+    normalized, flash = (
+        budget_of(case, Numerics(normalized=first, exp_error=2.0**-23), seed=42).out for first in (True, False)
+    )
+    assert normalized is not None
+    assert flash is not None
+    assert flash.systematic < drift < normalized.systematic

@@ -85,7 +85,7 @@ def test_a_decorated_function_is_passed_what_it_claims(judge, pytester):
 def test_an_unknown_kernel_names_the_closest(refusal):
     said = refusal("--attn-kernel=sdp")
     assert said.startswith("--attn-kernel: unknown kernel 'sdp'; allowed: ")
-    assert "(sdpa, block_sparse, eager)" in said
+    assert "(sdpa, " in said
 
 
 def test_an_unknown_kernel_names_installed_ones(refusal, installed):

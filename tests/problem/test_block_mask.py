@@ -10,6 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch.nn.attention.flex_attention import create_block_mask
 
 from pytest_attn.problem.block_mask import SABI_PADDING, BlockMask
 
@@ -57,6 +58,33 @@ def test_csr_and_back_is_the_same_mask(mask: BlockMask) -> None:
     heads = (mask.blocks.shape[0], mask.blocks.shape[1])
     back = BlockMask.from_csr(*mask.csr(), heads, mask.block_shape, mask.query_length, mask.key_length)
     assert torch.equal(back.blocks, mask.blocks)
+
+
+@given(block_masks())
+@settings(max_examples=50, deadline=None)
+def test_flex_and_back_is_the_same_mask(mask: BlockMask) -> None:
+    back = BlockMask.from_flex(mask.flex())
+    assert torch.equal(back.blocks, mask.blocks)
+    assert back.block_shape == mask.block_shape
+    assert (back.query_length, back.key_length) == (mask.query_length, mask.key_length)
+
+
+@given(block_masks())
+@settings(max_examples=50, deadline=None)
+def test_flex_holds_the_blocks_that_flex_attention_finds_itself(mask: BlockMask) -> None:
+    heads, lengths = mask.blocks.shape[:2], (mask.query_length, mask.key_length)
+    found = create_block_mask(mask.mask_mod, *heads, *lengths, device="cpu", BLOCK_SIZE=mask.block_shape)
+    mine = mask.flex()
+    assert torch.equal(mine.kv_num_blocks, found.kv_num_blocks)
+    assert torch.equal(mine.full_kv_num_blocks, found.full_kv_num_blocks)
+    assert torch.equal(mine.kv_indices, found.kv_indices)
+    assert torch.equal(mine.full_kv_indices, found.full_kv_indices)
+
+
+def test_a_flex_mask_that_keeps_part_of_a_block_is_refused() -> None:
+    causal = create_block_mask(lambda b, h, q, k: k <= q, None, None, 64, 64, device="cpu", BLOCK_SIZE=32)
+    with pytest.raises(ValueError, match=r"token mask: batch 0, head 0, block \(0, 0\) is kept in part"):
+        BlockMask.from_flex(causal)
 
 
 @given(block_masks())

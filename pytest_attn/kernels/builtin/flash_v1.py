@@ -1,0 +1,82 @@
+"""FlashAttention, algorithm 1 of Dao et al. (2022): key tiles outside, query tiles inside.
+
+For each tile of keys, and for each tile of queries that may see it,
+
+    S = scale Q K^T, m~ = rowmax(S), P~ = exp(S - m~), l~ = rowsum(P~)
+    m' = max(m, m~), l' = exp(m - m') l + exp(m~ - m') l~
+    O = (exp(m - m') l O + exp(m~ - m') P~ V) / l'
+
+The output is normalised at every step, so that O, m and l are always those of the keys seen so far. They are kept for
+all queries, in float32: memory grows with Sq.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from pytest_attn.kernels.builtin import flash_v2
+from pytest_attn.kernels.builtin.causal import last_keys
+from pytest_attn.kernels.builtin.flash_v2 import TILE
+from pytest_attn.kernels.kernel import kernel
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.problem import Problem
+
+
+def numerics(problem: Problem) -> Numerics:
+    """As `flash_v2`, and each tile of keys rounds the running output twice more: it is multiplied by l and divided by
+    l'."""
+    return replace(flash_v2.numerics(problem), stored_accumulator="float32", tile=TILE // 2)
+
+
+@kernel(
+    lse=True,
+    causal=True,
+    causal_top_left=True,
+    value_dim=True,
+    strided=True,
+    deterministic=True,
+    numerics=numerics,
+)
+def flash_v1(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    scale: float,
+    causal: bool = False,
+    causal_top_left: bool = False,
+    return_lse: bool = False,
+    tile: tuple[int, int] = (TILE, TILE),
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Attention of all heads at once, `tile` (queries, keys) after tile."""
+    out = query.new_zeros((*query.shape[:3], value.shape[3]), dtype=torch.float32)
+    row_max = query.new_full((*query.shape[:3], 1), -torch.inf, dtype=torch.float32)
+    row_sum = torch.zeros_like(row_max)
+    last = last_keys(query, key, causal, causal_top_left)
+    for first in range(0, key.shape[2], tile[1]):
+        span = slice(first, min(first + tile[1], key.shape[2]))
+        keys, values = key[:, :, span].float(), value[:, :, span].float()
+        positions = torch.arange(span.start, span.stop, device=key.device)
+        for start in range(0, query.shape[2], tile[0]):
+            rows = slice(start, min(start + tile[0], query.shape[2]))
+            if last[rows][-1] < span.start:
+                continue
+            scores = query[:, :, rows].float() @ keys.mT * scale
+            scores.masked_fill_(positions > last[rows].unsqueeze(1), -torch.inf)
+            tile_max = scores.amax(dim=3, keepdim=True)
+            new_max = torch.maximum(row_max[:, :, rows], tile_max)
+            # A row that has seen no key has the maximum -inf, and -inf less -inf is NaN.
+            shift = tile_max.masked_fill(tile_max.isneginf(), 0.0)
+            new_shift = new_max.masked_fill(new_max.isneginf(), 0.0)
+            p = torch.exp(scores - shift)
+            before = torch.exp(row_max[:, :, rows] - new_shift) * row_sum[:, :, rows]
+            here = torch.exp(tile_max - new_shift)
+            new_sum = before + here * p.sum(dim=3, keepdim=True)
+            weighted = before * out[:, :, rows] + here * (p @ values)
+            out[:, :, rows] = weighted / new_sum.masked_fill(new_sum == 0, 1.0)
+            row_max[:, :, rows], row_sum[:, :, rows] = new_max, new_sum
+    lse = (row_max + row_sum.log()).squeeze(3)
+    return (out.to(query.dtype), lse) if return_lse else out.to(query.dtype)

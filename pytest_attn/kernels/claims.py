@@ -1,0 +1,26 @@
+"""What the built-in kernels claim, as a table."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
+
+
+def claims_table() -> str:
+    """Capabilities by built-in kernel, as a Markdown table: x where claimed, values where some only, else nothing."""
+    claims = {name: find_kernel(name).capabilities for name in BUILT_IN}
+    unlimited = Capabilities()
+    rows = [f"| | {' | '.join(f'`{name}`' for name in claims)} |", "|---" * (len(claims) + 1) + "|"]
+    for item in fields(Capabilities):
+        cells = (_cell(getattr(claimed, item.name), getattr(unlimited, item.name)) for claimed in claims.values())
+        rows.append(f"| `{item.name}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def _cell(value: Any, unlimited: Any) -> str:
+    if isinstance(value, bool):
+        return "x" if value else ""
+    return "any" if value == unlimited else ", ".join(str(part) for part in value)

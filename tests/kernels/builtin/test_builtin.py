@@ -1,0 +1,68 @@
+"""The built-in kernels, all alike, on problems that are small and awkward."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+import pytest_attn
+from pytest_attn.kernels.kernel import Kernel, Output
+from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
+from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.problem import Problem
+
+KERNELS = {name: find_kernel(name) for name in BUILT_IN}
+
+
+def output_of(returned: Any) -> Output:
+    """What a kernel returned, in one form."""
+    return returned if isinstance(returned, Output) else Output(*returned)
+
+
+def result_of(kernel: Kernel, problem: Problem) -> tuple[torch.Tensor, torch.Tensor]:
+    """(out, lse) of a kernel."""
+    output = output_of(kernel.prepare(problem, Inputs.draw(problem, seed=1))())
+    assert output.lse is not None
+    return output.out, output.lse
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_built_in_kernel_is_right_wherever_it_claims_to_be(name: str) -> None:
+    records = pytest_attn.check_kernel(name, sweep="smoke")
+    assert [record.message for record in records if record.outcome == "failed"] == []
+    assert sum(record.ran for record in records) >= 90
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if KERNELS[name].capabilities.block_sparse])
+def test_a_query_block_without_keys_is_zero_with_lse_minus_infinity(name: str) -> None:
+    blocks = torch.ones(1, 2, 3, 2, dtype=torch.bool)
+    blocks[0, 1, 1] = False
+    mask = BlockSparse(BlockMask(blocks, (64, 64), 150, 100))
+    problem = Problem(1, 2, 2, 150, 100, 32, 32, torch.float32, 0.2, mask)
+    out, lse = result_of(KERNELS[name], problem)
+    assert bool((out[0, 1, 64:128] == 0).all())
+    assert bool(torch.isneginf(lse[0, 1, 64:128]).all())
+    assert bool(torch.isfinite(lse[0, 0]).all())
+
+
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if KERNELS[name].capabilities.causal])
+def test_queries_before_the_first_key_are_zero_with_the_lse_that_is_declared(name: str) -> None:
+    problem = Problem(1, 1, 1, 150, 70, 32, 32, torch.float32, 0.2, Causal("bottom-right"))
+    out, lse = result_of(KERNELS[name], problem)
+    assert bool((out[0, 0, :80] == 0).all())
+    assert set(lse[0, 0, :80].tolist()) == {KERNELS[name].empty_rows.lse}
+    assert bool((out[0, 0, 80:] != 0).all())
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_a_run_can_be_repeated(name: str) -> None:
+    problem = Problem(1, 1, 1, 100, 130, 32, 32, torch.float32, 0.2)
+    run = KERNELS[name].prepare(problem, Inputs.draw(problem, seed=1))
+    kept = output_of(run()).clone()
+    again = output_of(run())
+    assert torch.equal(again.out, kept.out)
