@@ -47,7 +47,9 @@ class BackwardNumerics:
                 allowed = ", ".join(get_args(GradientPrecision))
                 raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
         if self.delta_of not in get_args(DeltaOf):
-            raise ValueError(f"BackwardNumerics: delta_of is {self.delta_of!r}; allowed: {', '.join(get_args(DeltaOf))}")
+            raise ValueError(
+                f"BackwardNumerics: delta_of is {self.delta_of!r}; allowed: {', '.join(get_args(DeltaOf))}"
+            )
         for name in ("query_tile", "key_tile"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

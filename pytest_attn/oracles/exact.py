@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.key_block_lse import KEY_BLOCK, KeyBlockTable, key_block_table, merge
-from pytest_attn.oracles.reference import Reference
+from pytest_attn.oracles.gradients import stream_gradients
+from pytest_attn.oracles.reference import Reference, ReferenceGradients
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Dense
@@ -17,7 +18,7 @@ MOST_TABLE_BYTES = 1 << 29
 
 
 def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
-    """out, lse and moments of a problem, one precision above its inputs.
+    """out, lse and moments of a problem, one precision above its inputs, and its gradients where they are asked for.
 
     References are cached by inputs, scale and mask; a block mask that keeps everything counts as dense, so that all
     block shapes share one. Where only the LSE of a block mask is asked for, it is merged from the table of its shape.
@@ -31,6 +32,11 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
             content = f"table|{inputs.key_of_content}|{problem.scale!r}"
             table = cache.get(content, lambda: key_block_table(dense, inputs)._asdict())
             return merge(KeyBlockTable(**table), mask.block_mask)
+    if problem.wants_grad:
+        forward = exact(replace(problem, ask="both"), inputs, cache)
+        content = f"gradients|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}"
+        grads = cache.get(content, lambda: stream_gradients(problem, inputs, forward)._asdict())
+        return replace(forward, grads=ReferenceGradients(**grads))
     content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
     return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
 

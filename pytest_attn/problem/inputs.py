@@ -44,7 +44,9 @@ class Inputs:
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
         query, key, value = recipes.draw(problem, recipe, generator)
         grad_out = recipes.draw_grad_out(problem, recipe, generator).to(problem.dtype) if problem.wants_grad else None
-        return Inputs(query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content, grad_out)
+        return Inputs(
+            query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content, grad_out=grad_out
+        )
 
     @property
     def tensors(self) -> dict[str, Tensor]:
