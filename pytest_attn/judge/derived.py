@@ -38,16 +38,24 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
 
 class OutErrors:
     """The errors of an output, or of a gradient, in standard deviations, and the statistics of them. Each adds its
-    figures and returns a finding where it is over its limit."""
+    figures and returns a finding where it is over its limit. `least` is the size from which on rounding is relative."""
 
     def __init__(
-        self, name: str, found: Tensor, truth: Tensor, kept: Tensor, allowed: OutBudget, degrees: Tensor
+        self,
+        name: str,
+        found: Tensor,
+        truth: Tensor,
+        kept: Tensor,
+        allowed: OutBudget,
+        degrees: Tensor,
+        least: float = 0.0,
     ) -> None:
         self._name = name
         self._kept = kept
         self._reference = truth
         self._allowed = allowed
         self._degrees = degrees
+        self._least = least
         self._z = torch.where(self._kept.unsqueeze(3), (found - truth) / allowed.sigma, 0.0)
         # The bound of each element in standard deviations: what rounding can come to at most, and the rest K times.
         worst = largest_deviation(self._z.numel())
@@ -93,7 +101,10 @@ class OutErrors:
 
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
         """The mean error, as it is and away from zero: rounding to nearest has none."""
-        sign = torch.sign(self._reference)
+        # Where the truth is less than its rounding, its sign says nothing; where few numbers are left, up and down are
+        # not the same.
+        size = self._reference.abs()
+        sign = torch.sign(self._reference) * ((size > self._allowed.sigma) & (size > self._least))
         expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64))
         expected *= self._allowed.systematic
         share, finding = 0.0, None

@@ -6,8 +6,8 @@ of queries has two that all its terms share. Their variances are summed over the
 
 **Of each pair.**
 
-    tau^2 = (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - lse)^2)    the logit, relative to P
-            + (c u_l)^2 s^2 + (e_exp / 2)^2
+    tau^2 = (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - lse)^2)
+            + (c u_l)^2 s^2 + (e_exp / 2)^2                     the logit, which is relative to P
     var[dP] = (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2)
     var[dS] = tau^2 dS^2 + P^2 var[dP] + 2 (c u_a)^2 dS^2
               + (c u_s)^2 dS^2                                  dS rounded before its products
@@ -15,42 +15,43 @@ of queries has two that all its terms share. Their variances are summed over the
 
 **Of each row.** lambda^2 is the variance of its LSE: it scales all P of the row. delta of the rounded output is off by
 
-    var[delta] = sum_j tau^2 dS^2 + (c u_a)^2 (walk(n) B + steady(n) delta^2)    the output's sums, B = sum_j P^2 dP^2
-                 + (c u_p)^2 B + (c u)^2 C                                       its roundings, C = sum_d dO^2 out^2
-                 + (c u_a)^2 (walk(Dv) / 3 C + steady(Dv) delta^2)               the row sum
+    var[delta] = sum_j tau^2 dS^2 + lambda^2 delta^2                   logits, sum of the weights
+                 + (c u_a)^2 (walk(n) E + steady(n) C)                the output's sums
+                 + (c u_p)^2 B + (c u)^2 C                            its roundings
+                 + (c u_a)^2 (walk(Dv) / 3 C + steady(Dv) delta^2)    the row sum
 
-where P by P * dP has none of the roundings, but the errors of dP. It moves every dS of its row by -P.
+with B = sum_j P^2 dP^2, C = sum_d dO^2 out^2 and E = sum_d dO^2 sum_j P^2 v^2. The row sum of P * dP has, beside the
+first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Either moves every dS of its row by -P.
 
 **Of the gradients.** With A the sum of the squared terms and g the gradient,
 
     var[dQ] = scale^2 (var[dS] K^2 + var[delta] (P K)^2) + lambda^2 g^2 + sums
     var[dK] = scale^2 (var[dS] + P^2 var[delta] + lambda^2 dS^2)^T Q^2 + sums
     var[dV] = (var[P] + lambda^2 P^2)^T dO^2 + sums
-    sums    = (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)        kept in the accumulator's precision
-              + (c u_t)^2 ((t^2 - 1) / (6 t) A + (t - 1) (2 t - 1) / (6 t) g^2)    stored after each but the last of t tiles
-              + (c u_g)^2 sum_h g_h^2                                of each query head, before a group is added
-              + (c u)^2 g^2 + (e_exp / 2)^2 g^2                      the result; a biased exponential
+    sums    = (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)    kept in the accumulator's precision
+              + (c u_t)^2 (walk_t A + steady_t g^2)              stored after each but the last of t tiles
+              + (c u_g)^2 sum_h g_h^2                            of each query head, before a group is added
+              + (c u)^2 g^2 + (e_exp / 2)^2 g^2                  the result; a biased exponential
 
-- A partial sum after the share f of random terms whose whole is g has the mean square f^2 g^2 + f (1 - f) A; summed over
-  the tiles that gives the two factors above.
-- Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row is
-  the root of (sum of dO over its class)^2 / rows of the class.
-- float16 P and dS below 2^-14 are multiples of 2^-24: they are off by at most themselves.
-- The reference of a half type is float32 as well, and rounds as much again: all (c u_a)^2 count twice.
+- A partial sum after the share f of random terms whose whole is g has the mean square f^2 g^2 + f (1 - f) A; summed
+  over the tiles, walk_t = (t^2 - 1) / (6 t) and steady_t = (t - 1) (2 t - 1) / (6 t).
+- Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
+  is the root of (sum of dO over its class)^2 / rows of the class, where that is more.
+- float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
+- The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 
 **Bound.** As of the output: roundings of terms and result come to at most u_p P^T |dO| + u |dV|, and so on.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, OutBudget
-from pytest_attn.judge.gradient_sums import Pairs, Sums, Units, below_grid, dot_roundings, term_sums
+from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, term_sums
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.judge.rounding import (
     ROUNDING_SQUARE,
@@ -61,7 +62,7 @@ from pytest_attn.judge.rounding import (
     budget,
     unit_roundoff,
 )
-from pytest_attn.judge.statistics import value_rank
+from pytest_attn.judge.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference
@@ -75,7 +76,7 @@ def gradient_budget(problem: Problem, inputs: Inputs, reference: Reference, nume
     """The budget of the gradients of a kernel of these numerics on this problem; see the module's docstring."""
     assert reference.grads is not None
     pass_ = _Pass(problem, inputs, reference, numerics)
-    each_key_head(problem, inputs, reference, torch.float32, pass_.work)
+    each_key_head(problem, inputs, reference, torch.float64, pass_.work)
     return Budget(None, None, repeats(problem, inputs), pass_.budget())
 
 
@@ -87,16 +88,20 @@ class _Pass:
         self.units = Units.of(problem, numerics)
         lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
         assert lse is not None
-        self.lse_variance = lse.sigma.square().float()
+        self.lse_variance = lse.sigma.square().double()
         heads = (problem.batch, problem.query_heads)
-        self.keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).float()
-        self.queries = seeing_queries(problem.mask, problem.lengths, *heads).clamp_min(1).float()
+        self.keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).double()
+        self.queries = seeing_queries(problem.mask, problem.lengths, *heads).clamp_min(1).double()
         self.dq, self.dk, self.dv = (
-            Sums(*(torch.zeros(tensor.shape[: 4 if wide else 3]) for wide in (1, 1, 1, 1, 0, 0)))
+            Sums(*(torch.zeros(tensor.shape[: 4 if wide else 3], dtype=torch.float64) for wide in (1, 1, 1, 1, 0, 0)))
             for tensor in (inputs.query, inputs.key, inputs.value)
         )
         # Of each query head alone: what its own gradients of key and value come to, squared and summed over the group.
-        self.head_squares = {"dk": torch.zeros(inputs.key.shape), "dv": torch.zeros(inputs.value.shape)}
+        self.head_squares = {
+            n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
+        }
+        self.scores = Rounding.to(numerics.backward.score_gradients, problem, problem.scale)
+        self.probabilities = Rounding.to(numerics.probabilities, problem)
         self.row_repeats = 1.0
 
     def work(self, head: HeadTiles) -> None:
@@ -137,22 +142,19 @@ class _Pass:
             weights, square = tile.weights, tile.weights.square()
             gradient_square = pairs.score_gradients.square()
             key = gather(head.key, tile.group)
-            rounded = units.score_gradients * gradient_square
-            rounded += below_grid(problem, self.numerics.backward.score_gradients, gradient_square)
-            terms, rounded, own = pairs.score_gradients * scale, rounded * scale**2, pairs.own * scale**2
-            dq.add(None, term_sums(terms, rounded, own, key))
+            terms, own = pairs.score_gradients * scale, pairs.own * scale**2
+            dq.add(None, term_sums(terms, self.scores, own, key))
             mean_key += weights @ key
             coherent = scale**2 * (square * delta.unsqueeze(1) + gradient_square * lse.unsqueeze(1))
-            dk.add(tile, term_sums(terms.T, rounded.T, (own + coherent).T, rows.query))
-            rounded = units.probabilities * square + below_grid(problem, self.numerics.probabilities, square)
+            dk.add(tile, term_sums(terms.T, self.scores, (own + coherent).T, rows.query))
             own = pairs.weight + square * lse.unsqueeze(1)
-            dv.add(tile, term_sums(weights.T, rounded.T, own.T, rows.grad_out, *classes))
+            dv.add(tile, term_sums(weights.T, self.probabilities, own.T, rows.grad_out, *classes))
             if problem.group > 1:
                 add_rows(alone[0], tile.group, terms.T @ rows.query)
                 add_rows(alone[1], tile.group, weights.T @ rows.grad_out)
         shift = scale**2 * delta.unsqueeze(1) * mean_key.square()
         assert self.reference.grads is not None
-        scaled = lse.unsqueeze(1) * self.reference.grads.dq[rows.where].float().square()
+        scaled = lse.unsqueeze(1) * self.reference.grads.dq[rows.where].double().square()
         for coherent in (shift, scaled):
             size = coherent.sum(dim=1)
             zero = torch.zeros_like(coherent)
@@ -171,17 +173,21 @@ class _Pass:
         keys = self.keys[rows.where]
         delta_square = rows.delta.square()
         walk, steady = _roundings(keys, _chain(numerics, problem, keys))
-        variance = moved + units.twice * (walk * products + steady * delta_square)
+        variance = moved + self.lse_variance[rows.where] * delta_square
         if numerics.backward.delta_of == "probabilities":
-            return variance + errors
-        columns = (rows.grad_out * rows.out).square().sum(dim=1)
+            return variance + errors + units.sums * (walk * products + steady * delta_square)
+        assert self.reference.moments is not None
+        assert self.reference.moments.value_square is not None
+        out_square = (rows.grad_out * rows.out).square().sum(dim=1)
+        value_square = (rows.grad_out.square() * self.reference.moments.value_square[rows.where].double()).sum(dim=1)
         walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
-        variance += units.twice * (walk_out * columns + steady_out * delta_square)
-        variance += units.probabilities * products + units.result * columns
+        variance += units.sums * (walk * value_square + steady * out_square)
+        variance += units.sums * (walk_out * out_square + steady_out * delta_square)
+        variance += units.probabilities * products + units.result * out_square
         if numerics.stored_accumulator != "float32":
             stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
             walk, steady = _roundings(*[(keys / numerics.tile).ceil()] * 2)
-            variance += stored * (walk * products + (steady + 1) * delta_square)
+            variance += stored * (walk * value_square + (steady + 1) * out_square)
         if numerics.split:
             variance += 2 * ROUNDING_SQUARE * unit_roundoff(torch.float32) ** 2 * rows.lse.square() * delta_square
         return variance
@@ -191,7 +197,7 @@ class _Pass:
         problem, backward = self.problem, self.numerics.backward
         assert self.reference.grads is not None
         assert self.inputs.grad_out is not None
-        dq, dk, dv = (tensor.float() for tensor in self.reference.grads)
+        dq, dk, dv = (tensor.double() for tensor in self.reference.grads)
         by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
         longest, together = by_key.amax(dim=2), by_key.sum(dim=2)
         keys = float(repeats(problem, self.inputs).max())
@@ -203,7 +209,7 @@ class _Pass:
             rank[name] = rank[name].view(problem.batch, problem.key_heads, problem.group).amax(dim=2)
         squares = self.head_squares if problem.group > 1 else {"dk": dk.square(), "dv": dv.square()}
         key_tiles = (self.keys / backward.key_tile).ceil()
-        scores, probabilities = self.units.score_gradients, self.units.probabilities
+        scores, probabilities = self.scores.unit, self.probabilities.unit
         return GradientBudget(
             self._errors(self.dq, dq, None, self.keys, key_tiles, scores, rank["dq"], keys),
             self._errors(self.dk, dk, squares["dk"], together, query_tiles, scores, rank["dk"], keys),
@@ -226,36 +232,36 @@ class _Pass:
         head_square: Tensor | None,
         count: Tensor,
         tiles: Tensor,
-        rounded: float,
+        unit: float,
         rank: Tensor,
         repeated: float,
     ) -> GradientErrors:
         problem, units = self.problem, self.units
+        grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
         square = gradient.square()
         alone = square if head_square is None else head_square
         walk, steady = (each.unsqueeze(3) for each in _roundings(count, _chain(self.numerics, problem, count)))
         steps = tiles.unsqueeze(3).clamp_min(1)
-        sigma = sums.own + units.twice * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
+        sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
         bridge = (steps.square() - 1) / (6 * steps) * sums.terms
         sigma += units.stored * (bridge + (steps - 1) * (2 * steps - 1) / (6 * steps) * alone)
         if head_square is not None:
             sigma += units.grouped * head_square
         result = units.result * square
-        grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
+        stores = (steps - 1 if units.stored else 0.0) + (1.0 if units.grouped and head_square is not None else 0.0)
+        # What a tile adds may be less than the spacing, and be lost after every one alike.
+        sigma += ((1 + stores) ** 2 - 1) * grid**2 / 12
         rest = sigma.sqrt()
         sigma = sigma + sums.rounded + result + grid**2 / 12
-        bound = (
-            (rounded / ROUNDING_SQUARE) ** 0.5 * sums.absolute
-            + unit_roundoff(problem.dtype) * gradient.abs()
-            + grid / 2
-        )
+        bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
         tiny = torch.finfo(torch.float32).tiny
-        systematic = _exp_error(problem, self.numerics) + (rounded + units.result) / ROUNDING_SQUARE
+        systematic = _exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
+        systematic += largest_deviation(1) * float(self.lse_variance.sum()) ** 0.5 / self.lse_variance.numel()
         allowed = OutBudget(sigma.sqrt().clamp_min(tiny), rest, bound.clamp_min(tiny), systematic)
         independent = sums.total + result.sum(dim=3)
         largest = torch.maximum(sums.largest, result.amax(dim=3)).clamp_min(torch.finfo(torch.float32).tiny)
         errors = (independent / largest).clamp_min(1.0)
-        return GradientErrors(allowed, 1.0 / (1.0 / errors + 1.0 / rank.unsqueeze(2).float()), repeated)
+        return GradientErrors(allowed, 1.0 / (1.0 / errors + 1.0 / rank.unsqueeze(2).double()), repeated)
 
 
 def _group(head: HeadTiles) -> range:
@@ -274,6 +280,6 @@ def _classes(problem: Problem, inputs: Inputs, reference: Reference, batch: int,
     # Equal rows have equal sums, and other rows others, but for a coincidence in the last of 53 bits.
     name = (torch.cat([query, known.unsqueeze(1), step.double().unsqueeze(1)], dim=1) * mix).sum(dim=1)
     _, index, count = torch.unique(name, return_inverse=True, return_counts=True)
-    grad_out = inputs.grad_out[batch, head].cpu().float()
-    together = torch.zeros(len(count), grad_out.shape[1]).index_add_(0, index, grad_out)
-    return (together / count.sqrt().unsqueeze(1))[index], count[index].float()
+    grad_out = inputs.grad_out[batch, head].cpu().double()
+    together = torch.zeros(len(count), grad_out.shape[1], dtype=torch.float64).index_add_(0, index, grad_out)
+    return (together / count.sqrt().unsqueeze(1))[index], count[index].double()

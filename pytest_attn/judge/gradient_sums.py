@@ -20,12 +20,11 @@ from pytest_attn.problem.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """(c u)^2 of every rounding; `twice` is that of float32 sums in kernel and reference, `common` (e_exp / 2)^2."""
+    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2."""
 
-    twice: float
+    sums: float
     logits: float
     probabilities: float
-    score_gradients: float
     stored: float
     grouped: float
     result: float
@@ -39,12 +38,10 @@ class Units:
             return ROUNDING_SQUARE * unit_roundoff(_precision(name, problem)) ** 2
 
         backward = numerics.backward
-        sides = 2 if problem.oracle_dtype == torch.float32 else 1
         return Units(
-            twice=sides * square(numerics.accumulator),
+            sums=square(numerics.accumulator),
             logits=0.0 if numerics.logits == "float32" else square(numerics.logits),
             probabilities=square(numerics.probabilities),
-            score_gradients=square(backward.score_gradients),
             stored=square(backward.stored_gradients),
             grouped=square(backward.grouped_gradients) if problem.group > 1 else 0.0,
             result=square("input"),
@@ -52,15 +49,41 @@ class Units:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Rounding to a precision of unit roundoff `unit`, whose numbers below the smallest normal one are multiples of
+    `grid`; `factor` is what the rounded numbers are multiplied with."""
+
+    unit: float
+    grid: float
+    factor: float = 1.0
+
+    @staticmethod
+    def to(precision: str, problem: Problem, factor: float = 1.0) -> Rounding:
+        """To a named precision."""
+        found = torch.finfo(_precision(precision, problem))
+        return Rounding(found.eps / 2, found.smallest_normal * found.eps, abs(factor))
+
+    def variance(self, weights: Tensor) -> Tensor:
+        """Of the errors of weights; less than half of the grid is lost whole."""
+        square, grid = weights.square(), (self.grid * self.factor) ** 2
+        return ROUNDING_SQUARE * self.unit**2 * square + torch.where(square < grid / 4, square, grid / 12)
+
+    def bound(self, weights: Tensor) -> Tensor:
+        """The most that weights may be off by."""
+        size = weights.abs()
+        return self.unit * size + size.clamp_max(self.grid * self.factor / 2)
+
+
 class Sums(NamedTuple):
     """What is summed for one gradient: `rounded`, variance of rounding each term; `own`, of its other errors; `terms`,
-    the squared terms; `absolute`, their sizes, all `[S, D]`; `total` of the variance `[S]` and the `largest` part of it
+    the squared terms; `bound`, the most that rounding each comes to, all `[S, D]`; `total` of the variance `[S]` and the `largest` part of it
     that is one error."""
 
     rounded: Tensor
     own: Tensor
     terms: Tensor
-    absolute: Tensor
+    bound: Tensor
     total: Tensor
     largest: Tensor
 
@@ -80,25 +103,27 @@ class Sums(NamedTuple):
 
 def term_sums(
     weights: Tensor,
-    rounded: Tensor,
+    rounding: Rounding,
     own: Tensor,
     operand: Tensor,
     shared: Tensor | None = None,
     count: Tensor | None = None,
 ) -> Sums:
-    """Of weights `[S, terms]` with the variances `rounded` and `own`, times an operand `[terms, D]`.
+    """Of weights `[S, terms]` that are rounded, with the variance `own` of their other errors, times an operand
+    `[terms, D]`.
 
     `shared` is the operand where errors are shared by classes of terms, and `count` `[terms]` the terms of each class.
     """
     square = operand.square()
-    by_class = square if shared is None else shared.square()
+    by_class = square if shared is None else torch.maximum(square, shared.square())
+    rounded = rounding.variance(weights)
     parts = (rounded + own) * by_class.sum(dim=1)
     together = parts if count is None else parts * count
     return Sums(
         rounded @ by_class,
         own @ by_class,
         weights.square() @ square,
-        weights.abs() @ operand.abs(),
+        rounding.bound(weights) @ operand.abs(),
         parts.sum(dim=1),
         together.amax(dim=1),
     )
@@ -121,13 +146,13 @@ class Pairs:
         sizes = _sizes(rows.query, key) * (problem.scale**2 / problem.head_dim)
         square = tile.scores.square()
         tau = walk * sizes + (steady + 1) * square + (tile.scores - rows.lse.unsqueeze(1)).square()
-        tau = units.twice * tau + units.logits * square + units.common
+        tau = units.sums * tau + units.logits * square + units.common
         walk, steady = dot_roundings(problem.value_dim, problem, numerics)
         product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
         weight_square = tile.weights.square()
         score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1))
-        product = units.twice * weight_square * product
-        own = (tau + 2 * units.twice) * score_gradients.square() + product
+        product = units.sums * weight_square * product
+        own = (tau + 2 * units.sums) * score_gradients.square() + product
         return Pairs(tau * weight_square, product, score_gradients, own)
 
 
@@ -140,10 +165,3 @@ def dot_roundings(terms: int, problem: Problem, numerics: Numerics) -> tuple[flo
     count = torch.tensor(float(terms))
     walk, steady = _roundings(count, _chain(numerics, problem, count))
     return float(walk) / 3, float(steady)
-
-
-def below_grid(problem: Problem, precision: str, square: Tensor) -> Tensor:
-    """Variance of numbers of that square below the smallest normal one of a precision: of its spacing, and no more than
-    themselves."""
-    found = torch.finfo(_precision(precision, problem))
-    return square.clamp_max((found.smallest_normal * found.eps) ** 2 / 12)

@@ -30,9 +30,11 @@ def judge_gradients(problem: Problem, inputs: Inputs, output: Output, reference:
     found: list[Finding | None] = []
     figures: dict[str, float] = {}
     for name, gradient in output.grads._asdict().items():
-        found_here = gradient.detach().cpu().to(problem.oracle_dtype)
+        here = gradient.detach().cpu().double()
         budget: GradientErrors = getattr(allowed.grads, name)
-        errors = OutErrors(name, found_here, getattr(reference.grads, name), kept[name], budget.allowed, budget.degrees)
+        truth = getattr(reference.grads, name)
+        least = torch.finfo(problem.dtype).smallest_normal
+        errors = OutErrors(name, here, truth, kept[name], budget.allowed, budget.degrees, least)
         found += [errors.row_rms(figures), errors.largest(figures)]
         if budget.repeats < NO_REPEATS:
             group = problem.group if name == "dq" else 1

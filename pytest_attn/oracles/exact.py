@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from pytest_attn.oracles.cache import ReferenceCache
-from pytest_attn.oracles.key_block_lse import KEY_BLOCK, KeyBlockTable, key_block_table, merge
 from pytest_attn.oracles.gradients import stream_gradients
-from pytest_attn.oracles.reference import Reference, ReferenceGradients
+from pytest_attn.oracles.key_block_lse import KEY_BLOCK, KeyBlockTable, key_block_table, merge
+from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Dense
@@ -33,12 +35,16 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
             table = cache.get(content, lambda: key_block_table(dense, inputs)._asdict())
             return merge(KeyBlockTable(**table), mask.block_mask)
     if problem.wants_grad:
-        forward = exact(replace(problem, ask="both"), inputs, cache)
         content = f"gradients|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}"
-        grads = cache.get(content, lambda: stream_gradients(problem, inputs, forward)._asdict())
-        return replace(forward, grads=ReferenceGradients(**grads))
+        return Reference.of_tensors("exact", cache.get(content, lambda: _with_gradients(problem, inputs).tensors()))
     content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
     return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
+
+
+def _with_gradients(problem: Problem, inputs: Inputs) -> Reference:
+    """Of float64 throughout, which is what the oracle takes for float32."""
+    forward = stream(replace(problem, ask="both", dtype=torch.float32), inputs)
+    return replace(forward, grads=stream_gradients(problem, inputs, forward))
 
 
 def _table_serves(problem: Problem, mask: BlockSparse) -> bool:

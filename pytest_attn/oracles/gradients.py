@@ -17,8 +17,12 @@ from pytest_attn.problem.problem import Problem
 
 
 def stream_gradients(problem: Problem, inputs: Inputs, forward: Reference) -> ReferenceGradients:
-    """dQ, dK and dV of a problem, one precision above its inputs; `forward` holds its out and lse."""
-    dtype = problem.oracle_dtype
+    """dQ, dK and dV of a problem, float64; `forward` holds its out and lse.
+
+    Where dP - delta cancels, the gradients are what is left of numbers that are larger by orders of magnitude: float32
+    leaves none of their digits.
+    """
+    dtype = torch.float64
     found = ReferenceGradients(
         *(torch.zeros(tensor.shape, dtype=dtype) for tensor in (inputs.query, inputs.key, inputs.value))
     )

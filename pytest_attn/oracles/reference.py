@@ -65,7 +65,8 @@ class Reference:
         moments = (
             Moments(**{name: tensors[name] for name in _MOMENTS if name in tensors}) if "peak" in tensors else None
         )
-        return Reference(oracle, tensors["lse"], tensors.get("out"), moments)
+        grads = ReferenceGradients(*(tensors[name] for name in ReferenceGradients._fields)) if "dq" in tensors else None
+        return Reference(oracle, tensors["lse"], tensors.get("out"), moments, grads)
 
 
 _MOMENTS = tuple(item.name for item in fields(Moments))
