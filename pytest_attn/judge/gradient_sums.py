@@ -76,9 +76,9 @@ class Rounding:
 
 
 class Sums(NamedTuple):
-    """What is summed for one gradient: `rounded`, variance of rounding each term; `own`, of its other errors; `terms`,
-    the squared terms; `bound`, the most that rounding each comes to, all `[S, D]`; `total` of the variance `[S]` and the `largest` part of it
-    that is one error."""
+    """What is summed for one gradient, all `[S, D]`: `rounded`, the variance of rounding each term; `own`, of its other
+    errors; `terms`, the squared terms; `bound`, the most that rounding each comes to. `total` `[S]` is the variance of
+    a whole row, and `largest` `[S]` the largest part of it that is one error."""
 
     rounded: Tensor
     own: Tensor

@@ -2,8 +2,8 @@
 
 A backward function is called `backward(grad_out, query, key, value, out, lse, **keywords)` and returns (dq, dk, dv) of
 the shapes and dtypes of query, key and value. `grad_out` `[B, Hq, Sq, Dv]` is the gradient of the output; `out` and
-`lse` are what the function itself returned, `lse` None where the kernel does not claim it; the keywords are those of the
-function but for `return_lse`.
+`lse` are what the function itself returned, `lse` None where the kernel does not claim it; the keywords are those of
+the function but for `return_lse`.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class Reference:
     """The true result of a problem, one precision above its inputs, on the CPU.
 
     `lse` `[B, H, Sq]`, natural logarithm, always present; `out` `[B, H, Sq, Dv]`, None where not asked for; `moments`
-    None where the oracle does not know them; `grads` None where not asked for. Rows that may attend to nothing hold out 0 and lse -inf. `oracle` names
-    the oracle that made it.
+    None where the oracle does not know them; `grads`, float64, None where not asked for. Rows that may attend to
+    nothing hold out 0 and lse -inf. `oracle` names the oracle that made it.
     """
 
     oracle: str

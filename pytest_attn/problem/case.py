@@ -183,8 +183,8 @@ class Case:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations: 2 (D + Dv) per pair that may attend; softmax not counted. Where gradients are asked
-        for, the forward pass and 2 (3 D + 2 Dv) for the five products of the backward one."""
+        """Floating-point operations: 2 (D + Dv) per pair that may attend; softmax not counted. Where gradients are
+        asked for, 2 (3 D + 2 Dv) more for the five products of the backward pass."""
         forward = 2 * (self.head_dim + self.value_dim) * self.pairs
         backward = 2 * (3 * self.head_dim + 2 * self.value_dim) * self.pairs
         return forward + (backward if self.ask == "grad" else 0)

@@ -15,8 +15,8 @@ from pytest_attn.problem.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype; where gradients
-    are asked for, `grad_out` `[B, Hq, Sq, Dv]`, the gradient of the output.
+    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype; where
+    gradients are asked for, `grad_out` `[B, Hq, Sq, Dv]`, the gradient of the output.
 
     `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, and scale or mask only where the recipe
     depends on them, so that the cells of one shape share inputs and references.

@@ -45,7 +45,7 @@ def _case(lengths: tuple[int, int], dims: tuple[int, int], heads: tuple[int, int
 FEWER: Axes = {
     **AXES,
     "lengths": ((1, 129), (65, 65), (129, 257), (257, 129)),
-    "recipe": ("normal", "onehotgrad", "needle"),
+    "recipe": ("normal", "onehotgrad", "needle", "negative"),
     "dims": ((40, 40), (64, 64)),
     "scale": (None,),
 }
