@@ -50,7 +50,10 @@ def main(arguments: Sequence[str]) -> int:
     )
     planted.add_argument("--mutant", action="append", metavar="NAME", help="this mutant only; repeatable")
     planted.add_argument(
-        "--sweep", action="append", metavar="NAME", help="cells of this sweep; repeatable (default: smoke and boundary)"
+        "--sweep",
+        action="append",
+        metavar="NAME",
+        help="cells of this sweep; repeatable (default: smoke, boundary and backward)",
     )
     planted.add_argument(
         "--report",
@@ -65,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     if known.command == "power":
         return _power(known.case, known.seed, known.budget)
     if known.command == "mutants":
-        return _mutants(known.mutant or (), known.sweep or ("smoke", "boundary"), known.report)
+        return _mutants(known.mutant or (), known.sweep or ("smoke", "boundary", "backward"), known.report)
     return _list(known.sweep or sweep_names(), known.ids)
 
 
