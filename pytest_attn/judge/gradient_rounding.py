@@ -248,9 +248,11 @@ class _Pass:
         if head_square is not None:
             sigma += units.grouped * head_square
         result = units.result * square
-        stores = (steps - 1 if units.stored else 0.0) + (1.0 if units.grouped and head_square is not None else 0.0)
-        # What a tile adds may be less than the spacing, and be lost after every one alike.
-        sigma += ((1 + stores) ** 2 - 1) * grid**2 / 12
+        if self.numerics.backward.stored_gradients != "float32":
+            # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
+            sigma += (steps.square() - 1) * grid**2 / 12
+        if head_square is not None and problem.group > 1:
+            sigma += problem.group * grid**2 / 12
         rest = sigma.sqrt()
         sigma = sigma + sums.rounded + result + grid**2 / 12
         bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
