@@ -46,6 +46,7 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -199,16 +200,18 @@ class _Pass:
         assert self.inputs.grad_out is not None
         dq, dk, dv = (tensor.double() for tensor in self.reference.grads)
         by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
-        longest, together = by_key.amax(dim=2), by_key.sum(dim=2)
+        together = by_key.sum(dim=2)
         keys = float(repeats(problem, self.inputs).max())
-        query_tiles = (longest / backward.query_tile).ceil()
+        stores = backward.stored_gradients != "float32"
+        query_tiles = _tiles(problem, backward.query_tile, of_queries=True) if stores else torch.ones_like(self.queries)
+        query_tiles = query_tiles.view_as(by_key).amax(dim=2)
         ranks = {"dq": self.inputs.key, "dk": self.inputs.query, "dv": self.inputs.grad_out}
         rank = {name: value_rank(tensor.cpu()) for name, tensor in ranks.items()}
         rank["dq"] = rank["dq"].repeat_interleave(problem.group, dim=1)
         for name in ("dk", "dv"):
             rank[name] = rank[name].view(problem.batch, problem.key_heads, problem.group).amax(dim=2)
         squares = self.head_squares if problem.group > 1 else {"dk": dk.square(), "dv": dv.square()}
-        key_tiles = (self.keys / backward.key_tile).ceil()
+        key_tiles = _tiles(problem, backward.key_tile, of_queries=False) if stores else torch.ones_like(self.keys)
         scores, probabilities = self.scores.unit, self.probabilities.unit
         return GradientBudget(
             self._errors(self.dq, dq, None, self.keys, key_tiles, scores, rank["dq"], keys),
@@ -264,6 +267,19 @@ class _Pass:
         largest = torch.maximum(sums.largest, result.amax(dim=3)).clamp_min(torch.finfo(torch.float32).tiny)
         errors = (independent / largest).clamp_min(1.0)
         return GradientErrors(allowed, 1.0 / (1.0 / errors + 1.0 / rank.unsqueeze(2).double()), repeated)
+
+
+def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
+    """How many tiles of so many queries each key is seen by, `[B, Hq, Skv]`; or tiles of so many keys each query sees,
+    `[B, Hq, Sq]`."""
+    lengths = problem.lengths
+    cut, whole = (lengths.query, lengths.key) if of_queries else (lengths.key, lengths.query)
+    found = torch.zeros(problem.batch, problem.query_heads, whole, dtype=torch.float64)
+    for batch, head, start in product(range(problem.batch), range(problem.query_heads), range(0, cut, size)):
+        tile = range(start, min(start + size, cut))
+        rows, keys = (tile, range(whole)) if of_queries else (range(whole), tile)
+        found[batch, head] += problem.mask.allowed(lengths, batch, head, rows, keys).any(dim=0 if of_queries else 1)
+    return found.clamp_min(1.0)
 
 
 def _group(head: HeadTiles) -> range:

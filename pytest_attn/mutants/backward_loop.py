@@ -76,7 +76,7 @@ class BackwardLoop(TileLoop):
         rounded = self.rounded_score_gradients(problem, score_gradients)
         stop = min(keys.start + self.key_tile, problem.key_length)
         by_row = (lane.batches, lane.heads, slice(rows.start, rows.stop))
-        by_key, count = (lane.batches, lane.heads, slice(keys.start, stop)), stop - keys.start
+        by_key, count = (lane.batches, lane.heads, slice(keys.start, stop)), max(stop - keys.start, 0)
         sums.dv[by_key] += self.add_dv(self.probabilities(problem, weights), grad_out)[:, :, :count]
         sums.dq[by_row] += self.add_dq(problem, rounded, key)
         sums.dk[by_key] += self.add_dk(problem, rounded, query, weights)[:, :, :count]
@@ -167,4 +167,5 @@ class BackwardLoop(TileLoop):
 
     def sum_group(self, problem: Problem, gradient: Tensor) -> Tensor:
         """The gradient of each key head `[B, Hkv, Skv, D]` from those of its query heads."""
-        return gradient.unflatten(1, (problem.key_heads, problem.group)).sum(dim=2)
+        batches, _, keys, dim = gradient.shape
+        return gradient.view(batches, problem.key_heads, problem.group, keys, dim).sum(dim=2)

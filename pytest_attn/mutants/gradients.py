@@ -148,7 +148,7 @@ class LastHeadOfGroupAlone(BackwardLoop):
     """Gradients of key and value are those of the last query head of a group, not their sum."""
 
     def sum_group(self, problem: Problem, gradient: Tensor) -> Tensor:
-        return gradient.unflatten(1, (problem.key_heads, problem.group))[:, :, -1]
+        return gradient[:, problem.group - 1 :: problem.group]
 
 
 @plant("head mapping")
@@ -156,7 +156,8 @@ class GroupSummedByModulo(BackwardLoop):
     """Query head h adds to key head h % Hkv (native-sparse-attention-triton #27)."""
 
     def sum_group(self, problem: Problem, gradient: Tensor) -> Tensor:
-        return gradient.unflatten(1, (problem.group, problem.key_heads)).sum(dim=1)
+        batches, _, keys, dim = gradient.shape
+        return gradient.view(batches, problem.group, problem.key_heads, keys, dim).sum(dim=1)
 
 
 @plant("precision")

@@ -68,7 +68,7 @@ def test_a_backward_function_is_given_the_lse_and_the_keywords_of_the_kernel() -
 
     reason(forward, CAUSAL)
     shape = (1, 2, 9, 8)
-    assert given == [{"scale": 8**-0.5, "causal": True, "lse": (1, 2, 9), "grad_out": shape, "out": shape}]
+    assert given == [{"scale": CAUSAL.softmax_scale, "causal": True, "lse": (1, 2, 9), "grad_out": shape, "out": shape}]
 
 
 def test_a_class_returns_an_output_with_gradients() -> None:
