@@ -12,7 +12,9 @@ from pytest_attn.marks import parametrize
 
 if TYPE_CHECKING:
     from pytest_attn.bench.measurement import Measurement
+    from pytest_attn.kernels.backward_numerics import BackwardNumerics
     from pytest_attn.kernels.capabilities import Capabilities
+    from pytest_attn.kernels.gradients import Gradients
     from pytest_attn.kernels.kernel import Kernel, Output, kernel
     from pytest_attn.kernels.numerics import EmptyRows, Numerics
     from pytest_attn.problem.block_mask import BlockMask
@@ -24,11 +26,13 @@ if TYPE_CHECKING:
     from pytest_attn.session import check_kernel
 
 __all__ = [
+    "BackwardNumerics",
     "BlockMask",
     "Capabilities",
     "Case",
     "EmptyRows",
     "FrameWidths",
+    "Gradients",
     "Inputs",
     "Kernel",
     "Measurement",
@@ -42,11 +46,13 @@ __all__ = [
 ]
 
 _HOMES = {
+    "BackwardNumerics": "kernels.backward_numerics",
     "BlockMask": "problem.block_mask",
     "Capabilities": "kernels.capabilities",
     "Case": "problem.case",
     "EmptyRows": "kernels.numerics",
     "FrameWidths": "problem.frame",
+    "Gradients": "kernels.gradients",
     "Inputs": "problem.inputs",
     "Kernel": "kernels.kernel",
     "Measurement": "bench.measurement",

@@ -22,7 +22,7 @@ from pytest_attn.device import Device
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
-from pytest_attn.judge.tolerances import judges_lse
+from pytest_attn.judge.tolerances import unjudged_by
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.kernels.resolve import find_kernel
@@ -152,8 +152,9 @@ class Cell:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if case.flops > self.session.options.budget_gflop * 1e9:
             return self._record("not here", "not here: over the FLOP budget")
-        if case.ask == "lse" and not judges_lse(self.session.options.tolerance):
-            reason = f"not here: the tolerance {self.session.options.tolerance} says nothing of the LSE"
+        unjudged = unjudged_by(self.session.options.tolerance, case.ask)
+        if unjudged:
+            reason = f"not here: the tolerance {self.session.options.tolerance} says nothing of {unjudged}"
             return self._record("not here", reason)
         return None
 

@@ -24,6 +24,8 @@ def difference(problem: Problem, first: Output, second: Output, rows: Tensor | N
     pairs = [("out", first.out, second.out)] if problem.wants_out else []
     if first.lse is not None and second.lse is not None:
         pairs.append(("lse", first.lse.unsqueeze(3), second.lse.unsqueeze(3)))
+    if problem.wants_grad and first.grads is not None and second.grads is not None:
+        pairs += zip(first.grads._fields, first.grads, second.grads, strict=True)
     for name, one, other in pairs:
         differs = (bits(one.contiguous()) != bits(other.contiguous())).any(dim=3)
         if rows is not None:

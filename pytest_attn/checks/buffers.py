@@ -78,40 +78,42 @@ def _drawn_strides(shape: tuple[int, ...], generator: torch.Generator | None) ->
 
 @dataclass(frozen=True, eq=False)
 class GuardedInputs:
-    """Query, key and value, each in a guarded buffer of its own."""
+    """Query, key, value and, where there is one, the gradient of the output, each in a guarded buffer of its own."""
 
     query: Guarded
     key: Guarded
     value: Guarded
     key_of_content: str
+    grad_out: Guarded | None = None
 
     @staticmethod
     def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0, around: float = torch.nan) -> GuardedInputs:
         """Copies of the inputs that a kernel may spoil, with `around` in the memory beside them."""
         generator = torch.Generator().manual_seed(seed)
-        query, key, value = (guard(t, layout, generator, around) for t in (inputs.query, inputs.key, inputs.value))
-        return GuardedInputs(query, key, value, inputs.key_of_content)
+        named = {name: guard(tensor, layout, generator, around) for name, tensor in inputs.tensors.items()}
+        return GuardedInputs(**named, key_of_content=inputs.key_of_content)
 
     @property
     def inputs(self) -> Inputs:
         """What the kernel is given."""
-        return Inputs(self.query.tensor, self.key.tensor, self.value.tensor, self.key_of_content)
+        named = {name: guarded.tensor for name, guarded in self._named.items()}
+        return Inputs(**named, key_of_content=self.key_of_content)
 
     def refill(self, inputs: Inputs) -> GuardedInputs:
         """The same memory with other contents of the same shapes."""
-        sources = (inputs.query, inputs.key, inputs.value)
-        query, key, value = (
-            guarded.refill(source) for guarded, source in zip((self.query, self.key, self.value), sources, strict=True)
-        )
-        return GuardedInputs(query, key, value, inputs.key_of_content)
+        named = {name: guarded.refill(inputs.tensors[name]) for name, guarded in self._named.items()}
+        return GuardedInputs(**named, key_of_content=inputs.key_of_content)
+
+    @property
+    def _named(self) -> dict[str, Guarded]:
+        named = {"query": self.query, "key": self.key, "value": self.value}
+        return named if self.grad_out is None else {**named, "grad_out": self.grad_out}
 
     def written(self) -> str | None:
         """The name of the first input that was written, within or beside it; None where all are intact."""
-        named = {"query": self.query, "key": self.key, "value": self.value}
-        return next((name for name, guarded in named.items() if not guarded.intact), None)
+        return next((name for name, guarded in self._named.items() if not guarded.intact), None)
 
     def aliased(self, tensor: Tensor) -> str | None:
         """The name of the input whose memory a tensor shares; None where it shares none."""
         storage = tensor.untyped_storage().data_ptr()
-        named = {"query": self.query, "key": self.key, "value": self.value}
-        return next((n for n, g in named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)
+        return next((n for n, g in self._named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)

@@ -12,8 +12,7 @@ from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.trial import Trial
 from pytest_attn.device import Device
 from pytest_attn.judge.budget import Budget
-from pytest_attn.judge.judge import judge
-from pytest_attn.judge.rounding import budget
+from pytest_attn.judge.judge import budget_of, judge
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -87,7 +86,7 @@ class Subject:
         numerics = self.kernel.numerics_for(problem)
         key = (problem, inputs.key_of_content, numerics)
         if key not in self.budgets:
-            self.budgets[key] = budget(problem, inputs, self.reference(problem, inputs), numerics)
+            self.budgets[key] = budget_of(problem, inputs, self.reference(problem, inputs), self.kernel)
         return self.budgets[key]
 
     def compare(self, problem: Problem, inputs: Inputs, result: Output | Finding) -> Verdict:

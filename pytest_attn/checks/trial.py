@@ -105,7 +105,8 @@ def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffer
     output = read_output(returned, problem, given.inputs)
     if isinstance(output, Finding):
         return output
-    for name, tensor in (("out", output.out if problem.wants_out else None), ("lse", output.lse)):
+    named = {"out": output.out if problem.wants_out else None, "lse": output.lse}
+    for name, tensor in (named | (output.grads._asdict() if output.grads else {})).items():
         shared = given.aliased(tensor) if tensor is not None else None
         if shared:
             return Finding("aliased", f"{name}: shares its memory with {shared}")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pytest_attn.commands.command import USAGE, refuse_rest
 from pytest_attn.report.kill_table import kill_report, kill_summary
 
-DEFAULT_SWEEPS = ("smoke", "boundary")
+DEFAULT_SWEEPS = ("smoke", "boundary", "backward")
 
 
 def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -24,7 +24,7 @@ def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         "--sweep",
         action="append",
         metavar="NAME",
-        help=f"cells of this sweep; repeatable (default: {' and '.join(DEFAULT_SWEEPS)})",
+        help=f"cells of this sweep; repeatable (default: {', '.join(DEFAULT_SWEEPS)})",
     )
     parser.add_argument(
         "--report",

@@ -85,6 +85,8 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
     if _flops(subject.problem) > most:
         return None
+    if subject.problem.wants_grad:
+        return None
     if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
         return None
     box = box or TimeBox()

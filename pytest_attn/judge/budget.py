@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,6 +38,24 @@ class OutBudget:
 
 
 @dataclass(frozen=True, eq=False)
+class GradientErrors:
+    """The budget of one gradient `[B, H, S, D]`; `degrees` `[B, H, S]`: independent errors behind each of its rows;
+    `repeats`: in how many terms of a sum, at most, roundings are one error."""
+
+    allowed: OutBudget
+    degrees: Tensor
+    repeats: float
+
+
+class GradientBudget(NamedTuple):
+    """What dQ, dK and dV may be off by."""
+
+    dq: GradientErrors
+    dk: GradientErrors
+    dv: GradientErrors
+
+
+@dataclass(frozen=True, eq=False)
 class LseBudget:
     """What the LSE may be off by: one standard deviation `sigma` `[B, H, Sq]`, and a bound on what shifts it as a
     whole."""
@@ -59,12 +78,13 @@ class LseBudget:
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """The budget of one problem; None where the output or the LSE is not asked for. `repeats` `[B, H]`: see
+    """The budget of one problem; None where output, LSE or gradients are not asked for. `repeats` `[B, H]`: see
     `pytest_attn.judge.repeats`."""
 
     out: OutBudget | None
     lse: LseBudget | None
     repeats: Tensor
+    grads: GradientBudget | None = None
 
     def plus(self, other: Budget) -> Budget:
         """The budget of the sum, or the difference, of two results whose errors are independent."""

@@ -25,7 +25,9 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
     found: list[Finding | None] = []
     figures: dict[str, float] = {}
     if out is not None and allowed.out is not None:
-        errors = OutErrors(out, reference, allowed.out, _degrees_of_freedom(reference, inputs, allowed))
+        assert reference.out is not None
+        degrees = _degrees_of_freedom(reference, inputs, allowed)
+        errors = OutErrors("out", out, reference.out, ~reference.empty_rows, allowed.out, degrees)
         found += [errors.row_rms(figures), errors.largest(figures)]
         if float(allowed.repeats.max()) < NO_REPEATS:
             found += [errors.rms(figures), errors.bias(figures, inputs.query.shape[1] // inputs.key.shape[1])]
@@ -35,16 +37,26 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
 
 
 class OutErrors:
-    """The errors of an output in standard deviations, and the statistics of them. Each adds its figures and returns a
-    finding where it is over its limit."""
+    """The errors of an output, or of a gradient, in standard deviations, and the statistics of them. Each adds its
+    figures and returns a finding where it is over its limit. `least` is the size from which on rounding is relative."""
 
-    def __init__(self, out: Tensor, reference: Reference, allowed: OutBudget, degrees: Tensor) -> None:
-        assert reference.out is not None
-        self._kept = ~reference.empty_rows
-        self._reference = reference.out
+    def __init__(
+        self,
+        name: str,
+        found: Tensor,
+        truth: Tensor,
+        kept: Tensor,
+        allowed: OutBudget,
+        degrees: Tensor,
+        least: float = 0.0,
+    ) -> None:
+        self._name = name
+        self._kept = kept
+        self._reference = truth
         self._allowed = allowed
         self._degrees = degrees
-        self._z = torch.where(self._kept.unsqueeze(3), (out - reference.out) / allowed.sigma, 0.0)
+        self._least = least
+        self._z = torch.where(self._kept.unsqueeze(3), (found - truth) / allowed.sigma, 0.0)
         # The bound of each element in standard deviations: what rounding can come to at most, and the rest K times.
         worst = largest_deviation(self._z.numel())
         self._bound = (allowed.bound + worst * allowed.rest) / allowed.sigma
@@ -55,11 +67,11 @@ class OutErrors:
         rms = self._z.square().mean(dim=3).sqrt()
         limits = torch.minimum(row_rms_limits(self._degrees), self._bound.square().mean(dim=3).sqrt())
         worst = Worst.of(rms / limits)
-        figures |= {"out_row_rms": float(rms.max()), "out_row_rms_share": worst.share}
+        figures |= {f"{self._name}_row_rms": float(rms.max()), f"{self._name}_row_rms_share": worst.share}
         if worst.share <= 1.0:
             return None
         text = f"row RMS {worst.at(rms):.3g} x the rounding error expected, limit {worst.at(limits):.3g}"
-        return Finding("out_row_rms", f"out: {text}, {worst.place(rms.shape)}")
+        return Finding(f"{self._name}_row_rms", f"{self._name}: {text}, {worst.place(rms.shape)}")
 
     def largest(self, figures: dict[str, float]) -> Finding | None:
         """Each element alone."""
@@ -67,12 +79,12 @@ class OutErrors:
         shares = (size / self._bound.clamp_max(self._worst)).amax(dim=3)
         worst = Worst.of(shares)
         largest = size.amax(dim=3)
-        figures |= {"out_largest": float(largest.max()), "out_largest_share": worst.share}
+        figures |= {f"{self._name}_largest": float(largest.max()), f"{self._name}_largest_share": worst.share}
         if worst.share <= 1.0:
             return None
         limit = worst.at(largest) / worst.share
         text = f"an element is off by {worst.at(largest):.3g} standard deviations of rounding, limit {limit:.3g}"
-        return Finding("out_largest", f"out: {text}, {worst.place(largest.shape)}")
+        return Finding(f"{self._name}_largest", f"{self._name}: {text}, {worst.place(largest.shape)}")
 
     def rms(self, figures: dict[str, float]) -> Finding | None:
         """The RMS of everything: a kernel that is a little less exact than it says, everywhere."""
@@ -81,14 +93,18 @@ class OutErrors:
             return None
         rms = float(self._z.square().sum(dtype=torch.float64) / (rows * self._z.shape[3])) ** 0.5
         limit = MODEL * rms_limit(float(self._degrees[self._kept].sum(dtype=torch.float64)))
-        figures |= {"out_rms": rms, "out_rms_share": rms / limit}
+        figures |= {f"{self._name}_rms": rms, f"{self._name}_rms_share": rms / limit}
         if rms <= limit:
             return None
-        return Finding("out_rms", f"out: RMS {rms:.3g} x the rounding error expected over all rows, limit {limit:.3g}")
+        text = f"RMS {rms:.3g} x the rounding error expected over all rows, limit {limit:.3g}"
+        return Finding(f"{self._name}_rms", f"{self._name}: {text}")
 
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
         """The mean error, as it is and away from zero: rounding to nearest has none."""
-        sign = torch.sign(self._reference)
+        # Where the truth is less than its rounding, its sign says nothing; where few numbers are left, up and down are
+        # not the same.
+        size = self._reference.abs()
+        sign = torch.sign(self._reference) * ((size > self._allowed.sigma) & (size > self._least))
         expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64))
         expected *= self._allowed.systematic
         share, finding = 0.0, None
@@ -101,8 +117,8 @@ class OutErrors:
             if reached > share:
                 share = reached
                 text = f"mean error {found.mean:+.3g} standard deviations of rounding {where}, limit {limit:.3g}"
-                finding = Finding("out_bias", f"out: {text}")
-        figures["out_bias_share"] = share
+                finding = Finding(f"{self._name}_bias", f"{self._name}: {text}")
+        figures[f"{self._name}_bias_share"] = share
         return finding if share > 1.0 else None
 
 

@@ -17,6 +17,8 @@ from pytest_attn.problem.problem import Problem
 
 def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Finding:
     """What a kernel returned, as an `Output`; a finding where it is not what was asked for."""
+    if problem.wants_grad:
+        return _read_gradients(returned, problem, inputs)
     out, lse = _parts(returned)
     if not isinstance(out, Tensor):
         return Finding("type", f"out: the kernel returned {_what(returned)}, expected a tensor or (out, lse)")
@@ -33,6 +35,19 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
         return Finding("lse", f"lse: not asked for, but the kernel returned {_what(lse)}")
     wrong = next((finding for finding in found if finding), None)
     return wrong or Output(out, lse if problem.wants_lse else None)
+
+
+def _read_gradients(returned: Any, problem: Problem, inputs: Inputs) -> Output | Finding:
+    if not isinstance(returned, Output) or returned.grads is None:
+        return Finding("type", f"grads: the kernel returned {_what(returned)}, expected an Output with grads")
+    shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
+    for name, gradient in returned.grads._asdict().items():
+        if not isinstance(gradient, Tensor):
+            return Finding("type", f"{name}: the kernel gave {_what(gradient)}, expected a tensor")
+        wrong = _form(name, gradient, tuple(shapes[name]), problem.dtype, inputs)
+        if wrong:
+            return wrong
+    return returned
 
 
 def _parts(returned: Any) -> tuple[Any, Any]:

@@ -6,6 +6,8 @@ from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.derived import derived
 from pytest_attn.judge.facts import facts
 from pytest_attn.judge.flat import flat, flat_limits
+from pytest_attn.judge.gradient_rounding import gradient_budget
+from pytest_attn.judge.gradients import judge_gradients
 from pytest_attn.judge.reference_checks import doubts
 from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED
@@ -30,6 +32,10 @@ def judge(
 
     `allowed`: the budget where the reference has errors of its own; None = that of the kernel on the problem.
     """
+    if problem.wants_grad:
+        return judge_gradients(
+            problem, inputs, output, reference, allowed or budget_of(problem, inputs, reference, kernel)
+        )
     findings = doubts(problem, inputs, output, reference)
     findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
     if findings:
@@ -37,6 +43,12 @@ def judge(
     out = output.out.detach().cpu().to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.detach().cpu().to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     if tolerance == DERIVED:
-        allowed = allowed or budget(problem, inputs, reference, kernel.numerics_for(problem))
+        allowed = allowed or budget_of(problem, inputs, reference, kernel)
         return derived(out, lse, reference, allowed, inputs)
     return flat(out, lse, reference, flat_limits(problem, inputs, reference, [tolerance])[tolerance])
+
+
+def budget_of(problem: Problem, inputs: Inputs, reference: Reference, kernel: Kernel) -> Budget:
+    """The rounding error that a result of the kernel may have: its output and LSE, or its gradients."""
+    derive = gradient_budget if problem.wants_grad else budget
+    return derive(problem, inputs, reference, kernel.numerics_for(problem))

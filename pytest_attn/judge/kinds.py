@@ -31,8 +31,10 @@ Kind = Literal[
     "inputs written",
     "not finite",
     "null",
+    "delta",
 ]
 """What is wrong with a kernel, in one or two words: planted in a mutant, named by a diagnosis.
 
-"null" is a result that is no attention at all: zeros, the mean of the values, the scaled query.
+"null" is a result that is no attention at all: zeros, the mean of the values, the scaled query. "delta" is the row sum
+of grad_out * out in a backward pass; no diagnosis names it yet.
 """

@@ -53,11 +53,12 @@ def _shared_memory(problem: Problem, output: Output, reference: Reference) -> It
     asked = {"out": output.out if problem.wants_out else None, "lse": output.lse if problem.wants_lse else None}
     for ours, returned in asked.items():
         for theirs, true in reference.tensors().items():
-            if returned is not None and _overlap(returned, true):
+            if returned is not None and overlap(returned, true):
                 yield f"{theirs} shares memory with the kernel's {ours}"
 
 
-def _overlap(first: Tensor, second: Tensor) -> bool:
+def overlap(first: Tensor, second: Tensor) -> bool:
+    """Whether two tensors share memory."""
     (start, stop), (other_start, other_stop) = _extent(first), _extent(second)
     return first.device == second.device and start < other_stop and other_start < stop
 

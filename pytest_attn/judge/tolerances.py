@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pytest_attn.wording import closest
 
 if TYPE_CHECKING:  # the names are needed where torch is not imported
+    from pytest_attn.problem.case import Ask
     from pytest_attn.problem.problem import Problem
 
 DERIVED = "derived"
@@ -76,6 +77,13 @@ def tolerance_names() -> tuple[str, ...]:
 def judges_lse(name: str) -> bool:
     """Whether a tolerance says anything of the LSE."""
     return name not in SAME_DTYPE
+
+
+def unjudged_by(name: str, ask: Ask) -> str | None:
+    """What is asked for and a tolerance says nothing of, in words; None if it judges that."""
+    if ask == "lse" and not judges_lse(name):
+        return "the LSE"
+    return "gradients" if ask == "grad" and name != DERIVED else None
 
 
 def refuse_unknown_tolerance(name: str) -> None:

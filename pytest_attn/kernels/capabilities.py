@@ -69,6 +69,10 @@ class Capabilities:
     deterministic: bool = False
     """Gives the same bits for the same inputs, whenever it is called; judged where it is claimed."""
 
+    backward: bool = False
+    """Gives the gradients of query, key and value: through autograd of its function, or of a function of its own (see
+    `pytest_attn.kernels.gradients`)."""
+
     def __post_init__(self) -> None:
         _refuse_unknown("devices", self.devices, DEVICE_TYPES)
         _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
@@ -103,6 +107,7 @@ class Capabilities:
             "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
             "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
             "strided": self.strided or layout == "contiguous",
+            "backward": self.backward or not problem.wants_grad,
             "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
         }
         return next((need for need, claimed in needs.items() if not claimed), None)

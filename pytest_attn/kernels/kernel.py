@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.kernels.gradients import Backward, Gradients, declared_backward, through_autograd
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
@@ -20,18 +21,21 @@ from pytest_attn.wording import closest
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` float32."""
+    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` float32 and `grads`."""
 
     out: Tensor
     lse: Tensor | None = None
+    grads: Gradients | None = None
 
     def clone(self) -> Output:
         """A copy in memory of its own."""
-        return Output(self.out.clone(), None if self.lse is None else self.lse.clone())
+        lse = None if self.lse is None else self.lse.clone()
+        return Output(self.out.clone(), lse, self.grads and Gradients(*(tensor.clone() for tensor in self.grads)))
 
 
 Run = Callable[[], Any]
-"""The timed part of a kernel: returns an `Output`, out alone, or (out, lse)."""
+"""The timed part of a kernel: returns an `Output`, out alone, or (out, lse); where gradients are asked for an `Output`
+with `grads`."""
 
 
 class Prepared(Protocol):
@@ -82,10 +86,13 @@ class FunctionKernel:
 
     function: Callable[..., Any]
     capabilities: Capabilities
+    backward: Backward | None = None
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Bind inputs and keywords; there is nothing else to prepare."""
         keywords = self._keywords(problem, inputs.query.device, output)
+        if problem.wants_grad:
+            return lambda: self._with_gradients(inputs, keywords)
         if output is None:
             return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
 
@@ -94,6 +101,16 @@ class FunctionKernel:
             return output
 
         return fill
+
+    def _with_gradients(self, inputs: Inputs, keywords: dict[str, Any]) -> Output:
+        if self.backward is None:
+            return Output(*through_autograd(self.function, inputs, keywords))
+        if self.capabilities.lse:
+            keywords = {**keywords, "return_lse": True}
+        returned = self.function(inputs.query, inputs.key, inputs.value, **keywords)
+        out, lse = returned if self.capabilities.lse else (returned, None)
+        own = {name: value for name, value in keywords.items() if name != "return_lse"}
+        return Output(out, None, declared_backward(self.backward, inputs, out, lse, own))
 
     def _keywords(self, problem: Problem, device: torch.device, output: Output | None) -> dict[str, Any]:
         claims, mask = self.capabilities, problem.mask
@@ -121,21 +138,26 @@ def kernel(
     name: str | None = None,
     numerics: Numerics | Mapping[str, Numerics] | Callable[[Problem], Numerics] | None = None,
     empty_rows: EmptyRows | None = None,
+    backward: bool | Backward = False,
     **claims: Any,
 ) -> Callable[[Any], Kernel]:
     """Declare a function, or a class with `prepare(problem, inputs) -> run`, as a kernel with the named capabilities.
 
     `numerics` is one for all input dtypes, a mapping from dtype names, or a function of the `Problem` for a kernel that
-    has several paths. Raises ValueError naming an unknown capability
-    or value.
+    has several paths. `backward` True: gradients come from autograd of the function; a function: it returns them, see
+    `pytest_attn.kernels.gradients`. Raises ValueError naming an unknown capability or value.
     """
-    capabilities = Capabilities.of(**claims)
+    if not isinstance(backward, bool) and not callable(backward):
+        raise ValueError(f"kernel: backward is {backward!r}; allowed: True, False or a function")
+    if backward and claims.get("out_variant"):
+        raise ValueError("kernel: backward is claimed beside out_variant; allowed: one of the two")
+    capabilities = Capabilities.of(**claims, backward=bool(backward))
     declared = _declared_numerics(numerics)
     if not isinstance(empty_rows, EmptyRows | None):
         raise ValueError(f"kernel: empty_rows is {empty_rows!r}; allowed: an EmptyRows or None")
 
     def declare(implementation: Any) -> Kernel:
-        prepared = _prepared(implementation, capabilities)
+        prepared = _prepared(implementation, capabilities, None if isinstance(backward, bool) else backward)
         label = name or str(getattr(implementation, "__name__", type(implementation).__name__))
         return Kernel(label, prepared, capabilities, declared, empty_rows or EmptyRows())
 
@@ -177,10 +199,12 @@ def as_kernel(target: Any, name: str) -> Kernel:
     return Kernel(name, _prepared(target, capabilities), capabilities)
 
 
-def _prepared(implementation: Any, capabilities: Capabilities) -> Prepared:
+def _prepared(implementation: Any, capabilities: Capabilities, backward: Backward | None = None) -> Prepared:
     if hasattr(implementation, "prepare"):
+        if backward is not None:
+            raise ValueError("kernel: backward is a function; allowed for a class with prepare: True or False")
         return cast(Prepared, implementation() if inspect.isclass(implementation) else implementation)
-    return FunctionKernel(implementation, capabilities)
+    return FunctionKernel(implementation, capabilities, backward)
 
 
 def _takes_scale(function: Any) -> bool:

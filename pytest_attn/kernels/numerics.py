@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
+from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.wording import names_unknown_fields
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
@@ -49,6 +50,9 @@ class Numerics:
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
     kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
 
+    backward: BackwardNumerics = field(default_factory=BackwardNumerics)
+    """The arithmetic of the backward pass."""
+
     def __post_init__(self) -> None:
         precisions = ", ".join(get_args(Precision))
         for name in ("probabilities", "logits", "accumulator"):
@@ -60,6 +64,8 @@ class Numerics:
             )
         if self.exp_error is not None and not (_is_number(self.exp_error) and 0.0 <= self.exp_error < 1.0):
             raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: None or a number, 0 to 1")
+        if not isinstance(self.backward, BackwardNumerics):
+            raise ValueError(f"Numerics: backward is {self.backward!r}; allowed: a BackwardNumerics")
         for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"Numerics: {name} is {value!r}; allowed: a whole number, 1 or more")

@@ -10,6 +10,7 @@ from pytest_attn.mutants import (
     causal,
     dims,
     empty_rows,
+    gradients,
     heads,
     lse,
     nulls,
@@ -26,7 +27,7 @@ from pytest_attn.wording import closest
 
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
-    *(strides, state, dims, blocks, precision, overflow, bounds, nulls),
+    *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 

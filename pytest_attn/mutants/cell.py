@@ -40,7 +40,7 @@ class JudgedOnce(Subject):
 
 
 def _bits(result: Output, problem: Problem) -> tuple[bytes, ...]:
-    asked = (result.out if problem.wants_out else None, result.lse)
+    asked = (result.out if problem.wants_out else None, result.lse, *(result.grads or ()))
     tensors = (tensor.detach().contiguous() for tensor in asked if tensor is not None)
     return tuple(bits(tensor).numpy(force=True).tobytes() for tensor in tensors)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
+
 from pytest_attn.oracles.cache import ReferenceCache
+from pytest_attn.oracles.gradients import stream_gradients
 from pytest_attn.oracles.key_block_lse import KEY_BLOCK, KeyBlockTable, key_block_table, merge
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
@@ -17,7 +20,7 @@ MOST_TABLE_BYTES = 1 << 29
 
 
 def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
-    """out, lse and moments of a problem, one precision above its inputs.
+    """out, lse and moments of a problem, one precision above its inputs, and its gradients where they are asked for.
 
     References are cached by inputs, scale and mask; a block mask that keeps everything counts as dense, so that all
     block shapes share one. Where only the LSE of a block mask is asked for, it is merged from the table of its shape.
@@ -31,8 +34,17 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
             content = f"table|{inputs.key_of_content}|{problem.scale!r}"
             table = cache.get(content, lambda: key_block_table(dense, inputs)._asdict())
             return merge(KeyBlockTable(**table), mask.block_mask)
+    if problem.wants_grad:
+        content = f"gradients|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}"
+        return Reference.of_tensors("exact", cache.get(content, lambda: _with_gradients(problem, inputs).tensors()))
     content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
     return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
+
+
+def _with_gradients(problem: Problem, inputs: Inputs) -> Reference:
+    """Of float64 throughout, which is what the oracle takes for float32."""
+    forward = stream(replace(problem, ask="both", dtype=torch.float32), inputs)
+    return replace(forward, grads=stream_gradients(problem, inputs, forward))
 
 
 def _table_serves(problem: Problem, mask: BlockSparse) -> bool:

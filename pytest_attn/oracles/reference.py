@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,19 +23,29 @@ class Moments:
     value_square: Tensor | None = None
 
 
+class ReferenceGradients(NamedTuple):
+    """The true gradients of query, key and value, of their shapes. Queries without keys, and keys that no query may
+    attend to, hold zeros."""
+
+    dq: Tensor
+    dk: Tensor
+    dv: Tensor
+
+
 @dataclass(frozen=True, eq=False)
 class Reference:
     """The true result of a problem, one precision above its inputs, on the CPU.
 
     `lse` `[B, H, Sq]`, natural logarithm, always present; `out` `[B, H, Sq, Dv]`, None where not asked for; `moments`
-    None where the oracle does not know them. Rows that may attend to nothing hold out 0 and lse -inf. `oracle` names
-    the oracle that made it.
+    None where the oracle does not know them; `grads`, float64, None where not asked for. Rows that may attend to
+    nothing hold out 0 and lse -inf. `oracle` names the oracle that made it.
     """
 
     oracle: str
     lse: Tensor
     out: Tensor | None = None
     moments: Moments | None = None
+    grads: ReferenceGradients | None = None
 
     @property
     def empty_rows(self) -> Tensor:
@@ -43,7 +54,7 @@ class Reference:
 
     def tensors(self) -> dict[str, Tensor]:
         """The tensors by name, flat, as a cache stores them."""
-        named = {"lse": self.lse, "out": self.out}
+        named = {"lse": self.lse, "out": self.out, **(self.grads._asdict() if self.grads else {})}
         if self.moments is not None:
             named.update({name: getattr(self.moments, name) for name in _MOMENTS})
         return {name: tensor for name, tensor in named.items() if tensor is not None}
@@ -54,7 +65,8 @@ class Reference:
         moments = (
             Moments(**{name: tensors[name] for name in _MOMENTS if name in tensors}) if "peak" in tensors else None
         )
-        return Reference(oracle, tensors["lse"], tensors.get("out"), moments)
+        grads = ReferenceGradients(*(tensors[name] for name in ReferenceGradients._fields)) if "dq" in tensors else None
+        return Reference(oracle, tensors["lse"], tensors.get("out"), moments, grads)
 
 
 _MOMENTS = tuple(item.name for item in fields(Moments))

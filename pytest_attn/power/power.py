@@ -61,6 +61,8 @@ def _rows(found: Sequence[Defect], judges: Judges, red: Container[str]) -> tuple
 
 
 def _refuse(case: Case, budget_gflop: float) -> None:
+    if case.ask == "grad":
+        raise ValueError(f"case {case.id} asks for gradients; allowed: out, lse or both")
     if case.unsatisfiable:
         raise ValueError(f"case {case.id} is unsatisfiable: {case.unsatisfiable}")
     if case.flops > budget_gflop * 1e9:

@@ -13,8 +13,9 @@ from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
 from pytest_attn.problem.relations import Relation, refuse_relation
 
-Ask = Literal["out", "lse", "both"]
-"""What the kernel is asked for and judged on: the output alone, the log-sum-exp, or both from one call."""
+Ask = Literal["out", "lse", "both", "grad"]
+"""What the kernel is asked for and judged on: the output alone, the log-sum-exp, both from one call, or the gradients
+of query, key and value."""
 
 Alignment = Literal["bottom-right", "top-left"]
 """Where the causal diagonal ends: at the last key of the last query, or at the first key of the first query."""
@@ -33,8 +34,16 @@ Recipe = Literal[
     "large",
     "integers",
     "largevalue",
+    "onehotgrad",
+    "constantcolumn",
 ]
 """How query, key and value are drawn; `pytest_attn.problem.recipes` says what each makes visible."""
+
+GRADIENT_RECIPES: tuple[Recipe, ...] = ("onehotgrad", "constantcolumn")
+"""The recipes that are made for gradients; to a forward pass they are like "normal"."""
+
+GRADIENT_ORACLES = ("exact", "again")
+"""What gradients can be compared with."""
 
 ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
 """The recipes for which closed forms exist: every key has the same weight."""
@@ -121,6 +130,8 @@ class Case:
             raise ValueError("case: frame needs a sparsity")
         if self.causal is not None and self.sparsity is not None:
             raise ValueError("case: causal does not combine with sparsity")
+        if self.ask == "grad" and self.oracle not in GRADIENT_ORACLES:
+            raise ValueError(f"case: oracle is {self.oracle!r}; allowed for grad: {', '.join(GRADIENT_ORACLES)}")
         refuse_relation(self)
 
     @cached_property
@@ -172,8 +183,11 @@ class Case:
 
     @property
     def flops(self) -> int:
-        """Floating-point operations of a forward pass: 2 (D + Dv) per pair that may attend; softmax not counted."""
-        return 2 * (self.head_dim + self.value_dim) * self.pairs
+        """Floating-point operations: 2 (D + Dv) per pair that may attend; softmax not counted. Where gradients are
+        asked for, 2 (3 D + 2 Dv) more for the five products of the backward pass."""
+        forward = 2 * (self.head_dim + self.value_dim) * self.pairs
+        backward = 2 * (3 * self.head_dim + 2 * self.value_dim) * self.pairs
+        return forward + (backward if self.ask == "grad" else 0)
 
     @cached_property
     def id(self) -> str:

@@ -15,7 +15,8 @@ from pytest_attn.problem.problem import Problem
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype.
+    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype; where
+    gradients are asked for, `grad_out` `[B, Hq, Sq, Dv]`, the gradient of the output.
 
     `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, and scale or mask only where the recipe
     depends on them, so that the cells of one shape share inputs and references.
@@ -25,13 +26,15 @@ class Inputs:
     key: Tensor
     value: Tensor
     key_of_content: str
+    grad_out: Tensor | None = None
 
     @staticmethod
     def content(problem: Problem, seed: int, recipe: Recipe = "normal") -> str:
         """`key_of_content` of the inputs that `draw` gives."""
         query = f"{problem.batch}x{problem.query_heads}x{problem.query_length}x{problem.head_dim}"
         key = f"{problem.key_heads}x{problem.key_length}x{problem.value_dim}"
-        return f"{query}-{key}-{problem.dtype}-{seed}-{recipes.content(problem, recipe)}"
+        grad = "-grad" if problem.wants_grad else ""
+        return f"{query}-{key}-{problem.dtype}-{seed}-{recipes.content(problem, recipe)}{grad}"
 
     @staticmethod
     def draw(problem: Problem, seed: int, recipe: Recipe = "normal") -> Inputs:
@@ -40,19 +43,28 @@ class Inputs:
         digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
         generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
         query, key, value = recipes.draw(problem, recipe, generator)
-        return Inputs(query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content)
+        grad_out = recipes.draw_grad_out(problem, recipe, generator).to(problem.dtype) if problem.wants_grad else None
+        return Inputs(
+            query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content, grad_out=grad_out
+        )
+
+    @property
+    def tensors(self) -> dict[str, Tensor]:
+        """The tensors by name."""
+        named = {"query": self.query, "key": self.key, "value": self.value}
+        return named if self.grad_out is None else {**named, "grad_out": self.grad_out}
 
     def clone(self) -> Inputs:
         """A copy that a kernel may spoil."""
-        return Inputs(self.query.clone(), self.key.clone(), self.value.clone(), self.key_of_content)
+        return Inputs(**{n: t.clone() for n, t in self.tensors.items()}, key_of_content=self.key_of_content)
 
     def equal(self, other: Inputs) -> bool:
         """Whether every element is the same."""
-        pairs = ((self.query, other.query), (self.key, other.key), (self.value, other.value))
-        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+        mine, theirs = self.tensors, other.tensors
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
     def to(self, device: torch.device) -> Inputs:
         """The same inputs on a device; this value itself where they are there already."""
         if self.query.device == device:
             return self
-        return Inputs(self.query.to(device), self.key.to(device), self.value.to(device), self.key_of_content)
+        return Inputs(**{n: t.to(device) for n, t in self.tensors.items()}, key_of_content=self.key_of_content)

@@ -19,7 +19,8 @@ class Problem:
 
     Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`,
     log-sum-exp `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h
-    reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted.
+    reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted, or that the gradients of query, key
+    and value are.
     """
 
     batch: int
@@ -70,6 +71,11 @@ class Problem:
     def wants_lse(self) -> bool:
         """Whether the log-sum-exp is asked for."""
         return self.ask in ("lse", "both")
+
+    @property
+    def wants_grad(self) -> bool:
+        """Whether the gradients of query, key and value are asked for."""
+        return self.ask == "grad"
 
     @property
     def out_shape(self) -> tuple[int, int, int, int]:

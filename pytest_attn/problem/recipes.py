@@ -149,6 +149,13 @@ def large_value(problem: Problem, generator: torch.Generator) -> Drawn:
     return query, key, LARGE_VALUE * (1 + value * 0.25)
 
 
+def constant_column(problem: Problem, generator: torch.Generator) -> Drawn:
+    """Keys of 1 in their first column: the gradient of a query there is the sum of a row of dS, which is 0."""
+    query, key, value = normal(problem, generator)
+    key[..., 0] = 1.0
+    return query, key, value
+
+
 DRAWERS: dict[Recipe, Drawer] = {
     "normal": normal,
     "zeros": zeros,
@@ -163,6 +170,8 @@ DRAWERS: dict[Recipe, Drawer] = {
     "large": large,
     "integers": integers,
     "largevalue": large_value,
+    "onehotgrad": normal,
+    "constantcolumn": constant_column,
 }
 """What draws each recipe."""
 
@@ -182,3 +191,15 @@ def content(problem: Problem, recipe: Recipe) -> str:
 def draw(problem: Problem, recipe: Recipe, generator: torch.Generator) -> Drawn:
     """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, float32."""
     return DRAWERS[recipe](problem, generator)
+
+
+def draw_grad_out(problem: Problem, recipe: Recipe, generator: torch.Generator) -> Tensor:
+    """The gradient of the output `[B, Hq, Sq, Dv]`, float32: standard normal.
+
+    "onehotgrad": a 1 in the column of the row's number, so that up to Dv rows dV shows the probabilities themselves.
+    """
+    if recipe == "onehotgrad":
+        columns = torch.arange(problem.query_length) % problem.value_dim
+        one_hot = torch.nn.functional.one_hot(columns, problem.value_dim).float()
+        return one_hot.expand(problem.out_shape).clone()
+    return torch.randn(problem.out_shape, generator=generator)

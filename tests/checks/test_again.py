@@ -7,9 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from planted import record_of, verdict_on
+from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output, Run
 from pytest_attn.kernels.resolve import BUILT_IN
+from pytest_attn.mutants.backward_loop import BackwardLoop
 from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -101,3 +103,24 @@ def test_a_wrong_first_call_is_judged_by_its_values() -> None:
 
 def test_a_kernel_that_reuses_its_output_buffer_is_right() -> None:
     assert verdict_on(ReusesItsOutput(), CASE).passed
+
+
+GRADIENTS = Case(70, 70, head_dim=16, query_heads=2, dtype="float32", ask="grad", oracle="again")
+
+
+class AddsInAnotherOrder(BackwardLoop):
+    """Tiles of 64 keys and tiles of 32 by turns: right every time, and not the same bits."""
+
+    def new_gradient(self, *shape: int) -> Tensor:
+        self.key_tile = {64: 32, 32: 64}[self.key_tile]
+        return super().new_gradient(*shape)
+
+
+def test_gradients_of_other_bits_are_seen_where_a_kernel_claims_to_be_deterministic() -> None:
+    verdict = verdict_on(AddsInAnotherOrder(), GRADIENTS, backward=True)
+    assert verdict.findings[0].what == "again"
+    assert "dq: " in verdict.summary
+
+
+def test_gradients_of_other_bits_that_are_right_pass_where_nothing_is_claimed() -> None:
+    assert verdict_on(AddsInAnotherOrder(), GRADIENTS, backward=True, deterministic=False).passed

@@ -6,6 +6,7 @@ import pytest
 from torch import Tensor
 
 from pytest_attn.judge.tolerances import DERIVED
+from pytest_attn.mutants.backward_loop import BackwardLoop
 from pytest_attn.mutants.catalog import find_mutants, mutants
 from pytest_attn.mutants.matrix import ANY, Found, Piece, find_kills, first_kills, groups_of, kill_matrix
 from pytest_attn.mutants.mutant import Mutant
@@ -21,7 +22,7 @@ CAUSAL = Case(70, 70, head_dim=16, causal="bottom-right")
 FALSE_ALARM = Case(128, 128, head_dim=64, query_heads=4, causal="bottom-right")
 """A cell on which the published tolerance of the LSE is narrower than float32 arithmetic."""
 
-DEFAULT_TIER = groups_of(("smoke", "boundary"))
+DEFAULT_TIER = groups_of(("smoke", "boundary", "backward"))
 
 
 def find(mutant: str | Mutant, *cases: Case, tolerance: str = DERIVED) -> Found:
@@ -153,6 +154,12 @@ def test_workers_find_what_one_process_finds() -> None:
 @pytest.mark.parametrize("group", [name for name in DEFAULT_TIER if name.startswith("boundary")])
 def test_the_clean_loop_passes_a_sample_of_the_boundary(group: str) -> None:
     records = judged(tile_loop(), DEFAULT_TIER[group][::29], Session(Options()))
+    assert [record.reason for record in records if record.outcome != "passed"] == []
+
+
+@pytest.mark.parametrize("group", [name for name in DEFAULT_TIER if name.startswith("backward")])
+def test_the_clean_backward_loop_passes_a_sample_of_the_sweep(group: str) -> None:
+    records = judged(tile_loop(BackwardLoop), DEFAULT_TIER[group][::7], Session(Options()))
     assert [record.reason for record in records if record.outcome != "passed"] == []
 
 

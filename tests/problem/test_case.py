@@ -11,7 +11,17 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_attn.problem.case import EXAMPLE_ID, ZERO_QUERY, Case, Layout, OracleName, Recipe, Relation
+from pytest_attn.problem.case import (
+    EXAMPLE_ID,
+    GRADIENT_ORACLES,
+    ZERO_QUERY,
+    Ask,
+    Case,
+    Layout,
+    OracleName,
+    Recipe,
+    Relation,
+)
 from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.relations import relation_exists
@@ -57,7 +67,7 @@ def cases(draw: st.DrawFn, longest: int = 200_000) -> Case:
         "scale": draw(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False))),
         "recipe": recipe,
         "layout": draw(st.sampled_from(get_args(Layout))),
-        "ask": draw(st.sampled_from(["out", "lse", "both"])),
+        "ask": draw(st.sampled_from(get_args(Ask))),
         "oracle": draw(st.sampled_from(get_args(OracleName))),
     }
     if draw(st.booleans()):
@@ -71,6 +81,7 @@ def cases(draw: st.DrawFn, longest: int = 200_000) -> Case:
     assume(oracle != "analytic" or recipe in ZERO_QUERY)
     case = Case(**fields)
     assume(oracle not in get_args(Relation) or relation_exists(oracle, case))
+    assume(case.ask != "grad" or oracle in GRADIENT_ORACLES)
     return replace(case, oracle=oracle)
 
 
@@ -120,6 +131,7 @@ def test_the_id_of_a_framed_case_is_spelled_big_to_small() -> None:
             "b1-h1-s9-d128-bfloat16-sp0pct-bs3x3-frame1x0x2x3-both-exact",
         ),
         (Case(9, 9, dtype="float16", recipe="zeros", ask="out"), "b1-h1-s9-d128-float16-zeros-out-exact"),
+        (Case(9, 9, recipe="onehotgrad", ask="grad"), "b1-h1-s9-d128-bfloat16-onehotgrad-grad-exact"),
     ],
 )
 def test_the_id_says_only_what_is_not_usual(case: Case, name: str) -> None:
@@ -203,6 +215,18 @@ def test_contradictory_fields_are_refused_by_name(fields: dict[str, Any], name: 
 def test_a_value_that_no_id_could_name_is_refused_by_its_field(name: str, value: Any) -> None:
     with pytest.raises(ValueError, match=name):
         Case(64, 64, **{name: value})
+
+
+@pytest.mark.parametrize("oracle", ["fias", "loop", "sequence", "lonehead"])
+def test_gradients_are_refused_where_there_is_nothing_to_compare_them_with(oracle: Any) -> None:
+    words = f"case: oracle is '{oracle}'; allowed for grad: exact, again"
+    with pytest.raises(ValueError, match=re.escape(words)):
+        Case(64, 64, query_heads=2, ask="grad", oracle=oracle)
+
+
+def test_gradients_cost_the_forward_pass_and_five_products() -> None:
+    case = Case(64, 32, head_dim=16, value_dim=8, ask="grad")
+    assert case.flops == 2 * 64 * 32 * (16 + 8 + 3 * 16 + 2 * 8)
 
 
 @pytest.mark.parametrize("sparsity", [-0.1, 1.5, math.nan])

@@ -133,6 +133,41 @@ def test_equal_sees_one_changed_element(name: str) -> None:
     assert not inputs.equal(spoiled)
 
 
+GRADIENTS = replace(PROBLEM, ask="grad")
+
+
+def test_the_gradient_of_the_output_is_drawn_where_gradients_are_asked_for() -> None:
+    drawn = Inputs.draw(GRADIENTS, 42).grad_out
+    assert drawn is not None
+    assert (tuple(drawn.shape), drawn.dtype) == ((2, 4, 10, 6), torch.bfloat16)
+    assert Inputs.draw(PROBLEM, 42).grad_out is None
+
+
+def test_inputs_with_a_gradient_have_another_content_key() -> None:
+    assert Inputs.content(GRADIENTS, 42) != Inputs.content(PROBLEM, 42)
+
+
+def test_equal_sees_another_gradient_of_the_output() -> None:
+    inputs = Inputs.draw(GRADIENTS, 42)
+    spoiled = inputs.clone()
+    assert spoiled.grad_out is not None
+    assert spoiled.equal(inputs)
+    spoiled.grad_out[0, 0, 0, 0] += 1
+    assert not spoiled.equal(inputs)
+
+
+def test_a_one_hot_gradient_names_the_column_of_its_row() -> None:
+    drawn = Inputs.draw(GRADIENTS, 42, "onehotgrad").grad_out
+    assert drawn is not None
+    assert torch.equal(drawn[1, 3], torch.eye(6, dtype=torch.bfloat16).repeat(2, 1)[:10])
+
+
+def test_a_constant_column_of_keys_is_one() -> None:
+    key = Inputs.draw(GRADIENTS, 42, "constantcolumn").key
+    assert bool((key[..., 0] == 1).all())
+    assert len(key[..., 1].unique()) > 1
+
+
 def test_a_clone_is_equal() -> None:
     inputs = Inputs.draw(PROBLEM, 42)
     assert inputs.equal(inputs.clone())

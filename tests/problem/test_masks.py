@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, seeing_queries
 
 LENGTHS = [(1, 1), (1, 5), (5, 1), (4, 4), (3, 7), (7, 3), (12, 13), (13, 12)]
 
@@ -72,6 +72,14 @@ def test_the_empty_rows_are_those_without_an_allowed_pair(made: tuple[Mask, Leng
     mask, lengths = made
     empty = mask.empty_rows(lengths).expand(2, 2, lengths.query)[batch, head]
     assert torch.equal(empty, ~truth(mask, lengths, batch, head).any(dim=1))
+
+
+@given(masks(), st.integers(0, 1), st.integers(0, 1))
+@settings(max_examples=60, deadline=None)
+def test_the_seeing_queries_are_those_of_the_allowed_pairs(made: tuple[Mask, Lengths], batch: int, head: int) -> None:
+    mask, lengths = made
+    counts = seeing_queries(mask, lengths, 2, 2)[batch, head]
+    assert torch.equal(counts, truth(mask, lengths, batch, head).sum(dim=0))
 
 
 @given(places(), st.data())

@@ -144,3 +144,18 @@ def test_building_every_sweep_imports_no_torch() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_backward_sweep_asks_for_gradients_alone_in_at_most_200_small_cells() -> None:
+    cases = list(find_sweep("backward"))
+    assert {case.ask for case in cases} == {"grad"}
+    assert len(cases) <= 200
+    assert max(case.flops for case in cases) < 4 * GFLOP
+
+
+def test_the_backward_sweep_has_every_mask_and_the_recipes_of_gradients() -> None:
+    cases = list(find_sweep("backward"))
+    assert {case.causal for case in cases} == {None, "bottom-right", "top-left"}
+    assert {case.recipe for case in cases} >= {"normal", "onehotgrad", "constantcolumn", "large", "zeroquery", "needle"}
+    assert any(case.sparsity for case in cases)
+    assert any(case.query_length > case.key_length for case in cases if case.causal)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
@@ -20,15 +21,20 @@ FEW_ROWS = 3
 """Products of so few rows on each thread are made row by row: each adds all its terms in one chain (measured, MKL)."""
 
 
+BACKWARD = BackwardNumerics(score_gradients="float32", delta_of="probabilities", grouped_gradients="float32")
+"""Autograd of float32 arithmetic."""
+
+
 def numerics(problem: Problem) -> Numerics:
     """Probabilities stay in float32; torch's exponential is within a unit in the last place; BLAS combines sums of
     fewer than 512 terms."""
     if problem.dtype != torch.float32:
-        return Numerics(probabilities="float32")
+        return Numerics(probabilities="float32", backward=BACKWARD)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
     rows = {(length - 1) % step + 1 for length in (problem.query_length, step)}
+    rows |= {problem.key_length} if problem.wants_grad else set()
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
-    return Numerics(exp_error=2.0**-23, chain=None if few else 512)
+    return Numerics(exp_error=2.0**-23, chain=None if few else 512, backward=BACKWARD)
 
 
 @kernel(
@@ -40,6 +46,7 @@ def numerics(problem: Problem) -> Numerics:
     value_dim=True,
     strided=True,
     deterministic=True,
+    backward=True,
     numerics=numerics,
 )
 def eager(
@@ -58,9 +65,11 @@ def eager(
     out = query.new_zeros((*query.shape[:3], value.shape[3]))
     lse = query.new_full(query.shape[:3], -torch.inf, dtype=torch.float32)
     offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
+    # Converted as a whole, so that autograd adds the gradients of a group in float32.
+    key, value = key.float(), value.float()
     for batch in range(query.shape[0]):
         for head in range(query.shape[1]):
-            keys, values = key[batch, head // group].float(), value[batch, head // group].float()
+            keys, values = key[batch, head // group], value[batch, head // group]
             for rows, kept in _pieces(block_mask, batch, head, query.shape[2]):
                 scores = query[batch, head, rows].float() @ keys[kept].T * scale
                 if causal or causal_top_left:
@@ -68,7 +77,7 @@ def eager(
                     scores.masked_fill_(torch.ones_like(scores, dtype=torch.bool).triu(diagonal), -torch.inf)
                 lse[batch, head, rows] = scores.logsumexp(dim=1)
                 # A row without keys would be softmax of nothing, NaN; its output is 0.
-                out[batch, head, rows] = scores.softmax(dim=1).nan_to_num_(0.0) @ values[kept]
+                out[batch, head, rows] = scores.softmax(dim=1).nan_to_num(0.0) @ values[kept]
     return (out, lse) if return_lse else out
 
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.problem.problem import Problem
 
-QUERY_SPLITS = (256, 64, 32)
-"""Queries that the kernel takes at a time, by their number."""
+QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
+"""Queries that the kernel takes at a time, and from how many on."""
 
 CHAIN = 512
 """Keys that the kernel takes at a time; BLAS combines their sums in float32."""
@@ -21,12 +22,18 @@ FEW_ROWS = 3
 
 def numerics(problem: Problem) -> Numerics:
     """For half types the kernel's vector exponential trades accuracy for speed: 6.8e-5 was the largest LSE error
-    seen."""
+    seen. The backward pass adds each tile to gradients of the input type."""
+    backward = BackwardNumerics(
+        stored_gradients="input",
+        query_tile=next((split for split, least in QUERY_SPLITS.items() if problem.query_length >= least)),
+        key_tile=CHAIN,
+    )
     if problem.dtype != torch.float32:
-        return Numerics(exp_error=7e-5)
+        return Numerics(exp_error=7e-5, backward=backward)
     step = problem.mask.row_step(problem.lengths)
     rows = {(length - 1) % split + 1 for length in (problem.query_length % step, step) for split in QUERY_SPLITS}
-    return Numerics(exp_error=2.0**-23, chain=None if min(rows) <= FEW_ROWS else CHAIN)
+    rows |= {problem.key_length} if problem.wants_grad else set()
+    return Numerics(exp_error=2.0**-23, chain=None if min(rows) <= FEW_ROWS else CHAIN, backward=backward)
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -45,6 +52,7 @@ def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor 
     gqa=True,
     strided=True,
     deterministic=True,
+    backward=True,
     numerics=numerics,
     # The kernel skips what a mask leaves empty and reports the logarithm of an untouched sum.
     empty_rows=EmptyRows(out="zero", lse=0.0),

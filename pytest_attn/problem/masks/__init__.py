@@ -4,6 +4,6 @@ from pytest_attn.problem.masks.block_sparse import BlockSparse
 from pytest_attn.problem.masks.causal import Causal
 from pytest_attn.problem.masks.dense import Dense
 from pytest_attn.problem.masks.mask import Lengths, Mask, Span
-from pytest_attn.problem.masks.visible import visible_keys
+from pytest_attn.problem.masks.visible import seeing_queries, visible_keys
 
-__all__ = ["BlockSparse", "Causal", "Dense", "Lengths", "Mask", "Span", "visible_keys"]
+__all__ = ["BlockSparse", "Causal", "Dense", "Lengths", "Mask", "Span", "seeing_queries", "visible_keys"]

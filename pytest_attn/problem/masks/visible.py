@@ -1,6 +1,9 @@
-"""How many keys each query may attend to."""
+"""How many keys each query may attend to, and how many queries may attend to each key."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
 
 import torch
 from torch import Tensor
@@ -14,15 +17,30 @@ MOST_ROWS = 512
 def visible_keys(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Tensor:
     """int64 `[B, H, Sq]`: for each query the number of keys that it may attend to."""
     counts = torch.zeros((batches, heads, lengths.query), dtype=torch.int64)
-    step = mask.row_step(lengths)
-    for batch in range(batches):
-        for head in range(heads):
-            for start in range(0, lengths.query, step):
-                stop = min(start + step, lengths.query)
-                for first in range(start, stop, MOST_ROWS):
-                    rows = range(first, min(first + MOST_ROWS, stop))
-                    counts[batch, head, rows.start : rows.stop] = _visible(mask, lengths, batch, head, rows)
+    for batch, head, rows in _runs(mask, lengths, batches, heads):
+        counts[batch, head, rows.start : rows.stop] = _visible(mask, lengths, batch, head, rows)
     return counts
+
+
+def seeing_queries(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Tensor:
+    """int64 `[B, H, Skv]`: for each key the number of queries of a query head that may attend to it."""
+    counts = torch.zeros((batches, heads, lengths.key), dtype=torch.int64)
+    for batch, head, rows in _runs(mask, lengths, batches, heads):
+        for start, stop, full in mask.spans(lengths, batch, head, rows):
+            if full:
+                counts[batch, head, start:stop] += len(rows)
+            else:
+                counts[batch, head, start:stop] += mask.allowed(lengths, batch, head, rows, range(start, stop)).sum(0)
+    return counts
+
+
+def _runs(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Iterator[tuple[int, int, range]]:
+    """(batch, head, query rows): every row once, in runs that the mask treats alike."""
+    step = mask.row_step(lengths)
+    for batch, head, start in product(range(batches), range(heads), range(0, lengths.query, step)):
+        stop = min(start + step, lengths.query)
+        for first in range(start, stop, MOST_ROWS):
+            yield batch, head, range(first, min(first + MOST_ROWS, stop))
 
 
 def _visible(mask: Mask, lengths: Lengths, batch: int, head: int, rows: range) -> Tensor:

@@ -13,7 +13,7 @@ from typing import Any, get_args
 
 from allpairspy import AllPairs
 
-from pytest_attn.problem.case import DTYPES, Case, Recipe
+from pytest_attn.problem.case import DTYPES, GRADIENT_RECIPES, Case, Recipe
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.relations import Relation, relation_exists
 from pytest_attn.problem.sweep import Groups, register
@@ -31,7 +31,7 @@ HEADS = ((1, 1), (2, 2), (3, 1), (4, 2), (7, 1), (8, 8))
 
 BATCHES = (1, 2, 3)
 SCALES = (None, 0.05, 0.3)
-RECIPES: tuple[Recipe, ...] = get_args(Recipe)
+RECIPES: tuple[Recipe, ...] = tuple(recipe for recipe in get_args(Recipe) if recipe not in GRADIENT_RECIPES)
 BLOCK_SHAPES = ((64, 64), (128, 128), (16, 32), (32, 128), (128, 32), (96, 80))
 SPARSE_LENGTHS = ((129, 257), (257, 129), (200, 1000), (300, 300), (512, 384), (640, 130))
 SPARSITIES = (0.2, 0.5, 0.75)

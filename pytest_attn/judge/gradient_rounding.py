@@ -1,0 +1,303 @@
+"""The budget of gradients: the error that a correct backward pass of given numerics can show, derived from rounding.
+
+Notation as in `pytest_attn.judge.rounding`; P = exp(s - lse), dP = dO V^T, delta = rowsum(dO * out), dS = P (dP -
+delta), dV = P^T dO, dQ = scale dS K, dK = scale dS^T Q. Every term of these sums has an error of its own, and each row
+of queries has two that all its terms share. Their variances are summed over the same tiles as the gradients themselves.
+
+**Of each pair.**
+
+    tau^2 = (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - lse)^2)
+            + (c u_l)^2 s^2 + (e_exp / 2)^2                     the logit, which is relative to P
+    var[dP] = (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2)
+    var[dS] = tau^2 dS^2 + P^2 var[dP] + 2 (c u_a)^2 dS^2
+              + (c u_s)^2 dS^2                                  dS rounded before its products
+    var[P]  = tau^2 P^2 + (c u_p)^2 P^2                         P rounded before its product
+
+**Of each row.** lambda^2 is the variance of its LSE: it scales all P of the row. delta of the rounded output is off by
+
+    var[delta] = sum_j tau^2 dS^2 + lambda^2 delta^2                   logits, sum of the weights
+                 + (c u_a)^2 (walk(n) E + steady(n) C)                the output's sums
+                 + (c u_p)^2 B + (c u)^2 C                            its roundings
+                 + (c u_a)^2 (walk(Dv) / 3 C + steady(Dv) delta^2)    the row sum
+
+with B = sum_j P^2 dP^2, C = sum_d dO^2 out^2 and E = sum_d dO^2 sum_j P^2 v^2. The row sum of P * dP has, beside the
+first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Either moves every dS of its row by -P.
+
+**Of the gradients.** With A the sum of the squared terms and g the gradient,
+
+    var[dQ] = scale^2 (var[dS] K^2 + var[delta] (P K)^2) + lambda^2 g^2 + sums
+    var[dK] = scale^2 (var[dS] + P^2 var[delta] + lambda^2 dS^2)^T Q^2 + sums
+    var[dV] = (var[P] + lambda^2 P^2)^T dO^2 + sums
+    sums    = (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)    kept in the accumulator's precision
+              + (c u_t)^2 (walk_t A + steady_t g^2)              stored after each but the last of t tiles
+              + (c u_g)^2 sum_h g_h^2                            of each query head, before a group is added
+              + (c u)^2 g^2 + (e_exp / 2)^2 g^2                  the result; a biased exponential
+
+- A partial sum after the share f of random terms whose whole is g has the mean square f^2 g^2 + f (1 - f) A; summed
+  over the tiles, walk_t = (t^2 - 1) / (6 t) and steady_t = (t - 1) (2 t - 1) / (6 t).
+- Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
+  is the root of (sum of dO over its class)^2 / rows of the class, where that is more.
+- float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
+- The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
+
+**Bound.** As of the output: roundings of terms and result come to at most u_p P^T |dO| + u |dV|, and so on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import product
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, OutBudget
+from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, term_sums
+from pytest_attn.judge.repeats import repeats
+from pytest_attn.judge.rounding import (
+    ROUNDING_SQUARE,
+    _chain,
+    _exp_error,
+    _precision,
+    _roundings,
+    budget,
+    unit_roundoff,
+)
+from pytest_attn.judge.statistics import largest_deviation, value_rank
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.oracles.streaming import gather
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import seeing_queries, visible_keys
+from pytest_attn.problem.problem import Problem
+
+
+def gradient_budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
+    """The budget of the gradients of a kernel of these numerics on this problem; see the module's docstring."""
+    assert reference.grads is not None
+    pass_ = _Pass(problem, inputs, reference, numerics)
+    each_key_head(problem, inputs, reference, torch.float64, pass_.work)
+    return Budget(None, None, repeats(problem, inputs), pass_.budget())
+
+
+class _Pass:
+    """The variance of every gradient, summed tile by tile."""
+
+    def __init__(self, problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> None:
+        self.problem, self.inputs, self.reference, self.numerics = problem, inputs, reference, numerics
+        self.units = Units.of(problem, numerics)
+        lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
+        assert lse is not None
+        self.lse_variance = lse.sigma.square().double()
+        heads = (problem.batch, problem.query_heads)
+        self.keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).double()
+        self.queries = seeing_queries(problem.mask, problem.lengths, *heads).clamp_min(1).double()
+        self.dq, self.dk, self.dv = (
+            Sums(*(torch.zeros(tensor.shape[: 4 if wide else 3], dtype=torch.float64) for wide in (1, 1, 1, 1, 0, 0)))
+            for tensor in (inputs.query, inputs.key, inputs.value)
+        )
+        # Of each query head alone: what its own gradients of key and value come to, squared and summed over the group.
+        self.head_squares = {
+            n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
+        }
+        self.scores = Rounding.to(numerics.backward.score_gradients, problem, problem.scale)
+        self.probabilities = Rounding.to(numerics.probabilities, problem)
+        self.row_repeats = 1.0
+
+    def work(self, head: HeadTiles) -> None:
+        """One key head."""
+        where = (head.batch, head.key_head)
+        dk, dv = (Sums(*(tensor[where] for tensor in sums)) for sums in (self.dk, self.dv))
+        alone: dict[int, tuple[Tensor, Tensor]] = {}
+        classes = {
+            index: _classes(self.problem, self.inputs, self.reference, head.batch, index) for index in _group(head)
+        }
+        for rows in head.rows:
+            index = rows.slab.head
+            shared, count = (tensor[rows.slab.rows.start : rows.slab.rows.stop] for tensor in classes[index])
+            self.row_repeats = max(self.row_repeats, float(count.max()))
+            own_dk, own_dv = alone.setdefault(index, (torch.zeros_like(head.key), torch.zeros_like(head.value)))
+            self._rows(head, rows, dk, dv, (shared, count), (own_dk, own_dv))
+        for own_dk, own_dv in alone.values():
+            self.head_squares["dk"][where] += own_dk.square()
+            self.head_squares["dv"][where] += own_dv.square()
+
+    def _rows(
+        self,
+        head: HeadTiles,
+        rows: Rows,
+        dk: Sums,
+        dv: Sums,
+        classes: tuple[Tensor, Tensor],
+        alone: tuple[Tensor, Tensor],
+    ) -> None:
+        problem, units = self.problem, self.units
+        delta = self._delta_variance(head, rows)
+        lse = self.lse_variance[rows.where]
+        dq = Sums(*(tensor[rows.where] for tensor in self.dq))
+        mean_key = torch.zeros_like(rows.query)
+        scale = problem.scale
+        for tile in head.tiles(rows):
+            pairs = Pairs.of(problem, units, self.numerics, head, rows, tile)
+            weights, square = tile.weights, tile.weights.square()
+            gradient_square = pairs.score_gradients.square()
+            key = gather(head.key, tile.group)
+            terms, own = pairs.score_gradients * scale, pairs.own * scale**2
+            dq.add(None, term_sums(terms, self.scores, own, key))
+            mean_key += weights @ key
+            coherent = scale**2 * (square * delta.unsqueeze(1) + gradient_square * lse.unsqueeze(1))
+            dk.add(tile, term_sums(terms.T, self.scores, (own + coherent).T, rows.query))
+            own = pairs.weight + square * lse.unsqueeze(1)
+            dv.add(tile, term_sums(weights.T, self.probabilities, own.T, rows.grad_out, *classes))
+            if problem.group > 1:
+                add_rows(alone[0], tile.group, terms.T @ rows.query)
+                add_rows(alone[1], tile.group, weights.T @ rows.grad_out)
+        shift = scale**2 * delta.unsqueeze(1) * mean_key.square()
+        assert self.reference.grads is not None
+        scaled = lse.unsqueeze(1) * self.reference.grads.dq[rows.where].double().square()
+        for coherent in (shift, scaled):
+            size = coherent.sum(dim=1)
+            zero = torch.zeros_like(coherent)
+            dq.add(None, Sums(zero, coherent, zero, zero, size, size))
+
+    def _delta_variance(self, head: HeadTiles, rows: Rows) -> Tensor:
+        """var[delta] of some rows."""
+        problem, units, numerics = self.problem, self.units, self.numerics
+        moved, products, errors = (torch.zeros_like(rows.lse) for _ in range(3))
+        for tile in head.tiles(rows):
+            pairs = Pairs.of(problem, units, numerics, head, rows, tile)
+            shifted = (tile.products - rows.delta.unsqueeze(1)).square()
+            moved += (pairs.weight * shifted).sum(dim=1)
+            products += (tile.weights * tile.products).square().sum(dim=1)
+            errors += pairs.product.sum(dim=1)
+        keys = self.keys[rows.where]
+        delta_square = rows.delta.square()
+        walk, steady = _roundings(keys, _chain(numerics, problem, keys))
+        variance = moved + self.lse_variance[rows.where] * delta_square
+        if numerics.backward.delta_of == "probabilities":
+            return variance + errors + units.sums * (walk * products + steady * delta_square)
+        assert self.reference.moments is not None
+        assert self.reference.moments.value_square is not None
+        out_square = (rows.grad_out * rows.out).square().sum(dim=1)
+        value_square = (rows.grad_out.square() * self.reference.moments.value_square[rows.where].double()).sum(dim=1)
+        walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
+        variance += units.sums * (walk * value_square + steady * out_square)
+        variance += units.sums * (walk_out * out_square + steady_out * delta_square)
+        variance += units.probabilities * products + units.result * out_square
+        if numerics.stored_accumulator is not None:
+            stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
+            walk, steady = _roundings(*[(keys / numerics.tile).ceil()] * 2)
+            variance += stored * (walk * value_square + (steady + 1) * out_square)
+        if numerics.split:
+            variance += 2 * ROUNDING_SQUARE * unit_roundoff(torch.float32) ** 2 * rows.lse.square() * delta_square
+        return variance
+
+    def budget(self) -> GradientBudget:
+        """What the sums come to."""
+        problem, backward = self.problem, self.numerics.backward
+        assert self.reference.grads is not None
+        assert self.inputs.grad_out is not None
+        dq, dk, dv = (tensor.double() for tensor in self.reference.grads)
+        by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
+        together = by_key.sum(dim=2)
+        keys = float(repeats(problem, self.inputs).max())
+        stores = backward.stored_gradients != "float32"
+        query_tiles = _tiles(problem, backward.query_tile, of_queries=True) if stores else torch.ones_like(self.queries)
+        query_tiles = query_tiles.view_as(by_key).amax(dim=2)
+        ranks = {"dq": self.inputs.key, "dk": self.inputs.query, "dv": self.inputs.grad_out}
+        rank = {name: value_rank(tensor.cpu()) for name, tensor in ranks.items()}
+        rank["dq"] = rank["dq"].repeat_interleave(problem.group, dim=1)
+        for name in ("dk", "dv"):
+            rank[name] = rank[name].view(problem.batch, problem.key_heads, problem.group).amax(dim=2)
+        squares = self.head_squares if problem.group > 1 else {"dk": dk.square(), "dv": dv.square()}
+        key_tiles = _tiles(problem, backward.key_tile, of_queries=False) if stores else torch.ones_like(self.keys)
+        scores, probabilities = self.scores.unit, self.probabilities.unit
+        return GradientBudget(
+            self._errors(self.dq, dq, None, self.keys, key_tiles, scores, rank["dq"], keys),
+            self._errors(self.dk, dk, squares["dk"], together, query_tiles, scores, rank["dk"], keys),
+            self._errors(
+                self.dv,
+                dv,
+                squares["dv"],
+                together,
+                query_tiles,
+                probabilities,
+                rank["dv"],
+                max(keys, self.row_repeats),
+            ),
+        )
+
+    def _errors(
+        self,
+        sums: Sums,
+        gradient: Tensor,
+        head_square: Tensor | None,
+        count: Tensor,
+        tiles: Tensor,
+        unit: float,
+        rank: Tensor,
+        repeated: float,
+    ) -> GradientErrors:
+        problem, units = self.problem, self.units
+        grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
+        square = gradient.square()
+        alone = square if head_square is None else head_square
+        walk, steady = (each.unsqueeze(3) for each in _roundings(count, _chain(self.numerics, problem, count)))
+        steps = tiles.unsqueeze(3).clamp_min(1)
+        sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
+        bridge = (steps.square() - 1) / (6 * steps) * sums.terms
+        sigma += units.stored * (bridge + (steps - 1) * (2 * steps - 1) / (6 * steps) * alone)
+        if head_square is not None:
+            sigma += units.grouped * head_square
+        result = units.result * square
+        if self.numerics.backward.stored_gradients != "float32":
+            # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
+            sigma += (steps.square() - 1) * grid**2 / 12
+        if head_square is not None and problem.group > 1:
+            sigma += problem.group * grid**2 / 12
+        rest = sigma.sqrt()
+        sigma = sigma + sums.rounded + result + grid**2 / 12
+        bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
+        tiny = torch.finfo(torch.float32).tiny
+        systematic = _exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
+        systematic += largest_deviation(1) * float(self.lse_variance.sum()) ** 0.5 / self.lse_variance.numel()
+        allowed = OutBudget(sigma.sqrt().clamp_min(tiny), rest, bound.clamp_min(tiny), systematic)
+        independent = sums.total + result.sum(dim=3)
+        largest = torch.maximum(sums.largest, result.amax(dim=3)).clamp_min(torch.finfo(torch.float32).tiny)
+        errors = (independent / largest).clamp_min(1.0)
+        return GradientErrors(allowed, 1.0 / (1.0 / errors + 1.0 / rank.unsqueeze(2).double()), repeated)
+
+
+def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
+    """How many tiles of so many queries each key is seen by, `[B, Hq, Skv]`; or tiles of so many keys each query sees,
+    `[B, Hq, Sq]`."""
+    lengths = problem.lengths
+    cut, whole = (lengths.query, lengths.key) if of_queries else (lengths.key, lengths.query)
+    found = torch.zeros(problem.batch, problem.query_heads, whole, dtype=torch.float64)
+    for batch, head, start in product(range(problem.batch), range(problem.query_heads), range(0, cut, size)):
+        tile = range(start, min(start + size, cut))
+        rows, keys = (tile, range(whole)) if of_queries else (range(whole), tile)
+        found[batch, head] += problem.mask.allowed(lengths, batch, head, rows, keys).any(dim=0 if of_queries else 1)
+    return found.clamp_min(1.0)
+
+
+def _group(head: HeadTiles) -> range:
+    first = head.key_head * head.problem.group
+    return range(first, first + head.problem.group)
+
+
+def _classes(problem: Problem, inputs: Inputs, reference: Reference, batch: int, head: int) -> tuple[Tensor, Tensor]:
+    """(dO shared `[Sq, Dv]`, rows of the class `[Sq]`) of the classes of rows whose P are equal."""
+    assert inputs.grad_out is not None
+    query, lse = inputs.query[batch, head].cpu().double(), reference.lse[batch, head].double()
+    generator = torch.Generator().manual_seed(0)
+    mix = torch.rand(query.shape[1] + 2, generator=generator, dtype=torch.float64)
+    step = torch.arange(len(query)) // problem.mask.row_step(problem.lengths)
+    known = torch.where(lse.isneginf(), 0.0, lse * 1e5).round()
+    # Equal rows have equal sums, and other rows others, but for a coincidence in the last of 53 bits.
+    name = (torch.cat([query, known.unsqueeze(1), step.double().unsqueeze(1)], dim=1) * mix).sum(dim=1)
+    _, index, count = torch.unique(name, return_inverse=True, return_counts=True)
+    grad_out = inputs.grad_out[batch, head].cpu().double()
+    together = torch.zeros(len(count), grad_out.shape[1], dtype=torch.float64).index_add_(0, index, grad_out)
+    return (together / count.sqrt().unsqueeze(1))[index], count[index].double()

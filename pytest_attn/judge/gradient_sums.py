@@ -1,0 +1,167 @@
+"""What is summed over the tiles of a backward pass for the budget of its gradients.
+
+The derivation is the docstring of `pytest_attn.judge.gradient_rounding`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.rounding import ROUNDING_SQUARE, _chain, _exp_error, _precision, _roundings, unit_roundoff
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
+from pytest_attn.oracles.streaming import gather
+from pytest_attn.problem.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Units:
+    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2."""
+
+    sums: float
+    logits: float
+    probabilities: float
+    stored: float
+    grouped: float
+    result: float
+    common: float
+
+    @staticmethod
+    def of(problem: Problem, numerics: Numerics) -> Units:
+        """Of the numerics that a kernel declares for a problem."""
+
+        def square(name: str) -> float:
+            return ROUNDING_SQUARE * unit_roundoff(_precision(name, problem)) ** 2
+
+        backward = numerics.backward
+        return Units(
+            sums=square(numerics.accumulator),
+            logits=0.0 if numerics.logits == "float32" else square(numerics.logits),
+            probabilities=square(numerics.probabilities),
+            stored=square(backward.stored_gradients),
+            grouped=square(backward.grouped_gradients) if problem.group > 1 else 0.0,
+            result=square("input"),
+            common=(_exp_error(problem, numerics) / 2) ** 2,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rounding:
+    """Rounding to a precision of unit roundoff `unit`, whose numbers below the smallest normal one are multiples of
+    `grid`; `factor` is what the rounded numbers are multiplied with."""
+
+    unit: float
+    grid: float
+    factor: float = 1.0
+
+    @staticmethod
+    def to(precision: str, problem: Problem, factor: float = 1.0) -> Rounding:
+        """To a named precision."""
+        found = torch.finfo(_precision(precision, problem))
+        return Rounding(found.eps / 2, found.smallest_normal * found.eps, abs(factor))
+
+    def variance(self, weights: Tensor) -> Tensor:
+        """Of the errors of weights; less than half of the grid is lost whole."""
+        square, grid = weights.square(), (self.grid * self.factor) ** 2
+        return ROUNDING_SQUARE * self.unit**2 * square + torch.where(square < grid / 4, square, grid / 12)
+
+    def bound(self, weights: Tensor) -> Tensor:
+        """The most that weights may be off by."""
+        size = weights.abs()
+        return self.unit * size + size.clamp_max(self.grid * self.factor / 2)
+
+
+class Sums(NamedTuple):
+    """What is summed for one gradient, all `[S, D]`: `rounded`, the variance of rounding each term; `own`, of its other
+    errors; `terms`, the squared terms; `bound`, the most that rounding each comes to. `total` `[S]` is the variance of
+    a whole row, and `largest` `[S]` the largest part of it that is one error."""
+
+    rounded: Tensor
+    own: Tensor
+    terms: Tensor
+    bound: Tensor
+    total: Tensor
+    largest: Tensor
+
+    @staticmethod
+    def zeros(rows: int, columns: int, like: Tensor) -> Sums:
+        """Of nothing."""
+        wide, narrow = (like.new_zeros(shape) for shape in ((rows, columns), (rows,)))
+        return Sums(wide, wide.clone(), wide.clone(), wide.clone(), narrow, narrow.clone())
+
+    def add(self, tile: Tile | None, other: Sums) -> None:
+        """Add the sums of the keys of a tile, or of the same rows where it is None."""
+        group = tile.group if tile else [(0, len(self.total), True)]
+        for mine, theirs in zip(self[:-1], other[:-1], strict=True):
+            add_rows(mine, group, theirs)  # type: ignore[arg-type]
+        raise_rows(self.largest, group, other.largest)  # type: ignore[arg-type]
+
+
+def term_sums(
+    weights: Tensor,
+    rounding: Rounding,
+    own: Tensor,
+    operand: Tensor,
+    shared: Tensor | None = None,
+    count: Tensor | None = None,
+) -> Sums:
+    """Of weights `[S, terms]` that are rounded, with the variance `own` of their other errors, times an operand
+    `[terms, D]`.
+
+    `shared` is the operand where errors are shared by classes of terms, and `count` `[terms]` the terms of each class.
+    """
+    square = operand.square()
+    by_class = square if shared is None else torch.maximum(square, shared.square())
+    rounded = rounding.variance(weights)
+    parts = (rounded + own) * by_class.sum(dim=1)
+    together = parts if count is None else parts * count
+    return Sums(
+        rounded @ by_class,
+        own @ by_class,
+        weights.square() @ square,
+        rounding.bound(weights) @ operand.abs(),
+        parts.sum(dim=1),
+        together.amax(dim=1),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The variances of the pairs of a tile, in units of P: `weight` tau^2 P^2, `product` P^2 var[dP], and dS itself."""
+
+    weight: Tensor
+    product: Tensor
+    score_gradients: Tensor
+    own: Tensor
+
+    @staticmethod
+    def of(problem: Problem, units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Pairs:
+        """Of one tile."""
+        key, value = gather(head.key, tile.group), gather(head.value, tile.group)
+        walk, steady = dot_roundings(problem.head_dim, problem, numerics)
+        sizes = _sizes(rows.query, key) * (problem.scale**2 / problem.head_dim)
+        square = tile.scores.square()
+        tau = walk * sizes + (steady + 1) * square + (tile.scores - rows.lse.unsqueeze(1)).square()
+        tau = units.sums * tau + units.logits * square + units.common
+        walk, steady = dot_roundings(problem.value_dim, problem, numerics)
+        product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
+        weight_square = tile.weights.square()
+        score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1))
+        product = units.sums * weight_square * product
+        own = (tau + 2 * units.sums) * score_gradients.square() + product
+        return Pairs(tau * weight_square, product, score_gradients, own)
+
+
+def _sizes(rows: Tensor, keys: Tensor) -> Tensor:
+    return torch.outer(rows.square().sum(dim=1), keys.square().sum(dim=1))
+
+
+def dot_roundings(terms: int, problem: Problem, numerics: Numerics) -> tuple[float, float]:
+    """(walk / 3, steady) of a sum of so many terms."""
+    count = torch.tensor(float(terms))
+    walk, steady = _roundings(count, _chain(numerics, problem, count))
+    return float(walk) / 3, float(steady)

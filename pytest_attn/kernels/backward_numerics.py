@@ -1,0 +1,56 @@
+"""What a kernel says of the arithmetic of its backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from pytest_attn.wording import names_unknown_fields
+
+GradientPrecision = Literal["input", "float32", "bfloat16", "float16"]
+"""A precision inside a backward pass: that of the inputs, or a named one."""
+
+DeltaOf = Literal["out", "probabilities"]
+
+PRECISIONS = ("score_gradients", "stored_gradients", "grouped_gradients")
+
+
+@names_unknown_fields
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackwardNumerics:
+    """The arithmetic of a backward pass, beside what `Numerics` says of both. The defaults are those of a flash kernel
+    on tensor cores, which computes P = exp(s - lse) anew."""
+
+    score_gradients: GradientPrecision = "input"
+    """Precision to which dS = P * (dP - delta) is rounded before its products with key and query."""
+
+    delta_of: DeltaOf = "out"
+    """What delta is the row sum of: "out", grad_out * out with the output as it was rounded, or "probabilities",
+    P * dP, as the derivative of a softmax has it."""
+
+    stored_gradients: GradientPrecision = "float32"
+    """Precision to which the running gradients are rounded after each tile."""
+
+    query_tile: int = 64
+    """Queries of a tile, after which the running gradients of key and value are stored."""
+
+    key_tile: int = 64
+    """Keys of a tile, after which the running gradient of the query is stored."""
+
+    grouped_gradients: GradientPrecision = "input"
+    """Precision to which the gradients of key and value by each query head are rounded before those of a group are
+    added."""
+
+    def __post_init__(self) -> None:
+        for name in PRECISIONS:
+            if getattr(self, name) not in get_args(GradientPrecision):
+                allowed = ", ".join(get_args(GradientPrecision))
+                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
+        if self.delta_of not in get_args(DeltaOf):
+            raise ValueError(
+                f"BackwardNumerics: delta_of is {self.delta_of!r}; allowed: {', '.join(get_args(DeltaOf))}"
+            )
+        for name in ("query_tile", "key_tile"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ValueError(f"BackwardNumerics: {name} is {value!r}; allowed: a whole number, 1 or more")

@@ -1,0 +1,40 @@
+"""Gradients of query, key and value."""
+
+import pytest_attn
+from pytest_attn.fixtures import Attn
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_dense")
+def test_backward_dense(attn: Attn) -> None:
+    """No mask: tails, heads, dims and scales; outputs' gradients drawn and one-hot."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_causal")
+def test_backward_causal(attn: Attn) -> None:
+    """Both alignments: rows that see no key, and keys that no row sees, have gradients of exactly 0."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_block_sparse")
+def test_backward_block_sparse(attn: Attn) -> None:
+    """Kept blocks of unequal sizes, with partial last blocks."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_strided")
+def test_backward_strided(attn: Attn) -> None:
+    """Query, key, value and the gradient of the output each with strides of its own."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_again")
+def test_backward_again(attn: Attn) -> None:
+    """The same problem again: the same bits where the kernel claims so, right in any case."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_long")
+def test_backward_long(attn: Attn) -> None:
+    """1024 queries and keys: many tiles in both directions."""
+    attn.check()
