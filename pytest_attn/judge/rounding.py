@@ -8,11 +8,14 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
     var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
+              + (c u_a)^2 (walk(n) W + steady(n)) out^2    the sum of weights, which divides the output
               + (c u_s)^2 (walk A + steady out^2)    the running output rounded once per tile, where that is declared
               + (c u)^2 out^2                        the result rounded once
 
 - A sum of n terms, added in chains of L whose results are added in turn, passes (L + n / L) / 2 roundings as large as
-  its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L).
+  its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L). A kernel declares the largest L; the
+  blocks of BLAS libraries are shorter, and many short chains may be worse than few long ones or better, so the larger
+  value of L and L / 4 counts.
 - t_i^2 collects the roundings of query . key (partial sums of a bridge: walk / 3 of their random part, steady of the
   logit itself), of the stored logit and of the exponential's argument, and the error of the exponential. It acts on the
   logits that carry the weight: with F(b) = log sum_j exp(b s_ij), their mean under p^2 is F'(2) and their variance
@@ -63,6 +66,9 @@ A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform e
 square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
 
 ROUNDING_SQUARE = ROUNDING_RMS**2
+
+SHORTEST_CHAIN = 4
+"""The longest chain of a sum over the shortest: measured, a BLAS of chains up to 512 rounds as one of 192 does."""
 
 HALF_CHAIN = 512
 """Terms that kernels of half types add in a row at most, where `Numerics.chain` says nothing."""
@@ -158,7 +164,10 @@ def _chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
 
 def _roundings(terms: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
     """(walk, steady): squared roundings of a sum, in units of its random part and of its steady part."""
-    return (chain + terms / chain) / 2, chain * chain / (3 * terms) + terms / (3 * chain)
+    lengths = [chain, (chain / SHORTEST_CHAIN).clamp_min(1)]
+    walks = [(length + terms / length) / 2 for length in lengths]
+    steadies = [length * length / (3 * terms) + terms / (3 * length) for length in lengths]
+    return torch.maximum(*walks), torch.maximum(*steadies)
 
 
 def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
@@ -209,7 +218,7 @@ def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tens
     """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
     accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
     walk, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
-    by_square, by_out = accumulator * walk, accumulator * steady
+    by_square, by_out = accumulator * walk, accumulator * (2 * steady + walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
         stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
         tiles = (rows.keys / numerics.tile).ceil()
