@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -44,12 +45,12 @@ def guard(
     generator: torch.Generator | None = None,
     around: float = torch.nan,
 ) -> Guarded:
-    """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is; strided: with an order and gaps drawn
-    from the generator."""
+    """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is, or -1 for whole numbers; strided: with an
+    order and gaps drawn from the generator."""
     shape = tuple(source.shape)
     strides = _contiguous(shape) if layout == "contiguous" else _drawn_strides(shape, generator)
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    buffer = source.new_full((extent + 2 * MARGIN,), around)
+    buffer = source.new_full((extent + 2 * MARGIN,), around if source.is_floating_point() else -1)
     tensor = buffer.as_strided(shape, strides, MARGIN)
     tensor.copy_(source)
     return Guarded(tensor, buffer, bits(buffer).clone())
@@ -78,40 +79,64 @@ def _drawn_strides(shape: tuple[int, ...], generator: torch.Generator | None) ->
 
 @dataclass(frozen=True, eq=False)
 class GuardedInputs:
-    """Query, key and value, each in a guarded buffer of its own."""
+    """Every tensor that a kernel is given, each in a guarded buffer of its own. `source`: the inputs that they
+    were copied from; `poisoned`: keys and values that no sequence has hold NaN."""
 
+    source: Inputs
     query: Guarded
     key: Guarded
     value: Guarded
-    key_of_content: str
+    extras: Mapping[str, Guarded] = field(default_factory=dict)
+    poisoned: bool = False
 
     @staticmethod
-    def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0, around: float = torch.nan) -> GuardedInputs:
+    def of(
+        inputs: Inputs,
+        layout: Layout = "contiguous",
+        seed: int = 0,
+        around: float = torch.nan,
+        *,
+        poisoned: bool = False,
+    ) -> GuardedInputs:
         """Copies of the inputs that a kernel may spoil, with `around` in the memory beside them."""
         generator = torch.Generator().manual_seed(seed)
-        query, key, value = (guard(t, layout, generator, around) for t in (inputs.query, inputs.key, inputs.value))
-        return GuardedInputs(query, key, value, inputs.key_of_content)
+        given = _poisoned(inputs) if poisoned else inputs
+        query, key, value = (guard(t, layout, generator, around) for t in (given.query, given.key, given.value))
+        extras = {name: guard(tensor, around=around) for name, tensor in given.extras.items()}
+        return GuardedInputs(inputs, query, key, value, extras, poisoned)
 
     @property
     def inputs(self) -> Inputs:
         """What the kernel is given."""
-        return Inputs(self.query.tensor, self.key.tensor, self.value.tensor, self.key_of_content)
+        query, key, value, *extras = (guarded.tensor for guarded in self._named.values())
+        named = dict(zip(self.extras, extras, strict=True))
+        return replace(self.source, query=query, key=key, value=value, extras=named)
 
     def refill(self, inputs: Inputs) -> GuardedInputs:
         """The same memory with other contents of the same shapes."""
-        sources = (inputs.query, inputs.key, inputs.value)
-        query, key, value = (
-            guarded.refill(source) for guarded, source in zip((self.query, self.key, self.value), sources, strict=True)
-        )
-        return GuardedInputs(query, key, value, inputs.key_of_content)
+        sources = (_poisoned(inputs) if self.poisoned else inputs).named()
+        query, key, value, *extras = (guarded.refill(sources[name]) for name, guarded in self._named.items())
+        named = dict(zip(self.extras, extras, strict=True))
+        return replace(self, source=inputs, query=query, key=key, value=value, extras=named)
+
+    @property
+    def _named(self) -> dict[str, Guarded]:
+        return {"query": self.query, "key": self.key, "value": self.value, **self.extras}
 
     def written(self) -> str | None:
         """The name of the first input that was written, within or beside it; None where all are intact."""
-        named = {"query": self.query, "key": self.key, "value": self.value}
-        return next((name for name, guarded in named.items() if not guarded.intact), None)
+        return next((name for name, guarded in self._named.items() if not guarded.intact), None)
 
     def aliased(self, tensor: Tensor) -> str | None:
         """The name of the input whose memory a tensor shares; None where it shares none."""
         storage = tensor.untyped_storage().data_ptr()
-        named = {"query": self.query, "key": self.key, "value": self.value}
-        return next((n for n, g in named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)
+        return next((n for n, g in self._named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)
+
+
+def _poisoned(inputs: Inputs) -> Inputs:
+    """The inputs with NaN in the keys and values that no sequence has."""
+    if inputs.unread is None:
+        return inputs
+    unread = inputs.unread.to(inputs.key.device)
+    key, value = (tensor.masked_fill(unread, torch.nan) for tensor in (inputs.key, inputs.value))
+    return replace(inputs, key=key, value=value)

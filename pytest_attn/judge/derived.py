@@ -25,7 +25,9 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
     found: list[Finding | None] = []
     figures: dict[str, float] = {}
     if out is not None and allowed.out is not None:
-        errors = OutErrors(out, reference, allowed.out, _degrees_of_freedom(reference, inputs, allowed))
+        dtype = torch.finfo(inputs.query.dtype)
+        degrees = _degrees_of_freedom(reference, inputs, allowed)
+        errors = OutErrors(out, reference, allowed.out, degrees, least=dtype.smallest_normal * dtype.eps)
         found += [errors.row_rms(figures), errors.largest(figures)]
         if float(allowed.repeats.max()) < NO_REPEATS:
             found += [errors.rms(figures), errors.bias(figures, inputs.query.shape[1] // inputs.key.shape[1])]
@@ -36,14 +38,17 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
 
 class OutErrors:
     """The errors of an output in standard deviations, and the statistics of them. Each adds its figures and returns a
-    finding where it is over its limit."""
+    finding where it is over its limit. `least`: the smallest number of the output's dtype."""
 
-    def __init__(self, out: Tensor, reference: Reference, allowed: OutBudget, degrees: Tensor) -> None:
+    def __init__(
+        self, out: Tensor, reference: Reference, allowed: OutBudget, degrees: Tensor, least: float = 0.0
+    ) -> None:
         assert reference.out is not None
         self._kept = ~reference.empty_rows
         self._reference = reference.out
         self._allowed = allowed
         self._degrees = degrees
+        self._least = least
         self._z = torch.where(self._kept.unsqueeze(3), (out - reference.out) / allowed.sigma, 0.0)
         # The bound of each element in standard deviations: what rounding can come to at most, and the rest K times.
         worst = largest_deviation(self._z.numel())
@@ -89,8 +94,9 @@ class OutErrors:
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
         """The mean error, as it is and away from zero: rounding to nearest has none."""
         sign = torch.sign(self._reference)
-        expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64))
-        expected *= self._allowed.systematic
+        # A result below the least number of its dtype is rounded to zero, always towards it.
+        systematic = torch.where(self._reference.abs() < self._least, 1.0, self._allowed.systematic)
+        expected = float((self._reference.abs() / self._allowed.sigma * systematic).mean(dtype=torch.float64))
         share, finding = 0.0, None
         for where, deviations in (("upwards", self._z), ("away from zero", self._z * sign)):
             found = bias(deviations, group)

@@ -13,8 +13,9 @@ from torch import Tensor
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest
 
 
@@ -85,7 +86,7 @@ class FunctionKernel:
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Bind inputs and keywords; there is nothing else to prepare."""
-        keywords = self._keywords(problem, inputs.query.device, output)
+        keywords = self._keywords(problem, inputs, output)
         if output is None:
             return lambda: self.function(inputs.query, inputs.key, inputs.value, **keywords)
 
@@ -95,10 +96,10 @@ class FunctionKernel:
 
         return fill
 
-    def _keywords(self, problem: Problem, device: torch.device, output: Output | None) -> dict[str, Any]:
-        claims, mask = self.capabilities, problem.mask
-        block_mask = mask.block_mask.to(device) if isinstance(mask, BlockSparse) else None
-        causal = isinstance(mask, Causal) and mask.align
+    def _keywords(self, problem: Problem, inputs: Inputs, output: Output | None) -> dict[str, Any]:
+        claims, masks, device = self.capabilities, parts(problem.mask), inputs.query.device
+        block_mask = next((mask.block_mask.to(device) for mask in masks if isinstance(mask, BlockSparse)), None)
+        causal = next((mask.align for mask in masks if isinstance(mask, Causal)), None)
         offered = {
             "scale": (claims.any_scale, problem.scale),
             "causal": (claims.causal, causal == "bottom-right"),
@@ -108,7 +109,11 @@ class FunctionKernel:
             "out": (claims.out_variant, output and output.out),
             "lse": (claims.out_variant and claims.lse, output and output.lse),
         }
-        return {name: value for name, (claimed, value) in offered.items() if claimed}
+        given = {name: value for name, (claimed, value) in offered.items() if claimed}
+        present = {variant.capability: variant for variant in problem.variants}
+        for name in claims.variants:
+            given |= present[name].keywords(problem, inputs.extras) if name in present else variants()[name].absent
+        return given
 
 
 def _new_output(problem: Problem, inputs: Inputs) -> Output:

@@ -63,6 +63,8 @@ def _rows(found: Sequence[Defect], judges: Judges, red: Container[str]) -> tuple
 def _refuse(case: Case, budget_gflop: float) -> None:
     if case.unsatisfiable:
         raise ValueError(f"case {case.id} is unsatisfiable: {case.unsatisfiable}")
+    if case.variants or (case.causal and case.sparsity is not None):
+        raise ValueError(f"case {case.id}: defects are injected under one mask; allowed: a case without variants")
     if case.flops > budget_gflop * 1e9:
         cost = f"case {case.id} costs {case.flops / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
         raise ValueError(f"{cost}; allowed: a case that costs less, or --budget=none")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from pytest_attn.problem import recipes
 from pytest_attn.problem.case import Recipe
+from pytest_attn.problem.masks import Ragged
 from pytest_attn.problem.problem import Problem
 
 
@@ -18,41 +20,78 @@ class Inputs:
     """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, of the problem's dtype.
 
     `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, and scale or mask only where the recipe
-    depends on them, so that the cells of one shape share inputs and references.
+    depends on them, so that the cells of one shape share inputs and references. `extras` holds what the variants of the
+    problem draw, by keyword; `unread`, bool `[B, 1, Skv, 1]`, marks keys that no sequence has, None where there are
+    none.
     """
 
     query: Tensor
     key: Tensor
     value: Tensor
     key_of_content: str
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    unread: Tensor | None = None
 
     @staticmethod
     def content(problem: Problem, seed: int, recipe: Recipe = "normal") -> str:
         """`key_of_content` of the inputs that `draw` gives."""
-        query = f"{problem.batch}x{problem.query_heads}x{problem.query_length}x{problem.head_dim}"
-        key = f"{problem.key_heads}x{problem.key_length}x{problem.value_dim}"
-        return f"{query}-{key}-{problem.dtype}-{seed}-{recipes.content(problem, recipe)}"
+        return "-".join([_plain_content(problem, seed, recipe), *(variant.token for variant in problem.variants)])
 
     @staticmethod
     def draw(problem: Problem, seed: int, recipe: Recipe = "normal") -> Inputs:
-        """Inputs on the CPU. The same problem shape, dtype, seed and recipe give the same bits."""
-        content = Inputs.content(problem, seed, recipe)
-        digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
-        generator = torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
-        query, key, value = recipes.draw(problem, recipe, generator)
-        return Inputs(query.to(problem.dtype), key.to(problem.dtype), value.to(problem.dtype), content)
+        """Inputs on the CPU. The same problem shape, dtype, seed and recipe give the same bits, whatever the
+        variants."""
+        content = _plain_content(problem, seed, recipe)
+        query, key, value = recipes.draw(problem, recipe, _generator(content))
+        extras: dict[str, Tensor] = {}
+        for variant in problem.variants:
+            extras |= variant.draw(problem, _generator(f"{content}-{variant.token}"))
+        return Inputs(
+            query.to(problem.dtype),
+            key.to(problem.dtype),
+            value.to(problem.dtype),
+            Inputs.content(problem, seed, recipe),
+            extras,
+            _unread(problem),
+        )
+
+    def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
+        """The same inputs with every tensor that a kernel is given changed."""
+        query, key, value = map(change, (self.query, self.key, self.value))
+        extras = {name: change(tensor) for name, tensor in self.extras.items()}
+        return replace(self, query=query, key=key, value=value, extras=extras)
+
+    def named(self) -> dict[str, Tensor]:
+        """Every tensor that a kernel is given, by name."""
+        return {"query": self.query, "key": self.key, "value": self.value, **self.extras}
 
     def clone(self) -> Inputs:
         """A copy that a kernel may spoil."""
-        return Inputs(self.query.clone(), self.key.clone(), self.value.clone(), self.key_of_content)
+        return self.each(torch.clone)
 
     def equal(self, other: Inputs) -> bool:
         """Whether every element is the same."""
-        pairs = ((self.query, other.query), (self.key, other.key), (self.value, other.value))
-        return all(torch.equal(mine, theirs) for mine, theirs in pairs)
+        mine, theirs = self.named(), other.named()
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name]) for name in mine)
 
     def to(self, device: torch.device) -> Inputs:
         """The same inputs on a device; this value itself where they are there already."""
-        if self.query.device == device:
-            return self
-        return Inputs(self.query.to(device), self.key.to(device), self.value.to(device), self.key_of_content)
+        return self if self.query.device == device else self.each(lambda tensor: tensor.to(device))
+
+
+def _plain_content(problem: Problem, seed: int, recipe: Recipe) -> str:
+    query = f"{problem.batch}x{problem.query_heads}x{problem.query_length}x{problem.head_dim}"
+    key = f"{problem.key_heads}x{problem.key_length}x{problem.value_dim}"
+    return f"{query}-{key}-{problem.dtype}-{seed}-{recipes.content(problem, recipe)}"
+
+
+def _generator(content: str) -> torch.Generator:
+    digest = hashlib.blake2b(content.encode(), digest_size=8).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest, "little") >> 1)
+
+
+def _unread(problem: Problem) -> Tensor | None:
+    if not isinstance(problem.mask, Ragged):
+        return None
+    lengths = torch.tensor([each.key for each in problem.mask.sequences])
+    return (torch.arange(problem.key_length) >= lengths.unsqueeze(1))[:, None, :, None]

@@ -1,7 +1,8 @@
-"""Matmul, softmax, matmul: what everyone writes first."""
+"""Matmul, softmax, matmul: what everyone writes first, for every kind of attention."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -21,10 +22,10 @@ FEW_ROWS = 3
 
 
 def numerics(problem: Problem) -> Numerics:
-    """Probabilities stay in float32; torch's exponential is within a unit in the last place; BLAS combines sums of
-    fewer than 512 terms."""
+    """Probabilities stay in float32; torch's exponential is within a unit in the last place, and so is its tangent;
+    BLAS combines sums of fewer than 512 terms."""
     if problem.dtype != torch.float32:
-        return Numerics(probabilities="float32")
+        return Numerics(probabilities="float32", tanh_error=2.0**-22)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
     rows = {(length - 1) % step + 1 for length in (problem.query_length, step)}
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
@@ -37,9 +38,17 @@ def numerics(problem: Problem) -> Numerics:
     causal_top_left=True,
     gqa=True,
     block_sparse=True,
+    block_sparse_causal=True,
     value_dim=True,
     strided=True,
     deterministic=True,
+    window_size=True,
+    seqused_k=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def eager(
@@ -51,29 +60,54 @@ def eager(
     causal: bool = False,
     causal_top_left: bool = False,
     block_mask: BlockMask | None = None,
+    window_size: tuple[int, int] = (-1, -1),
+    seqused_k: Tensor | None = None,
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    attn_bias: Tensor | None = None,
+    sinks: Tensor | None = None,
     return_lse: bool = False,
 ) -> Tensor | tuple[Tensor, Tensor]:
     """Attention in float32 over whole rows of scores, some queries of one head at a time."""
     group = query.shape[1] // key.shape[1]
     out = query.new_zeros((*query.shape[:3], value.shape[3]))
-    lse = query.new_full(query.shape[:3], -torch.inf, dtype=torch.float32)
-    offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
+    # A query block without keys has its sink alone.
+    alone = query.new_full(query.shape[1:2], -torch.inf, dtype=torch.float32) if sinks is None else sinks
+    lse = alone.view(1, -1, 1).repeat(query.shape[0], 1, query.shape[2])
+    bias = None if attn_bias is None else attn_bias.expand(*query.shape[:3], key.shape[2])
+    left, right = (math.inf if side < 0 else side for side in window_size)
+    right = 0 if causal else right
     for batch in range(query.shape[0]):
+        length = key.shape[2] if seqused_k is None else int(seqused_k[batch])
         for head in range(query.shape[1]):
-            keys, values = key[batch, head // group].float(), value[batch, head // group].float()
-            for rows, kept in _pieces(block_mask, batch, head, query.shape[2]):
+            keys, values = (tensor[batch, head // group, :length].float() for tensor in (key, value))
+            for rows, kept in _pieces(block_mask, batch, head, query.shape[2], length):
                 scores = query[batch, head, rows].float() @ keys[kept].T * scale
-                if causal or causal_top_left:
-                    diagonal = offset + rows.start + 1
-                    scores.masked_fill_(torch.ones_like(scores, dtype=torch.bool).triu(diagonal), -torch.inf)
+                at = torch.arange(rows.start, rows.stop, device=query.device).unsqueeze(1)
+                tokens = torch.arange(length, device=query.device)[kept]
+                # How many keys each key stands behind the diagonal that ends at the last key.
+                ahead = tokens - (at + length - query.shape[2])
+                if softcap:
+                    scores = softcap * torch.tanh(scores / softcap)
+                if alibi_slopes is not None:
+                    scores -= alibi_slopes[head] * ahead.abs()
+                if bias is not None:
+                    scores += bias[batch, head, rows, :length][:, kept]
+                if min(left, right) < math.inf:
+                    scores.masked_fill_((ahead > right) | (ahead < -left), -torch.inf)
+                if causal_top_left:
+                    scores.masked_fill_(tokens > at, -torch.inf)
+                if sinks is not None:
+                    scores = torch.cat([scores, sinks[head].expand(len(scores), 1)], dim=1)
                 lse[batch, head, rows] = scores.logsumexp(dim=1)
-                # A row without keys would be softmax of nothing, NaN; its output is 0.
-                out[batch, head, rows] = scores.softmax(dim=1).nan_to_num_(0.0) @ values[kept]
+                # A row without keys would be softmax of nothing, NaN; its output is 0, and not -0.
+                weights = scores.softmax(dim=1)[:, : len(tokens)].nan_to_num_(0.0)
+                out[batch, head, rows] = weights @ values[kept] + 0.0
     return (out, lse) if return_lse else out
 
 
 def _pieces(
-    block_mask: BlockMask | None, batch: int, head: int, queries: int
+    block_mask: BlockMask | None, batch: int, head: int, queries: int, keys: int
 ) -> Iterator[tuple[slice, slice | Tensor]]:
     """Query rows that share their keys, and those keys; a query block without keys is left out."""
     if block_mask is None:
@@ -81,7 +115,7 @@ def _pieces(
             yield slice(start, min(start + MOST_ROWS, queries)), slice(None)
         return
     query_block, key_block = block_mask.block_shape
-    tokens = block_mask.blocks[batch, head].repeat_interleave(key_block, dim=1)[:, : block_mask.key_length]
+    tokens = block_mask.blocks[batch, head].repeat_interleave(key_block, dim=1)[:, :keys]
     for row, kept in enumerate(tokens):
         if kept.any():
             yield slice(row * query_block, min((row + 1) * query_block, queries)), kept
