@@ -38,7 +38,7 @@ def measure(
     device = subject.device
     clock = clock or clock_for(device)
     inputs = subject.draw(subject.problem, FRESH)
-    given = subject.guarded(inputs).inputs if subject.layout == "strided" else inputs
+    given = subject.guarded(inputs).inputs if subject.layout != "contiguous" else inputs.stored()
     first, second = (Control.of(case.flops, subject.problem.dtype, device.torch, subject.seed + i) for i in range(2))
     flush = flush_of(device.torch) if cold else None
     with torch.no_grad():
@@ -58,7 +58,7 @@ def measure(
         flop_formula=work.flop_formula,
         bytes=work.bytes,
         byte_formula=work.byte_formula,
-        peak_bytes=memory.of(spec, subject.kernel, case, inputs, subject.seed) if memory else None,
+        peak_bytes=memory.of(spec, subject.kernel, case, inputs.stored(), subject.seed) if memory else None,
         device=device.name,
         device_name=device_name(device),
         threads=torch.get_num_threads(),

@@ -46,9 +46,12 @@ def guard(
     around: float = torch.nan,
 ) -> Guarded:
     """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is, or -1 for whole numbers; strided: with an
-    order and gaps drawn from the generator."""
+    order and gaps drawn from the generator; bsnd: in the memory of `[B, S, H, D]`."""
     shape = tuple(source.shape)
-    strides = _contiguous(shape) if layout == "contiguous" else _drawn_strides(shape, generator)
+    strides = _drawn_strides(shape, generator) if layout == "strided" else _contiguous(shape)
+    if layout == "bsnd" and len(shape) == 4:
+        heads, length, dim = shape[1:]
+        strides = (length * heads * dim, dim, heads * dim, 1)
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     buffer = source.new_full((extent + 2 * MARGIN,), around if source.is_floating_point() else -1)
     tensor = buffer.as_strided(shape, strides, MARGIN)
@@ -100,24 +103,25 @@ class GuardedInputs:
     ) -> GuardedInputs:
         """Copies of the inputs that a kernel may spoil, with `around` in the memory beside them."""
         generator = torch.Generator().manual_seed(seed)
-        given = _poisoned(inputs) if poisoned else inputs
+        given = (inputs.poisoned() if poisoned else inputs).stored()
         query, key, value = (guard(t, layout, generator, around) for t in (given.query, given.key, given.value))
         extras = {name: guard(tensor, around=around) for name, tensor in given.extras.items()}
-        return GuardedInputs(inputs, query, key, value, extras, poisoned)
+        return GuardedInputs(given, query, key, value, extras, poisoned)
 
     @property
     def inputs(self) -> Inputs:
-        """What the kernel is given."""
+        """What the kernel is given, in the form of its storage."""
         query, key, value, *extras = (guarded.tensor for guarded in self._named.values())
         named = dict(zip(self.extras, extras, strict=True))
         return replace(self.source, query=query, key=key, value=value, extras=named)
 
     def refill(self, inputs: Inputs) -> GuardedInputs:
         """The same memory with other contents of the same shapes."""
-        sources = (_poisoned(inputs) if self.poisoned else inputs).named()
+        given = (inputs.poisoned() if self.poisoned else inputs).stored()
+        sources = given.named()
         query, key, value, *extras = (guarded.refill(sources[name]) for name, guarded in self._named.items())
         named = dict(zip(self.extras, extras, strict=True))
-        return replace(self, source=inputs, query=query, key=key, value=value, extras=named)
+        return replace(self, source=given, query=query, key=key, value=value, extras=named)
 
     @property
     def _named(self) -> dict[str, Guarded]:
@@ -131,12 +135,3 @@ class GuardedInputs:
         """The name of the input whose memory a tensor shares; None where it shares none."""
         storage = tensor.untyped_storage().data_ptr()
         return next((n for n, g in self._named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)
-
-
-def _poisoned(inputs: Inputs) -> Inputs:
-    """The inputs with NaN in the keys and values that no sequence has."""
-    if inputs.unread is None:
-        return inputs
-    unread = inputs.unread.to(inputs.key.device)
-    key, value = (tensor.masked_fill(unread, torch.nan) for tensor in (inputs.key, inputs.value))
-    return replace(inputs, key=key, value=value)

@@ -247,8 +247,8 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
         sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
-    # A float32 zero would make 0 / 0 of a row that is exactly right.
-    tiny = torch.finfo(torch.float32).tiny
+    # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
+    tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
     systematic = _exp_error(problem, numerics) + _tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.

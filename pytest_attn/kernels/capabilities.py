@@ -63,6 +63,10 @@ class Capabilities:
     strided: bool = False
     """Takes query, key and value each with strides of its own, the last of which is 1; else they are contiguous."""
 
+    bsnd: bool = False
+    """Takes query, key and value in the memory of `[B, S, H, D]`, seen as `[B, H, S, D]` by their strides; claimed with
+    `strided`."""
+
     out_variant: bool = False
     """Passed `out` and, with `lse`, `lse` (None where not asked for): the tensors to fill; what it returns is not
     looked at."""
@@ -122,7 +126,8 @@ class Capabilities:
             **{variant.capability: variant.capability in self.variants for variant in problem.variants},
             "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
             "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
-            "strided": self.strided or layout == "contiguous",
+            "strided": self.strided or layout != "strided",
+            "bsnd": self.bsnd or self.strided or layout != "bsnd",
             "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
         }
         return next((need for need, claimed in needs.items() if not claimed), None)

@@ -117,8 +117,9 @@ class FunctionKernel:
 
 
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
-    out = inputs.query.new_empty(problem.out_shape)
-    return Output(out, out.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None)
+    out_shape, lse_shape = problem.stored_shapes
+    out = inputs.query.new_empty(out_shape)
+    return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
 
 
 def kernel(

@@ -41,8 +41,9 @@ Recipe = Literal[
 ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
 """The recipes for which closed forms exist: every key has the same weight."""
 
-Layout = Literal["contiguous", "strided"]
-"""How query, key and value lie in memory: contiguous, or each with an order of its own and gaps between its rows."""
+Layout = Literal["contiguous", "strided", "bsnd"]
+"""How query, key and value lie in memory: contiguous, each with an order of its own and gaps between its rows, or as
+`[B, S, H, D]` that is seen as `[B, H, S, D]`, which most models hand to their kernels."""
 
 OracleName = Literal["exact", "fias", "loop", "analytic", "again", "sequence", Relation]
 """What the result is compared with: a reference (`pytest_attn.oracles`), the kernel's own second result ("again"),

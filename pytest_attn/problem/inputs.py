@@ -13,6 +13,7 @@ from pytest_attn.problem import recipes
 from pytest_attn.problem.case import Recipe
 from pytest_attn.problem.masks import Ragged
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants.variant import Variant
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +23,7 @@ class Inputs:
     `key_of_content` is equal for equal tensors: shape, dtype, seed and recipe, and scale or mask only where the recipe
     depends on them, so that the cells of one shape share inputs and references. `extras` holds what the variants of the
     problem draw, by keyword; `unread`, bool `[B, 1, Skv, 1]`, marks keys that no sequence has, None where there are
-    none.
+    none; `storage` the variant that gives them another form, None where they have that or keep theirs.
     """
 
     query: Tensor
@@ -31,6 +32,7 @@ class Inputs:
     key_of_content: str
     extras: Mapping[str, Tensor] = field(default_factory=dict)
     unread: Tensor | None = None
+    storage: Variant | None = None
 
     @staticmethod
     def content(problem: Problem, seed: int, recipe: Recipe = "normal") -> str:
@@ -53,7 +55,20 @@ class Inputs:
             Inputs.content(problem, seed, recipe),
             extras,
             _unread(problem),
+            problem.storage,
         )
+
+    def stored(self) -> Inputs:
+        """The inputs in the form that the kernel is given."""
+        return self if self.storage is None else replace(self.storage.store(self), unread=None, storage=None)
+
+    def poisoned(self) -> Inputs:
+        """The inputs with NaN in the keys and values that no sequence has."""
+        if self.unread is None:
+            return self
+        unread = self.unread.to(self.key.device)
+        key, value = (tensor.masked_fill(unread, torch.nan) for tensor in (self.key, self.value))
+        return replace(self, key=key, value=value)
 
     def each(self, change: Callable[[Tensor], Tensor]) -> Inputs:
         """The same inputs with every tensor that a kernel is given changed."""

@@ -70,6 +70,16 @@ class Problem:
         return any(variant.changes_logits for variant in self.variants)
 
     @property
+    def storage(self) -> Variant | None:
+        """The variant that gives the tensors of the problem another form; None where none does."""
+        return next((variant for variant in self.variants if variant.stores), None)
+
+    @property
+    def stored_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the output and of the LSE that a kernel returns."""
+        return self.storage.stored_shapes(self) if self.storage else (self.out_shape, self.lse_shape)
+
+    @property
     def group(self) -> int:
         """Query heads that share one key head."""
         return self.query_heads // self.key_heads

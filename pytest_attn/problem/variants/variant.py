@@ -12,6 +12,7 @@ if TYPE_CHECKING:  # ids need no torch
     from torch import Generator, Tensor
 
     from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.masks import Mask
     from pytest_attn.problem.problem import Problem
 
@@ -58,6 +59,9 @@ class Variant:
     changes_logits: ClassVar[bool] = False
     """Whether `change` does something."""
 
+    stores: ClassVar[bool] = False
+    """Whether a kernel that claims the capability is given tensors of another form; see `store`."""
+
     functions: ClassVar[tuple[Function, ...]] = ()
     """What a kernel evaluates on the logits to apply it."""
 
@@ -90,6 +94,20 @@ class Variant:
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """Further tensors, by the keyword of the kernel. Kept in `Inputs.extras`."""
         return {}
+
+    def store(self, inputs: Inputs) -> Inputs:
+        """The inputs in the form that a kernel of the capability takes, where that is not `[B, H, S, D]`; called where
+        `stores`."""
+        return inputs
+
+    def stored_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the output and of the LSE that such a kernel returns."""
+        return problem.out_shape, problem.lse_shape
+
+    def restore(self, problem: Problem, stored: Tensor, into: Tensor) -> None:
+        """Put an output or an LSE of the stored shape where it belongs in `into`, `[B, Hq, Sq, Dv]` or
+        `[B, Hq, Sq]`."""
+        into.copy_(stored)
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
         """The logits `[R, K]` of a tile, natural and scaled, changed; in place where that serves.
