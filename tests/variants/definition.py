@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
 
 
 class Truth(NamedTuple):
@@ -28,7 +28,9 @@ def by_definition(case: Case, inputs: Inputs) -> Truth:
     for b in range(case.batch):
         for h in range(case.query_heads):
             source = h // (case.query_heads // case.key_heads)
-            for i in range(case.query_length):
+            if find(case, Sinks):  # rows that are padding have their sink alone, too
+                lse[b, h] = float(inputs.extras["sinks"][h])
+            for i in range(queries_of(case, inputs, b)):
                 logits, values = [], []
                 for j in range(length_of(case, inputs, b)):
                     if attends(case, inputs, b, h, i, j):
@@ -50,12 +52,25 @@ def find(case: Case, kind: type) -> object | None:
 
 
 def length_of(case: Case, inputs: Inputs, b: int) -> int:
-    return int(inputs.extras["seqused_k"][b]) if find(case, KeyLengths) else case.key_length
+    """Keys of a sequence."""
+    if find(case, Packed):
+        ends = inputs.extras["cu_seqlens_k"].tolist()
+        return int(ends[b + 1] - ends[b])
+    name = "seqused_k" if find(case, KeyLengths) else "cache_seqlens" if find(case, Paged) else None
+    return int(inputs.extras[name][b]) if name else case.key_length
+
+
+def queries_of(case: Case, inputs: Inputs, b: int) -> int:
+    """Queries of a sequence."""
+    if not find(case, Packed):
+        return case.query_length
+    ends = inputs.extras["cu_seqlens_q"].tolist()
+    return int(ends[b + 1] - ends[b])
 
 
 def attends(case: Case, inputs: Inputs, b: int, h: int, i: int, j: int) -> bool:
     """Whether query i sees key j, counted from the last of both."""
-    ahead = (j - length_of(case, inputs, b)) - (i - case.query_length)
+    ahead = (j - length_of(case, inputs, b)) - (i - queries_of(case, inputs, b))
     window = find(case, WindowSize)
     if isinstance(window, WindowSize):
         if window.left is not None and -ahead > window.left:
@@ -78,7 +93,7 @@ def changed(case: Case, inputs: Inputs, logit: float, b: int, h: int, i: int, j:
     if isinstance(softcap, Softcap):
         logit = softcap.cap * math.tanh(logit / softcap.cap)
     if find(case, Alibi):
-        distance = abs(i + length_of(case, inputs, b) - case.query_length - j)
+        distance = abs(i + length_of(case, inputs, b) - queries_of(case, inputs, b) - j)
         logit -= float(inputs.extras["alibi_slopes"][h]) * distance
     if isinstance(bias, Bias):
         given = inputs.extras["attn_bias"]

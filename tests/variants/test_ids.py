@@ -10,10 +10,17 @@ from typing import Any
 import pytest
 
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.problem.variants.seqused_k import ragged_lengths
 from pytest_attn.problem.variants.variant import Variant
+
+
+class Unknown(Sinks):
+    """Nobody registered it."""
+
+    capability = "unknown"
+
 
 HEAD = "b1-h1-s64-d128-bfloat16"
 TOKENS: list[tuple[Variant, str]] = [
@@ -21,6 +28,8 @@ TOKENS: list[tuple[Variant, str]] = [
     (WindowSize(None, 7), "wininfx7"),
     (WindowSize(7, -1), "win7xinf"),
     (KeyLengths(), "ragged"),
+    (Packed(), "packed"),
+    (Paged(16), "paged16"),
     (Softcap(30.0), "softcap30"),
     (Softcap(0.5), "softcap0p5"),
     (Alibi(), "alibi"),
@@ -63,6 +72,21 @@ def test_causal_combines_with_sparsity_in_one_id() -> None:
         ({"variants": (WindowSize(3, 0),), "causal": "top-left"}, "window_size does not combine with causal top-left"),
         ({"variants": (Softcap(3.0), Softcap(4.0))}, "variants has two of softcap; allowed: one of each"),
         ({"variants": (Bias(float32=True),), "dtype": "float32"}, "attn_bias of float32 is that of the dtype here"),
+        ({"variants": (Packed(), KeyLengths())}, "cu_seqlens does not combine with seqused_k"),
+        ({"variants": (Packed(), Paged())}, "cu_seqlens does not combine with block_table"),
+        ({"variants": (Packed(), Bias())}, "cu_seqlens does not combine with attn_bias"),
+        (
+            {"variants": (Packed(),), "sparsity": 0.5, "block_shape": (8, 8)},
+            "cu_seqlens does not combine with sparsity",
+        ),
+        ({"variants": (Packed(),), "layout": "bsnd"}, "layout bsnd does not combine with cu_seqlens"),
+        ({"variants": (Paged(),), "layout": "bsnd"}, "layout bsnd does not combine with block_table"),
+        ({"variants": (Paged(), KeyLengths())}, "block_table does not combine with seqused_k"),
+        ({"variants": ("sinks",)}, "variants has 'sinks'; allowed: instances of pytest_attn.Variant"),
+        (
+            {"variants": (Unknown(),)},
+            "variants has Unknown, which is not registered; allowed: register_variant(Unknown)",
+        ),
         ({"variants": (Sinks(),), "oracle": "fias"}, "the fias oracle does not know sinks; allowed: exact"),
         ({"variants": (Sinks(),), "oracle": "loop"}, "the loop oracle does not know sinks; allowed: exact"),
         (
@@ -83,6 +107,7 @@ def test_what_does_not_combine_is_refused_in_one_sentence(fields: dict[str, Any]
     ("build", "says"),
     [
         (lambda: WindowSize(-2, 0), "window_size left is -2; allowed: 0 or more, or None for no limit"),
+        (lambda: Paged(0), "block_table has pages of 0 keys; allowed: 1 or more"),
         (lambda: Softcap(0.0), "softcap is 0.0; allowed: a positive number"),
         (lambda: Softcap(float("nan")), "softcap is nan; allowed: a positive number"),
     ],

@@ -44,6 +44,12 @@ def test_without_a_variant_its_keywords_say_so() -> None:
     assert keywords_of(case_of(), **EVERY) == {
         "window_size": (-1, -1),
         "seqused_k": None,
+        "cu_seqlens_q": None,
+        "cu_seqlens_k": None,
+        "max_seqlen_q": None,
+        "max_seqlen_k": None,
+        "block_table": None,
+        "cache_seqlens": None,
         "softcap": 0.0,
         "alibi_slopes": None,
         "attn_bias": None,
@@ -88,7 +94,8 @@ def test_causal_and_a_block_mask_reach_the_kernel_together() -> None:
     assert given["causal"] is True
     assert given["block_mask"].block_shape == (2, 3)
     why_not = pytest_attn.Capabilities.of(**claims).why_not
-    assert why_not(Problem.of(case), "cpu") == "block_sparse_causal" or claims.get("cross_attention")
+    assert why_not(Problem.of(case), "cpu") == "block_sparse_causal"
+    assert pytest_attn.Capabilities.of(**claims, block_sparse_causal=True).why_not(Problem.of(case), "cpu") is None
 
 
 @pytest.mark.parametrize("name", EVERY)

@@ -15,7 +15,7 @@ from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
 
 EPSILONS = 16
 """What rounding may do to a result of unit size, in epsilons of the oracle's precision; seen: 6."""
@@ -30,7 +30,7 @@ def varied(draw: st.DrawFn) -> Case:
     left, right = draw(side), draw(side)
     chosen = [
         WindowSize(left, right if left is not None or right is not None else 3),
-        KeyLengths(),
+        draw(st.sampled_from([KeyLengths(), Packed(), Paged(draw(st.integers(1, 5)))])),
         Softcap(draw(st.sampled_from([0.5, 3.0, 30.0]))),
         Alibi(),
         Bias(draw(st.booleans()), draw(st.booleans())),
@@ -40,7 +40,9 @@ def varied(draw: st.DrawFn) -> Case:
     key_heads = draw(st.integers(1, 2))
     aligned = [None, "bottom-right"] if chosen[0] in kept else [None, "bottom-right", "top-left"]
     fields: dict[str, Any] = {"causal": draw(st.sampled_from(aligned))}
-    if draw(st.booleans()):
+    if Packed() in kept:
+        kept = tuple(variant for variant in kept if not isinstance(variant, Bias))
+    elif draw(st.booleans()):
         fields |= {"sparsity": 0.4, "block_shape": (draw(st.integers(2, 6)), draw(st.integers(1, 5)))}
     case = Case(
         draw(st.integers(1, 20)),

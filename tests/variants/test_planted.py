@@ -16,7 +16,7 @@ from pytest_attn.kernels.kernel import FunctionKernel, Kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options import Options
 from pytest_attn.problem.case import DTYPES, Case
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.report.record import Record
 from pytest_attn.session import Session
@@ -57,6 +57,31 @@ def longer(keywords: dict[str, Any], more: int) -> dict[str, Any]:
     return keywords | {"seqused_k": (keywords["seqused_k"] + more).clamp(0, 129).to(torch.int32)}
 
 
+def longer_cache(keywords: dict[str, Any], more: int) -> dict[str, Any]:
+    return keywords | {"cache_seqlens": (keywords["cache_seqlens"] + more).clamp(0, 129).to(torch.int32)}
+
+
+def moved(ends: Tensor) -> Tensor:
+    """All inner ends one further."""
+    inner = (ends + 1).clamp_max(int(ends[-1]))
+    return torch.cat([ends[:1], inner[1:]]).to(torch.int32)
+
+
+def shared(ends: Tensor) -> Tensor:
+    """A sequence without keys begins one key earlier, and so does the one behind it."""
+    lengths = ends.diff()
+    first = int((lengths == 0).nonzero()[0])
+    lengths[first], lengths[first + 1] = 1, lengths[first + 1] - 1
+    return torch.cat([ends[:1], lengths.cumsum(0)]).to(torch.int32)
+
+
+def exchanged(table: Tensor) -> Tensor:
+    """The first two pages of the first sequence."""
+    table = table.clone()
+    table[0, :2] = table[0, :2].flip(0)
+    return table
+
+
 BUGS: dict[str, tuple[Case, Change]] = {
     "one key more to the left": (small(WindowSize(40, 0)), lambda k: wider(k, 1, 0)),
     "one key less to the left": (small(WindowSize(40, 0)), lambda k: wider(k, -1, 0)),
@@ -65,6 +90,22 @@ BUGS: dict[str, tuple[Case, Change]] = {
     "a padding key attended": (small(KeyLengths()), lambda k: longer(k, 1)),
     "the last key of each batch left out": (small(KeyLengths()), lambda k: longer(k, -1)),
     "the lengths of another batch": (small(KeyLengths()), lambda k: rolled(k, "seqused_k")),
+    "the queries of each sequence one behind": (
+        small(Packed(), Alibi()),
+        lambda k: k | {"cu_seqlens_q": moved(k["cu_seqlens_q"])},
+    ),
+    "the keys of each sequence one behind": (
+        small(Packed()),
+        lambda k: k | {"cu_seqlens_k": moved(k["cu_seqlens_k"])},
+    ),
+    "a key of an empty sequence's neighbour": (
+        small(Packed(), causal=None),
+        lambda k: k | {"cu_seqlens_k": shared(k["cu_seqlens_k"])},
+    ),
+    "two pages exchanged": (small(Paged(16)), lambda k: k | {"block_table": exchanged(k["block_table"])}),
+    "a page past the last": (small(Paged(16)), lambda k: longer_cache(k, 1)),
+    "the last key of the cache left out": (small(Paged(16)), lambda k: longer_cache(k, -1)),
+    "pages of another batch": (small(Paged(1)), lambda k: rolled(k, "block_table")),
     "no cap": (small(Softcap(30.0)), lambda k: k | {"softcap": 0.0}),
     "a cap of 29.9": (small(Softcap(30.0), recipe="large"), lambda k: k | {"softcap": 29.9}),
     "no slopes": (small(Alibi()), lambda k: k | {"alibi_slopes": torch.zeros(4)}),
@@ -107,6 +148,13 @@ RIGHT = {each.id: each for case, _ in BUGS.values() for each in in_every_dtype(c
 @pytest.mark.parametrize("name", RIGHT)
 def test_the_right_kernel_is_green(name: str) -> None:
     record = record_of("eager", RIGHT[name])
+    assert (record.outcome, record.reason) == ("passed", "")
+
+
+@pytest.mark.parametrize("tolerance", ["flash-attention", "pytorch-fudge", "allclose-1e-2", "bsa"])
+def test_the_right_kernel_is_green_under_flat_tolerances(tolerance: str) -> None:
+    case = small(WindowSize(40, 0), KeyLengths(), Softcap(30.0), Alibi(), Bias(), Sinks())
+    record = Session(Options(tolerance=tolerance)).cell("eager", case).record()
     assert (record.outcome, record.reason) == ("passed", "")
 
 

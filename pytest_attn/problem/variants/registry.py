@@ -58,6 +58,14 @@ def variant_of_token(token: str) -> Variant:
 
 
 def in_order(several: Iterable[Variant]) -> tuple[Variant, ...]:
-    """Variants in the order of their registration, which is that of an id."""
-    known = list(variants())
-    return tuple(sorted(several, key=lambda variant: known.index(variant.capability)))
+    """Variants in the order of their registration, which is that of an id. Raises ValueError for what is no variant, or
+    is not registered."""
+    given = tuple(several)
+    known = list(variants()) if given else []
+    for variant in given:
+        if not isinstance(variant, Variant):
+            raise ValueError(f"case: variants has {variant!r}; allowed: instances of pytest_attn.Variant")
+        if variant.capability not in known:
+            name = type(variant).__name__
+            raise ValueError(f"case: variants has {name}, which is not registered; allowed: register_variant({name})")
+    return tuple(sorted(given, key=lambda variant: known.index(variant.capability)))
