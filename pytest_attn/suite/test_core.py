@@ -22,6 +22,18 @@ def test_core_key_lengths(attn: Attn) -> None:
     attn.check()
 
 
+@pytest_attn.parametrize(sweep="core", group="core_packed")
+def test_core_packed(attn: Attn) -> None:
+    """Sequences one behind the other, some without queries, some without keys."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="core", group="core_paged")
+def test_core_paged(attn: Attn) -> None:
+    """Keys and values in pages of 1 to 256, in random order."""
+    attn.check()
+
+
 @pytest_attn.parametrize(sweep="core", group="core_softcap")
 def test_core_softcap(attn: Attn) -> None:
     """Logits capped far above their size and near it."""
