@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
@@ -11,6 +12,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from pytest_attn.oracles import streaming
+from pytest_attn.oracles.cache import ReferenceCache
+from pytest_attn.oracles.exact import exact
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -119,3 +122,13 @@ def test_a_row_without_keys_has_its_sink_alone() -> None:
     assert found.out is not None
     assert not found.out[:, :, :2].any()
     torch.testing.assert_close(found.lse[0, 0, :2], inputs.extras["sinks"].double().expand(2), atol=1e-12, rtol=0.0)
+
+
+def test_a_reference_is_not_taken_for_that_of_another_variant() -> None:
+    cache = ReferenceCache()
+    several = [(), (Softcap(1.0),), (Softcap(2.0),), (Alibi(),), (Sinks(),), (Softcap(1.0), Sinks())]
+    found = []
+    for variants in several:
+        problem = Problem.of(Case(9, 14, head_dim=8, dtype="float32", variants=variants))
+        found.append(exact(problem, Inputs.draw(problem, 1), cache).lse)
+    assert not any(torch.equal(one, other) for one, other in itertools.combinations(found, 2))
