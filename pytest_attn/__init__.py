@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from pytest_attn.problem.frame import FrameWidths
     from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.registry import register_variant
+    from pytest_attn.problem.variants.variant import Variant
     from pytest_attn.report.record import Record
     from pytest_attn.session import check_kernel
 
@@ -40,9 +42,11 @@ __all__ = [
     "Output",
     "Problem",
     "Record",
+    "Variant",
     "check_kernel",
     "kernel",
     "parametrize",
+    "register_variant",
 ]
 
 _HOMES = {
@@ -60,8 +64,10 @@ _HOMES = {
     "Output": "kernels.kernel",
     "Problem": "problem.problem",
     "Record": "report.record",
+    "Variant": "problem.variants.variant",
     "check_kernel": "session",
     "kernel": "kernels.kernel",
+    "register_variant": "problem.variants.registry",
 }
 
 

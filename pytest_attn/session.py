@@ -161,7 +161,7 @@ class Cell:
     def run(self) -> Any:
         """What the kernel returns for a copy of the inputs, as it is. Raises whatever the kernel raises."""
         with self._timed("inputs"):
-            given = self.inputs.clone()
+            given = self.inputs.stored().clone()
         with self._timed("kernel"), torch.no_grad():
             returned = self.kernel.prepare(self.problem, given)()
             self.session.device.synchronize()

@@ -125,6 +125,8 @@ def _blocks(case: Case) -> Iterator[Changes]:
 
 def _plainer(case: Case) -> Iterator[Changes]:
     """One word less in the id."""
+    for variant in case.variants:
+        yield {"variants": tuple(other for other in case.variants if other is not variant)}
     if case.layout != "contiguous":
         yield {"layout": "contiguous"}
     if case.recipe != "normal":

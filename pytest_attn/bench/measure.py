@@ -53,9 +53,8 @@ def sit(
     `number`. `prepare` runs untimed. `cold` empties the caches before every call. Raises ValueError for odd `rounds`.
     """
     device, seed = subject.device, subject.seed + number
-    given = inputs = subject.draw(subject.problem, FRESH + number)
-    if subject.layout == "strided":
-        given = subject.guarded(inputs).inputs
+    inputs = subject.draw(subject.problem, FRESH + number)
+    given = subject.guarded(inputs).inputs if subject.layout != "contiguous" else inputs.stored()
     controls = _control(subject, case, seed), _control(subject, case, seed + 1)
     flush = flush_of(device.torch) if cold else None
     with torch.no_grad():
@@ -96,7 +95,7 @@ def measure(
         flop_formula=work.flop_formula,
         bytes=work.bytes,
         byte_formula=work.byte_formula,
-        peak_bytes=memory.of(spec, subject.kernel, case, subject.inputs, subject.seed) if memory else None,
+        peak_bytes=memory.of(spec, subject.kernel, case, subject.inputs.stored(), subject.seed) if memory else None,
         device=device.name,
         device_name=device_name(device),
         threads=torch.get_num_threads(),

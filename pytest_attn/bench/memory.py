@@ -143,7 +143,7 @@ def answer(descriptor: int) -> None:
 
 def _peak_here(spec: str, case: Case, seed: int) -> int:
     problem = Problem.of(case)
-    inputs = Inputs.draw(problem, seed)
+    inputs = Inputs.draw(problem, seed).stored()
     return _peak_of_a_run(
         find_kernel(spec),
         problem,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,12 +45,15 @@ def guard(
     generator: torch.Generator | None = None,
     around: float = torch.nan,
 ) -> Guarded:
-    """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is; strided: with an order and gaps drawn
-    from the generator."""
+    """A copy of `source` `[B, H, S, D]` inside NaN, or what else `around` is, or -1 for whole numbers; strided: with an
+    order and gaps drawn from the generator; bsnd: in the memory of `[B, S, H, D]`."""
     shape = tuple(source.shape)
-    strides = _contiguous(shape) if layout == "contiguous" else _drawn_strides(shape, generator)
+    strides = _drawn_strides(shape, generator) if layout == "strided" else _contiguous(shape)
+    if layout == "bsnd" and len(shape) == 4:
+        heads, length, dim = shape[1:]
+        strides = (length * heads * dim, dim, heads * dim, 1)
     extent = 1 + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
-    buffer = source.new_full((extent + 2 * MARGIN,), around)
+    buffer = source.new_full((extent + 2 * MARGIN,), around if source.is_floating_point() else -1)
     tensor = buffer.as_strided(shape, strides, MARGIN)
     tensor.copy_(source)
     return Guarded(tensor, buffer, bits(buffer).clone())
@@ -78,42 +82,54 @@ def _drawn_strides(shape: tuple[int, ...], generator: torch.Generator | None) ->
 
 @dataclass(frozen=True, eq=False)
 class GuardedInputs:
-    """Query, key, value and, where there is one, the gradient of the output, each in a guarded buffer of its own."""
+    """Every tensor that a kernel is given, each in a guarded buffer of its own, by name. `source`: the inputs that they
+    were copied from; `poisoned`: keys and values that no sequence has hold NaN."""
 
-    query: Guarded
-    key: Guarded
-    value: Guarded
-    key_of_content: str
-    grad_out: Guarded | None = None
+    source: Inputs
+    named: Mapping[str, Guarded]
+    poisoned: bool = False
 
     @staticmethod
-    def of(inputs: Inputs, layout: Layout = "contiguous", seed: int = 0, around: float = torch.nan) -> GuardedInputs:
+    def of(
+        inputs: Inputs,
+        layout: Layout = "contiguous",
+        seed: int = 0,
+        around: float = torch.nan,
+        *,
+        poisoned: bool = False,
+    ) -> GuardedInputs:
         """Copies of the inputs that a kernel may spoil, with `around` in the memory beside them."""
         generator = torch.Generator().manual_seed(seed)
-        named = {name: guard(tensor, layout, generator, around) for name, tensor in inputs.tensors.items()}
-        return GuardedInputs(**named, key_of_content=inputs.key_of_content)
+        given = (inputs.poisoned() if poisoned else inputs).stored()
+        extras = given.extras
+        named = {
+            name: guard(tensor, "contiguous" if name in extras else layout, generator, around)
+            for name, tensor in given.named().items()
+        }
+        return GuardedInputs(given, named, poisoned)
+
+    @property
+    def query(self) -> Guarded:
+        """The buffer of the query."""
+        return self.named["query"]
 
     @property
     def inputs(self) -> Inputs:
-        """What the kernel is given."""
-        named = {name: guarded.tensor for name, guarded in self._named.items()}
-        return Inputs(**named, key_of_content=self.key_of_content)
+        """What the kernel is given, in the form of its storage."""
+        return self.source.of_named({name: guarded.tensor for name, guarded in self.named.items()})
 
     def refill(self, inputs: Inputs) -> GuardedInputs:
         """The same memory with other contents of the same shapes."""
-        named = {name: guarded.refill(inputs.tensors[name]) for name, guarded in self._named.items()}
-        return GuardedInputs(**named, key_of_content=inputs.key_of_content)
-
-    @property
-    def _named(self) -> dict[str, Guarded]:
-        named = {"query": self.query, "key": self.key, "value": self.value}
-        return named if self.grad_out is None else {**named, "grad_out": self.grad_out}
+        given = (inputs.poisoned() if self.poisoned else inputs).stored()
+        sources = given.named()
+        named = {name: guarded.refill(sources[name]) for name, guarded in self.named.items()}
+        return replace(self, source=given, named=named)
 
     def written(self) -> str | None:
         """The name of the first input that was written, within or beside it; None where all are intact."""
-        return next((name for name, guarded in self._named.items() if not guarded.intact), None)
+        return next((name for name, guarded in self.named.items() if not guarded.intact), None)
 
     def aliased(self, tensor: Tensor) -> str | None:
         """The name of the input whose memory a tensor shares; None where it shares none."""
         storage = tensor.untyped_storage().data_ptr()
-        return next((n for n, g in self._named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)
+        return next((n for n, g in self.named.items() if g.buffer.untyped_storage().data_ptr() == storage), None)

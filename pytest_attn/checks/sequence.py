@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import torch
 
-from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.verdict import Verdict
@@ -36,7 +35,7 @@ def sequence(subject: Subject) -> Verdict:
     for call in calls:
         if call.layout is None:
             memory = memory.refill(call.inputs)
-        given = memory if call.layout is None else GuardedInputs.of(call.inputs, call.layout, subject.seed + 1)
+        given = memory if call.layout is None else subject.laid_out(call.inputs, call.layout, subject.seed + 1)
         results.append(subject.run_on(call.problem, given))
     judged = zip(calls, results, strict=True)
     return Verdict.first_wrong(
@@ -52,11 +51,12 @@ def calls_of(subject: Subject) -> Iterator[Call]:
     yield Call("other data in the same memory", problem, subject.draw(problem, 1))
     scale = problem.scale / 2 or 0.5
     yield Call(f"scale {scale:.4g} after {problem.scale:.4g}", replace(problem, scale=scale), inputs)
-    for words, mask in _other_masks(problem.mask):
+    # What a variant adds to the mask is not undone by another mask.
+    for words, mask in () if problem.variants else _other_masks(problem.mask):
         yield Call(words, replace(problem, mask=mask), inputs)
     yield Call("other strides", problem, inputs, "strided")
     shorter = problem.key_length - problem.key_length // 3
-    if shorter < problem.key_length and not isinstance(problem.mask, BlockSparse):
+    if shorter < problem.key_length and isinstance(problem.mask, Dense | Causal) and not problem.variants:
         fewer = Inputs(
             inputs.query, inputs.key[:, :, :shorter], inputs.value[:, :, :shorter], f"{inputs.key_of_content}|{shorter}"
         )
@@ -72,6 +72,9 @@ def _other_masks(mask: Mask) -> Iterator[tuple[str, Mask]]:
         if not torch.equal(moved, block_mask.blocks):
             yield "other blocks kept", BlockSparse(replace(block_mask, blocks=moved))
         yield "no mask after a block mask", Dense()
+        return
+    if not isinstance(mask, Dense | Causal):
+        yield "no mask after one", Dense()
         return
     names: dict[str, Mask] = {
         "dense": Dense(),

@@ -61,7 +61,11 @@ class Subject:
     def guarded(self, inputs: Inputs) -> GuardedInputs:
         """A copy of inputs inside memory of NaN, laid out as the case says."""
         with self.timed("inputs"):
-            return GuardedInputs.of(inputs, self.layout, self.seed)
+            return self.laid_out(inputs, self.layout, self.seed)
+
+    def laid_out(self, inputs: Inputs, layout: Layout, seed: int) -> GuardedInputs:
+        """A copy of inputs in another layout; padding holds NaN where the kernel claims not to read it."""
+        return GuardedInputs.of(inputs, layout, seed, poisoned=self.kernel.capabilities.unread_padding)
 
     def run(self, problem: Problem, inputs: Inputs) -> Output | Finding:
         """What the kernel returns for a guarded copy of the inputs."""

@@ -17,6 +17,7 @@ from pytest_attn.judge.facts import read_output
 from pytest_attn.judge.verdict import Finding
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
 
 Buffers = dict[str, Guarded]
@@ -64,23 +65,41 @@ class Trial:
                 self._device.synchronize()
         except Exception as error:
             return Finding("raised", _raised(error))
-        return _read(returned, self._problem, self._given, self._buffers)
+        output = _read(returned, self._problem, self._given, self._buffers)
+        return output if isinstance(output, Finding) else self._restored(output)
+
+    def _restored(self, output: Output) -> Output:
+        """An output in the form of the problem; what a storage has no place for is as the kernel declares rows without
+        keys."""
+        problem, storage = self._problem, self._problem.storage
+        if storage is None:
+            return output
+        out, lse = output.out.new_zeros(problem.out_shape), None
+        storage.restore(problem, output.out, out)
+        if output.lse is not None:
+            empty = self._kernel.empty_rows.lse
+            lse = output.lse.new_full(problem.lse_shape, -torch.inf if empty is None else empty)
+            sink = sinks(problem, self._given.inputs)
+            if sink is not None:
+                lse.copy_(sink.view(1, -1, 1).expand_as(lse))
+            storage.restore(problem, output.lse, lse)
+        return Output(out, lse)
 
 
 def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buffers:
     if not kernel.capabilities.out_variant:
         return {}
-    query = given.query.tensor
-    buffers = {"out": guard(query.new_full(problem.out_shape, torch.nan))}
+    query, (out_shape, lse_shape) = given.query.tensor, problem.stored_shapes
+    buffers = {"out": guard(query.new_full(out_shape, torch.nan))}
     if problem.wants_lse:
-        buffers["lse"] = guard(query.new_full((*problem.lse_shape, 1), torch.nan, dtype=torch.float32))
+        buffers["lse"] = guard(query.new_full((*lse_shape, 1), torch.nan, dtype=torch.float32))
     return buffers
 
 
 def _prepared(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> Run:
     if not buffers:
         return kernel.prepare(problem, inputs)
-    filled = Output(buffers["out"].tensor, buffers["lse"].tensor.squeeze(3) if "lse" in buffers else None)
+    filled = Output(buffers["out"].tensor, buffers["lse"].tensor.squeeze(-1) if "lse" in buffers else None)
     run = kernel.prepare(problem, inputs, filled)
 
     def fill() -> Output:

@@ -29,7 +29,7 @@ from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_sca
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.verdict import Verdict
-from pytest_attn.problem.masks import BlockSparse
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
 
 Hypothesis = Callable[[Evidence], Diagnosis | None]
@@ -86,6 +86,9 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
     if _flops(subject.problem) > most:
         return None
     if subject.problem.wants_grad:
+        return None
+    # Hypotheses know one mask, and logits that nothing changes.
+    if subject.problem.variants or not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
         return None
     if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
         return None

@@ -26,8 +26,10 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
     figures: dict[str, float] = {}
     if out is not None and allowed.out is not None:
         assert reference.out is not None
+        dtype = torch.finfo(inputs.query.dtype)
         degrees = _degrees_of_freedom(reference, inputs, allowed)
-        errors = OutErrors("out", out, reference.out, ~reference.empty_rows, allowed.out, degrees)
+        kept, least = ~reference.empty_rows, dtype.smallest_normal * dtype.eps
+        errors = OutErrors("out", out, reference.out, kept, allowed.out, degrees, least)
         found += [errors.row_rms(figures), errors.largest(figures)]
         if float(allowed.repeats.max()) < NO_REPEATS:
             found += [errors.rms(figures), errors.bias(figures, inputs.query.shape[1] // inputs.key.shape[1])]

@@ -16,17 +16,19 @@ from pytest_attn.problem.problem import Problem
 
 
 def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Finding:
-    """What a kernel returned, as an `Output`; a finding where it is not what was asked for."""
+    """What a kernel returned, as an `Output` in the form of the problem's storage; a finding where it is not what was
+    asked for."""
     if problem.wants_grad:
         return _read_gradients(returned, problem, inputs)
+    out_shape, lse_shape = problem.stored_shapes
     out, lse = _parts(returned)
     if not isinstance(out, Tensor):
         return Finding("type", f"out: the kernel returned {_what(returned)}, expected a tensor or (out, lse)")
-    found = [_form("out", out, problem.out_shape, problem.dtype, inputs)] if problem.wants_out else []
+    found = [_form("out", out, out_shape, problem.dtype, inputs)] if problem.wants_out else []
     if problem.wants_lse:
         if not isinstance(lse, Tensor):
             return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")
-        found.append(_form("lse", lse, problem.lse_shape, torch.float32, inputs))
+        found.append(_form("lse", lse, lse_shape, torch.float32, inputs))
     elif isinstance(lse, Tensor) and lse.numel():
         return Finding(
             "lse", f"lse: not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"

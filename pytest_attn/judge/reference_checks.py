@@ -11,6 +11,7 @@ from pytest_attn.judge.verdict import Finding
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import row_logits, sinks
 from pytest_attn.problem.problem import Problem
 
 ROWS_TRIED = 8
@@ -28,7 +29,8 @@ def doubts(problem: Problem, inputs: Inputs, output: Output, reference: Referenc
     """
     phrases = [*_form(problem, reference), *_shared_memory(problem, output, reference)]
     if not phrases:
-        empty = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape)
+        # A row without keys has its sink all the same.
+        empty = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape) & (sinks(problem, inputs) is None)
         largest = max(abs(float(end)) for end in inputs.value.aminmax()) if problem.wants_out else None
         phrases = [*_values(reference, empty, largest), *_zeros(problem, inputs, reference, empty, largest)]
     return [Finding("reference", f"reference: {phrase}") for phrase in phrases]
@@ -119,9 +121,8 @@ def _zeros(
 
 def _anew(problem: Problem, inputs: Inputs, batch: int, head: int, row: int) -> dict[str, Tensor]:
     """{"out" `[Dv]`, "lse" `[]`} of one row, float64, straight from the formula."""
-    source = head // problem.group
-    allowed = problem.mask.allowed(problem.lengths, batch, head, range(row, row + 1), range(problem.key_length))[0]
-    query = inputs.query[batch, head, row].cpu().double()
-    key, value = (tensor[batch, source].cpu()[allowed].double() for tensor in (inputs.key, inputs.value))
-    scores = key @ query * problem.scale
-    return {"out": scores.softmax(dim=0) @ value, "lse": scores.logsumexp(dim=0)}
+    logits = row_logits(problem, inputs, batch, head, row)
+    sink = sinks(problem, inputs)
+    scores = logits if sink is None else torch.cat([logits, sink[head : head + 1].double()])
+    value = inputs.value[batch, head // problem.group].cpu().double()
+    return {"out": scores.softmax(dim=0)[: len(logits)] @ value, "lse": scores.logsumexp(dim=0)}

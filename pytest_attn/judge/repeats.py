@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import changed
 from pytest_attn.problem.problem import Problem
 
 ROWS_SAMPLED = 12
@@ -31,14 +32,18 @@ def repeats(problem: Problem, inputs: Inputs) -> Tensor:
         for head in range(problem.query_heads):
             key = inputs.key[batch, head // problem.group].cpu().double()
             scores = query[batch, head] @ key.T
-            _hide(problem, scores, batch, head, picked)
+            _finish(problem, inputs, scores, batch, head, picked)
             found[batch, head] = _largest_ratio(scores)
     return found
 
 
-def _hide(problem: Problem, scores: Tensor, batch: int, head: int, picked: Tensor) -> None:
+def _finish(problem: Problem, inputs: Inputs, scores: Tensor, batch: int, head: int, picked: Tensor) -> None:
     for index, row in enumerate(picked.tolist()):
         rows, keys = range(row, row + 1), range(problem.key_length)
+        if problem.changes_logits:
+            scores[index] = changed(
+                problem, inputs, scores[index : index + 1], batch, head, rows, torch.arange(len(keys))
+            )[0]
         allowed = problem.mask.allowed(problem.lengths, batch, head, rows, keys)
         scores[index].masked_fill_(~allowed[0], -torch.inf)
 

@@ -34,6 +34,18 @@ For the log-sum-exp, whose logit errors average over the keys,
 
     var[i] = r t_i^2 W + (c u_a)^2 (lse^2 + max^2 + steady(n)), shifted at most by the bias of the exponential.
 
+**Variants.** Where logits are changed, s = change(x) with |change(a) - change(b)| <= |a - b|, so an error of x is at
+most as large in s. Under p^2 let D_i^2 = sum_j p_ij^2 (s_ij - x_ij)^2 / W; then the RMS of x is at most that of s plus
+D_i, so t_i^2 has steady of (|s| + D_i)^2 for the sums, and gains
+
+    (c u_a)^2 4 ((|s| + D_i)^2 + D_i^2)    units, the change and its sum with x, in the kernel and in the reference
+    + (c u_l)^2 (|s| + D_i)^2              x stored before it is changed, where logits are stored
+    + (e_tanh / 2)^2 s^2                   the tangent of capped logits is off by e_tanh of itself; it shifts the LSE.
+
+A sink of logit z has the weight p_z = exp(z - lse) and no value: the keys share M = 1 - p_z, and F(1) = lse + log M.
+Its own weight is off by t_z^2 = (c u_a z)^2 + (e_exp / 2)^2, which adds t_z^2 p_z^2 out^2 to var and t_z^2 p_z^2 to
+that of the LSE, where z may be the maximum.
+
 **Bound.** Where few keys carry a row its errors share their cause and are not normal. Rounding to nearest is never off
 by more than u, so what is rounded to the precision of the probabilities and of the result is off by at most
 
@@ -56,6 +68,7 @@ from pytest_attn.judge.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
 
@@ -69,6 +82,9 @@ ROUNDING_SQUARE = ROUNDING_RMS**2
 
 SHORTEST_CHAIN = 4
 """The longest chain of a sum over the shortest: measured, a BLAS of chains up to 512 rounds as one of 192 does."""
+
+CHANGE_ROUNDINGS = 4
+"""Roundings of a logit that is changed, of kernel and reference together."""
 
 HALF_CHAIN = 512
 """Terms that kernels of half types add in a row at most, where `Numerics.chain` says nothing."""
@@ -91,9 +107,9 @@ def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Num
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak` and
-    `weight_variance` t_i^2, all `[B, H, Sq]` in the oracle's precision; `repeats` r `[B, H]`. Rows without keys hold
-    harmless values."""
+    """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak`, `weight_variance`
+    t_i^2, `logit_square` s^2, `sink_weight` p_z and `sink_variance` t_z^2 p_z^2, all `[B, H, Sq]` in the oracle's
+    precision; `repeats` r `[B, H]`. Rows without keys hold harmless values."""
 
     lse: Tensor
     keys: Tensor
@@ -101,6 +117,9 @@ class Rows:
     weight_square: Tensor
     peak: Tensor
     weight_variance: Tensor
+    logit_square: Tensor
+    sink_weight: Tensor
+    sink_variance: Tensor
     repeats: Tensor
 
     @property
@@ -118,9 +137,33 @@ class Rows:
         heads = (problem.batch, problem.query_heads)
         keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).to(dtype)
         largest = lse + peak.log()
-        logit_square = _logit_square(lse, keys, weight_square, largest)
-        variance = _weight_variance(problem, inputs, numerics, logit_square)
-        return Rows(lse, keys, largest, weight_square, peak, variance, repeats(problem, inputs).to(dtype))
+        sink, sink_weight = _sink(problem, inputs, lse)
+        mass = torch.maximum(1 - sink_weight, peak)
+        logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
+        change_square = None if moments.change_square is None else moments.change_square / weight_square
+        variance = _weight_variance(problem, inputs, numerics, logit_square, change_square)
+        own = _accumulator_square(problem, numerics) * sink.square() + (_exp_error(problem, numerics) / 2) ** 2
+        return Rows(
+            lse=lse,
+            keys=keys,
+            largest=torch.where(sink_weight > 0, torch.maximum(largest.abs(), sink.abs()), largest),
+            weight_square=weight_square,
+            peak=peak,
+            weight_variance=variance,
+            logit_square=logit_square,
+            sink_weight=sink_weight,
+            sink_variance=own * sink_weight.square(),
+            repeats=repeats(problem, inputs).to(dtype),
+        )
+
+
+def _sink(problem: Problem, inputs: Inputs, lse: Tensor) -> tuple[Tensor, Tensor]:
+    """(logit z, weight p_z) of each row's sink, both `[B, H, Sq]`; zeros where there is none."""
+    found = sinks(problem, inputs)
+    if found is None:
+        return torch.zeros_like(lse), torch.zeros_like(lse)
+    logit = found.to(lse.dtype).view(1, -1, 1).expand_as(lse)
+    return logit, (logit - lse).exp().clamp_max(1.0)
 
 
 def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> Tensor:
@@ -132,7 +175,13 @@ def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Ten
     return mean.square() + curvature
 
 
-def _weight_variance(problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor) -> Tensor:
+def _accumulator_square(problem: Problem, numerics: Numerics) -> float:
+    return float(ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2)
+
+
+def _weight_variance(
+    problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
+) -> Tensor:
     """t_i^2 `[B, H, Sq]`: variance of the relative error of a weight."""
     accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
     stored = unit_roundoff(_precision(numerics.logits, problem)) ** 2
@@ -142,8 +191,13 @@ def _weight_variance(problem: Problem, inputs: Inputs, numerics: Numerics, logit
     key_square = inputs.key.cpu().float().square().sum(dim=3).mean(dim=2, keepdim=True)
     # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
     random = query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
-    variance = accumulator * (walk / 3 * random.to(logit_square.dtype) + (steady + 1) * logit_square)
-    return (variance + stored * logit_square) * ROUNDING_SQUARE + (_exp_error(problem, numerics) / 2) ** 2
+    before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
+    variance = accumulator * (walk / 3 * random.to(logit_square.dtype) + (steady + 1) * before)
+    variance += stored * logit_square
+    if change_square is not None:
+        variance += accumulator * CHANGE_ROUNDINGS * (before + change_square) + stored * before
+    tangent = (_tanh_error(problem, numerics) / 2) ** 2 * logit_square
+    return variance * ROUNDING_SQUARE + (_exp_error(problem, numerics) / 2) ** 2 + tangent
 
 
 def _precision(name: str, problem: Problem) -> torch.dtype:
@@ -154,6 +208,14 @@ def _exp_error(problem: Problem, numerics: Numerics) -> float:
     if numerics.exp_error is not None:
         return numerics.exp_error
     return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-16
+
+
+def _tanh_error(problem: Problem, numerics: Numerics) -> float:
+    if not any("tanh" in variant.functions for variant in problem.variants):
+        return 0.0
+    if numerics.tanh_error is not None:
+        return numerics.tanh_error
+    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-11
 
 
 def _chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
@@ -185,18 +247,20 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     rest = _accumulation(numerics, problem, rows, square, out_square) + _shifted_weight(
         rows, square, out_square, largest
     )
+    rest = rest + out_square * rows.sink_variance.unsqueeze(3)
     sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
     bound = rounded.unsqueeze(3) * mean_value + result * reference.out.abs() + grid / 2
     if _precision(numerics.probabilities, problem) == torch.float16:
-        quantum = (torch.ones_like(rows.peak) if numerics.normalized else rows.peak).unsqueeze(3) * 2.0**-24
+        top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
+        quantum = top.unsqueeze(3) * 2.0**-24
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
         sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
-    # A float32 zero would make 0 / 0 of a row that is exactly right.
-    tiny = torch.finfo(torch.float32).tiny
-    systematic = _exp_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
+    tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
+    systematic = _exp_error(problem, numerics) + _tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
     if numerics.normalized:
         stored = rows.peak.to(_precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
@@ -209,7 +273,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
 def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
     """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
     rounded = torch.full_like(rows.peak, unit_roundoff(_precision(numerics.probabilities, problem)))
-    if not numerics.normalized:
+    if not numerics.normalized and not bool(rows.sink_weight.any()):
         rounded[rows.peak * rows.keys < 1 + 1e-6] = 0.0
     return rounded
 
@@ -241,7 +305,8 @@ def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
     _, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
     variance = ROUNDING_SQUARE * (unit_roundoff(torch.float32) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
-    variance += rows.shared * rows.weight_variance * rows.weight_square
+    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance
     # The reference of a half type is float32 as well, and rounds as much again.
     sides = 2 if problem.oracle_dtype == torch.float32 else 1
-    return LseBudget((sides * variance).sqrt_(), _exp_error(problem, numerics))
+    shift = _exp_error(problem, numerics) + _tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
+    return LseBudget((sides * variance).sqrt_(), shift)

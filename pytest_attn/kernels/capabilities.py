@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from pytest_attn.problem.case import Layout
-from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest, names_unknown_fields
 
 DEVICE_TYPES = ("cpu", "cuda", "npu")
@@ -50,6 +51,9 @@ class Capabilities:
     block_sizes: tuple[int, ...] | None = None
     """Sizes of query and key blocks that a block mask may have; None = any."""
 
+    block_sparse_causal: bool = False
+    """Takes `block_mask` and `causal` together: keys that both allow."""
+
     cross_attention: bool = True
     """Takes key lengths that differ from the query length."""
 
@@ -62,6 +66,10 @@ class Capabilities:
     strided: bool = False
     """Takes query, key and value each with strides of its own, the last of which is 1; else they are contiguous."""
 
+    bsnd: bool = False
+    """Takes query, key and value in the memory of `[B, S, H, D]`, seen as `[B, H, S, D]` by their strides; claimed with
+    `strided`."""
+
     out_variant: bool = False
     """Passed `out` and, with `lse`, `lse` (None where not asked for): the tensors to fill; what it returns is not
     looked at."""
@@ -73,49 +81,69 @@ class Capabilities:
     """Gives the gradients of query, key and value: through autograd of its function, or of a function of its own (see
     `pytest_attn.kernels.gradients`)."""
 
+    variants: tuple[str, ...] = ()
+    """Variants that it takes, by capability: `window_size` and so on, each of which may also be claimed by a keyword of
+    its own; it is then passed the keywords of the variant."""
+
+    unread_padding: bool = False
+    """Reads no key and no value beyond the length of its sequence, which then hold NaN."""
+
     def __post_init__(self) -> None:
+        known = variants() if self.variants else {}
+        _refuse_unknown("variants", self.variants, tuple(known))
         _refuse_unknown("devices", self.devices, DEVICE_TYPES)
         _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
 
     @staticmethod
     def of(**claims: Any) -> Capabilities:
-        """Capabilities from keywords. Raises ValueError naming an unknown one and the closest that exist."""
+        """Capabilities from keywords, those of variants among them. Raises ValueError naming an unknown one and the
+        closest that exist."""
         names = [item.name for item in fields(Capabilities)]
+        given: dict[str, Any] = {}
+        claimed = list(claims.get("variants", ()))
         for name, value in claims.items():
-            if name not in names:
-                raise ValueError(f"kernel: unknown capability {name!r}; allowed: {closest(name, names)}")
-            if isinstance(value, list):
-                claims[name] = tuple(value)
-        return Capabilities(**claims)
+            if name in names:
+                given[name] = tuple(value) if isinstance(value, list) else value
+            elif name not in variants():
+                raise ValueError(
+                    f"kernel: unknown capability {name!r}; allowed: {closest(name, [*names, *variants()])}"
+                )
+            elif value:
+                claimed.append(name)
+        return Capabilities(**given | {"variants": tuple(dict.fromkeys(claimed))})
 
     def why_not(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> str | None:
         """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is
         claimed."""
         dtype_names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
-        mask = problem.mask
+        masks = parts(problem.mask)
+        causal = {mask.align for mask in masks if isinstance(mask, Causal)}
+        sparse = any(isinstance(mask, BlockSparse) for mask in masks)
         needs = {
             f"device {device_type}": device_type in self.devices,
             f"dtype {dtype_names[problem.dtype]}": dtype_names[problem.dtype] in self.dtypes,
             f"head_dim {problem.head_dim}": self.head_dims is None or problem.head_dim in self.head_dims,
             f"key_heads {problem.key_heads}": self.key_heads is None or problem.key_heads in self.key_heads,
             "lse": self.lse or not problem.wants_lse,
-            "causal": self.causal or not (isinstance(mask, Causal) and mask.align == "bottom-right"),
-            "causal_top_left": self.causal_top_left or not (isinstance(mask, Causal) and mask.align == "top-left"),
+            "causal": self.causal or "bottom-right" not in causal,
+            "causal_top_left": self.causal_top_left or "top-left" not in causal,
             "gqa": self.gqa or problem.group == 1,
-            "block_sparse": self.block_sparse or not isinstance(mask, BlockSparse),
+            "block_sparse": self.block_sparse or not sparse,
             "block_sizes": self._takes_blocks(problem),
+            "block_sparse_causal": self.block_sparse_causal or not (sparse and causal),
+            **{variant.capability: variant.capability in self.variants for variant in problem.variants},
             "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
             "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
-            "strided": self.strided or layout == "contiguous",
+            "strided": self.strided or layout != "strided",
+            "bsnd": self.bsnd or self.strided or layout != "bsnd",
             "backward": self.backward or not problem.wants_grad,
             "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
         }
         return next((need for need, claimed in needs.items() if not claimed), None)
 
     def _takes_blocks(self, problem: Problem) -> bool:
-        if self.block_sizes is None or not isinstance(problem.mask, BlockSparse):
-            return True
-        return set(problem.mask.block_mask.block_shape) <= set(self.block_sizes)
+        masks = [mask for mask in parts(problem.mask) if isinstance(mask, BlockSparse)]
+        return self.block_sizes is None or all(set(m.block_mask.block_shape) <= set(self.block_sizes) for m in masks)
 
 
 def _refuse_unknown(name: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:

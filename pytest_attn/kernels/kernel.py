@@ -14,8 +14,9 @@ from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward, Gradients, declared_backward, through_autograd
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest
 
 
@@ -90,7 +91,7 @@ class FunctionKernel:
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Bind inputs and keywords; there is nothing else to prepare."""
-        keywords = self._keywords(problem, inputs.query.device, output)
+        keywords = self._keywords(problem, inputs, output)
         if problem.wants_grad:
             return lambda: self._with_gradients(inputs, keywords)
         if output is None:
@@ -112,10 +113,10 @@ class FunctionKernel:
         own = {name: value for name, value in keywords.items() if name != "return_lse"}
         return Output(out, None, declared_backward(self.backward, inputs, out, lse, own))
 
-    def _keywords(self, problem: Problem, device: torch.device, output: Output | None) -> dict[str, Any]:
-        claims, mask = self.capabilities, problem.mask
-        block_mask = mask.block_mask.to(device) if isinstance(mask, BlockSparse) else None
-        causal = isinstance(mask, Causal) and mask.align
+    def _keywords(self, problem: Problem, inputs: Inputs, output: Output | None) -> dict[str, Any]:
+        claims, masks, device = self.capabilities, parts(problem.mask), inputs.query.device
+        block_mask = next((mask.block_mask.to(device) for mask in masks if isinstance(mask, BlockSparse)), None)
+        causal = next((mask.align for mask in masks if isinstance(mask, Causal)), None)
         offered = {
             "scale": (claims.any_scale, problem.scale),
             "causal": (claims.causal, causal == "bottom-right"),
@@ -125,12 +126,17 @@ class FunctionKernel:
             "out": (claims.out_variant, output and output.out),
             "lse": (claims.out_variant and claims.lse, output and output.lse),
         }
-        return {name: value for name, (claimed, value) in offered.items() if claimed}
+        given = {name: value for name, (claimed, value) in offered.items() if claimed}
+        present = {variant.capability: variant for variant in problem.variants}
+        for name in claims.variants:
+            given |= present[name].keywords(problem, inputs.extras) if name in present else variants()[name].absent
+        return given
 
 
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
-    out = inputs.query.new_empty(problem.out_shape)
-    return Output(out, out.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None)
+    out_shape, lse_shape = problem.stored_shapes
+    out = inputs.query.new_empty(out_shape)
+    return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
 
 
 def kernel(

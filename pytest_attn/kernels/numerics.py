@@ -46,6 +46,10 @@ class Numerics:
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
     for float32."""
 
+    tanh_error: float | None = None
+    """Largest relative error of the hyperbolic tangent, where logits are capped. None: 2^-11 for half types (hardware
+    tanh), 2^-22 for float32."""
+
     chain: int | None = None
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
     kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
@@ -62,8 +66,10 @@ class Numerics:
             raise ValueError(
                 f"Numerics: stored_accumulator is {self.stored_accumulator!r}; allowed: None, {precisions}"
             )
-        if self.exp_error is not None and not (_is_number(self.exp_error) and 0.0 <= self.exp_error < 1.0):
-            raise ValueError(f"Numerics: exp_error is {self.exp_error!r}; allowed: None or a number, 0 to 1")
+        for name in ("exp_error", "tanh_error"):
+            error = getattr(self, name)
+            if error is not None and not (_is_number(error) and 0.0 <= error < 1.0):
+                raise ValueError(f"Numerics: {name} is {error!r}; allowed: None or a number, 0 to 1")
         if not isinstance(self.backward, BackwardNumerics):
             raise ValueError(f"Numerics: backward is {self.backward!r}; allowed: a BackwardNumerics")
         for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
 
 
@@ -45,4 +45,11 @@ def _sum_over_kept(problem: Problem, columns: Tensor) -> Tensor:
         pieces = [piece.sum(dim=2) for piece in torch.split(columns, key_block, dim=2)]
         per_row = mask.block_mask.blocks.to(columns.dtype) @ torch.stack(pieces, dim=2)
         return per_row.repeat_interleave(query_block, dim=2)[:, :, : lengths.query]
-    return columns.sum(dim=2, keepdim=True).expand(-1, -1, lengths.query, -1)
+    if isinstance(mask, Dense):
+        return columns.sum(dim=2, keepdim=True).expand(-1, -1, lengths.query, -1)
+    rows, keys = range(lengths.query), range(lengths.key)
+    for batch, heads in enumerate(sums := columns.new_empty(*columns.shape[:2], lengths.query, columns.shape[3])):
+        for head, found in enumerate(heads):
+            allowed = mask.allowed(lengths, batch, head, rows, keys).to(columns.dtype)
+            torch.mm(allowed, columns[batch, head], out=found)
+    return sums

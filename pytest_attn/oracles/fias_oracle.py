@@ -21,6 +21,8 @@ COMPRESSED = 2048
 
 def fias_takes(problem: Problem) -> bool:
     """Whether the operator has arguments for the problem: LSE only, one mask for all heads, few enough pairs."""
+    if problem.variants or not isinstance(problem.mask, Dense | Causal | BlockSparse):
+        return False
     one_mask = problem.query_heads == 1 or not isinstance(problem.mask, BlockSparse)
     return problem.ask == "lse" and one_mask and problem.query_length * problem.key_length <= MOST_PAIRS
 

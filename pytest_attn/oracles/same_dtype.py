@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pytest_attn.oracles.streaming import TILE_ROWS, Slab, gather, masked_scores, slabs
+from pytest_attn.oracles.streaming import TILE_ROWS, Slab, change_scores, gather, masked_scores, slabs
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
 from pytest_attn.workers import share
 
@@ -26,6 +27,7 @@ def same_dtype(problem: Problem, inputs: Inputs) -> Tensor:
     """The output `[B, H, Sq, Dv]` in the problem's dtype, 0 in rows without keys."""
     query, key, value = (t.to("cpu", torch.float32) for t in (inputs.query, inputs.key, inputs.value))
     out = torch.zeros(problem.out_shape, dtype=problem.dtype)
+    sink = sinks(problem, inputs)
     most_rows = min(TILE_ROWS, max(1, MOST_SCORES // problem.key_length))
 
     def work(shared: Iterator[Slab]) -> None:
@@ -38,7 +40,12 @@ def same_dtype(problem: Problem, inputs: Inputs) -> Tensor:
             keys = gather(key[source], spans)
             tile = torch.empty(len(rows), len(keys))
             scores = _rounded(masked_scores(problem, slab, spans, query[where] * problem.scale, keys, tile), problem)
-            product = _rounded(scores.softmax(dim=1), problem) @ gather(value[source], spans)
+            if problem.changes_logits:
+                change_scores(problem, inputs, slab, spans, scores, 1.0)
+                scores = _rounded(scores, problem)
+            weights = scores if sink is None else torch.cat([scores, sink[head].expand(len(rows), 1)], dim=1)
+            weights = weights.softmax(dim=1)[:, : scores.shape[1]]
+            product = _rounded(weights, problem) @ gather(value[source], spans)
             empty = scores.amax(dim=1, keepdim=True) == -math.inf
             out[where] = product.masked_fill_(empty, 0.0).to(problem.dtype)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import changed, sinks
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
 from pytest_attn.workers import share
@@ -124,6 +125,19 @@ def masked_scores(
     return scores
 
 
+def change_scores(
+    problem: Problem, inputs: Inputs, slab: Slab, group: Sequence[Span], scores: Tensor, unit: float
+) -> Tensor:
+    """What the variants add to scores `[rows, keys]`, natural logits times `unit`, which are changed in place; the
+    change is natural, and 0 where the mask forbids the pair."""
+    keys = torch.cat([torch.arange(start, stop) for start, stop, _ in group])
+    before = scores / unit
+    after = changed(problem, inputs, before.clone(), slab.batch, slab.head, slab.rows, keys)
+    hidden = torch.isneginf(scores)
+    scores.copy_(after * unit).masked_fill_(hidden, -math.inf)
+    return (after - before).masked_fill_(hidden, 0.0)
+
+
 class RowState:
     """The online softmax of one slab."""
 
@@ -131,6 +145,8 @@ class RowState:
         self.maximum = torch.full((rows,), -math.inf, dtype=dtype)
         self.total = torch.zeros(rows, dtype=dtype)
         self.weight_square = torch.zeros(rows, dtype=dtype)
+        self.change_square = torch.zeros(rows, dtype=dtype)
+        self.key_share = torch.ones(rows, dtype=dtype)
         shape = (rows, value_dim or 0)
         self.out = torch.zeros(shape, dtype=dtype)
         self.value_square = torch.zeros(shape, dtype=dtype)
@@ -150,6 +166,20 @@ class RowState:
         """Add weights @ value."""
         self.out.mul_(decay.unsqueeze(1)).addmm_(weights, value)
 
+    def add_change(self, weights: Tensor, decay: Tensor, change: Tensor) -> None:
+        """Add the second moment of what was changed in the logits."""
+        self.change_square.mul_(decay.square()).add_((weights * change).square().sum(dim=1))
+
+    def add_sink(self, logit: float) -> None:
+        """Add a logit, in base 2, that has no value."""
+        before = self.maximum
+        _, decay = self.take(torch.full((len(self.total), 1), logit, dtype=self.total.dtype))
+        self.key_share = torch.exp2(before - self.maximum)
+        self.out.mul_(decay.unsqueeze(1))
+        self.weight_square.mul_(decay.square())
+        self.change_square.mul_(decay.square())
+        self.value_square.mul_(decay.square().unsqueeze(1))
+
     def add_squares(self, weights: Tensor, decay: Tensor, squared: Tensor, squares: Tensor) -> None:
         """Add the second moments; overwrites `weights`."""
         weights.square_()
@@ -165,8 +195,13 @@ class RowState:
 
     @property
     def inverse_total(self) -> Tensor:
-        """1 / sum of weights, 0 for a row without keys; also the largest probability of the row."""
+        """1 / sum of weights, 0 for a row without keys."""
         return torch.where(self.total > 0, 1.0 / self.total, 0.0)
+
+    @property
+    def peak(self) -> Tensor:
+        """The largest probability of a key; the weight of the largest logit is 1, and it may be a sink's."""
+        return self.inverse_total * self.key_share
 
 
 def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Reference:
@@ -181,6 +216,8 @@ def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Referen
     value_square = torch.empty(out.shape, dtype=square_dtype())
     weight_square = torch.empty(problem.lse_shape, dtype=dtype)
     peak = torch.empty(problem.lse_shape, dtype=dtype)
+    change_square = torch.zeros(problem.lse_shape, dtype=dtype) if problem.changes_logits else None
+    sink = sinks(problem, inputs)
 
     def work(shared: Iterator[Slab]) -> None:
         scratch = Scratch(problem, square_dtype())
@@ -193,15 +230,23 @@ def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Referen
             for group in chunks(problem.mask.spans(problem.lengths, batch, head, rows), TILE_KEYS):
                 keys = gather(operands.key[source], group)
                 tile = scratch.scores(len(rows), len(keys))
-                weights, decay = state.take(masked_scores(problem, slab, group, scaled, keys, tile))
+                scores = masked_scores(problem, slab, group, scaled, keys, tile)
+                change = change_scores(problem, inputs, slab, group, scores, LOG2_E) if problem.changes_logits else None
+                weights, decay = state.take(scores)
+                if change is not None:
+                    state.add_change(weights, decay, change)
                 if operands.value is not None:
                     state.add_values(weights, decay, gather(operands.value[source], group))
                 if operands.squared is not None:
                     squares = scratch.squares(len(rows), len(keys))
                     state.add_squares(weights, decay, gather(operands.squared[source], group), squares)
+            if sink is not None:
+                state.add_sink(float(sink[head]) * LOG2_E)
             lse[where] = state.lse.to(dtype)
             inverse = state.inverse_total
-            peak[where] = inverse
+            peak[where] = state.peak
+            if change_square is not None:
+                change_square[where] = state.change_square * inverse.square()
             if problem.wants_out:
                 inverse_square = inverse.square()
                 out[where] = state.out * inverse.unsqueeze(1)
@@ -211,5 +256,6 @@ def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Referen
     share(slabs(problem), work)
     if not problem.wants_out:
         # sum p^2 is at most the largest p, and that bound costs nothing.
-        return Reference("exact", lse, moments=Moments(peak, peak))
-    return Reference("exact", lse, out, Moments(weight_square, peak, value_square) if moments else None)
+        return Reference("exact", lse, moments=Moments(peak, peak, change_square=change_square))
+    known = Moments(weight_square, peak, value_square, change_square)
+    return Reference("exact", lse, out, known if moments else None)

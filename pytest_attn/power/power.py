@@ -65,6 +65,8 @@ def _refuse(case: Case, budget_gflop: float) -> None:
         raise ValueError(f"case {case.id} asks for gradients; allowed: out, lse or both")
     if case.unsatisfiable:
         raise ValueError(f"case {case.id} is unsatisfiable: {case.unsatisfiable}")
+    if case.variants or (case.causal and case.sparsity is not None):
+        raise ValueError(f"case {case.id}: defects are injected under one mask; allowed: a case without variants")
     if case.flops > budget_gflop * 1e9:
         cost = f"case {case.id} costs {case.flops / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
         raise ValueError(f"{cost}; allowed: a case that costs less, or --budget=none")

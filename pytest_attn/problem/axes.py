@@ -26,6 +26,7 @@ AXES: dict[str, Callable[[Case], str]] = {
     "sparsity": lambda case: "none" if case.sparsity is None else f"{case.sparsity:g}",
     "block_shape": lambda case: "none" if case.block_shape is None else "{}x{}".format(*case.block_shape),
     "frame": lambda case: "none" if case.frame is None else "x".join(map(str, case.frame.as_tuple)),
+    "variants": lambda case: "-".join(variant.token for variant in case.variants) or "none",
     "recipe": lambda case: case.recipe,
     "layout": lambda case: case.layout,
     "ask": lambda case: case.ask,

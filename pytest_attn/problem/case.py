@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +11,9 @@ from typing import Literal, get_args
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
 from pytest_attn.problem.relations import Relation, refuse_relation
+from pytest_attn.problem.spelling import number_from_id, percent_to_id
+from pytest_attn.problem.variants.registry import in_order
+from pytest_attn.problem.variants.variant import Variant
 
 Ask = Literal["out", "lse", "both", "grad"]
 """What the kernel is asked for and judged on: the output alone, the log-sum-exp, both from one call, or the gradients
@@ -48,12 +50,16 @@ GRADIENT_ORACLES = ("exact", "again")
 ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
 """The recipes for which closed forms exist: every key has the same weight."""
 
-Layout = Literal["contiguous", "strided"]
-"""How query, key and value lie in memory: contiguous, or each with an order of its own and gaps between its rows."""
+Layout = Literal["contiguous", "strided", "bsnd"]
+"""How query, key and value lie in memory: contiguous, each with an order of its own and gaps between its rows, or as
+`[B, S, H, D]` that is seen as `[B, H, S, D]`, which most models hand to their kernels."""
 
 OracleName = Literal["exact", "fias", "loop", "analytic", "again", "sequence", Relation]
 """What the result is compared with: a reference (`pytest_attn.oracles`), the kernel's own second result ("again"),
 references of several calls in a row ("sequence"), or a `Relation`."""
+
+FIXED_FORM: tuple[OracleName, ...] = ("fias", "loop", "analytic")
+"""The oracles of softmax(scale q k^T) v, which know no variants."""
 
 DTYPES = ("bfloat16", "float16", "float32")
 """Data types of query, key, value and output that the judge has a budget for."""
@@ -74,7 +80,8 @@ class Case:
     """One attention computation to judge, before any tensor exists.
 
     `scale` None means 1 / sqrt(head_dim). `block_shape` without `sparsity` is a dense case that the published suites
-    repeat for every block shape. Raises ValueError, naming the field, where the fields contradict each other.
+    repeat for every block shape. `variants` stand in the order of their registration. Raises ValueError, naming the
+    field, where the fields contradict each other.
     """
 
     query_length: int
@@ -90,6 +97,7 @@ class Case:
     sparsity: float | None = None
     block_shape: tuple[int, int] | None = None
     frame: FrameWidths | None = None
+    variants: tuple[Variant, ...] = ()
     recipe: Recipe = "normal"
     layout: Layout = "contiguous"
     ask: Ask = "both"
@@ -114,7 +122,7 @@ class Case:
             raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:
             # The id carries the percentage with 12 digits; the field is what the id says.
-            object.__setattr__(self, "sparsity", _number_from_id(_percent_to_id(self.sparsity)) / 100)
+            object.__setattr__(self, "sparsity", number_from_id(percent_to_id(self.sparsity)) / 100)
         if self.sparsity is not None and self.block_shape is None:
             raise ValueError("case: sparsity needs a block_shape")
         if self.sparsity is not None and not 0.0 <= self.sparsity <= 1.0:
@@ -128,11 +136,23 @@ class Case:
             )
         if self.frame is not None and self.sparsity is None:
             raise ValueError("case: frame needs a sparsity")
-        if self.causal is not None and self.sparsity is not None:
-            raise ValueError("case: causal does not combine with sparsity")
         if self.ask == "grad" and self.oracle not in GRADIENT_ORACLES:
             raise ValueError(f"case: oracle is {self.oracle!r}; allowed for grad: {', '.join(GRADIENT_ORACLES)}")
+        self._order_variants()
         refuse_relation(self)
+
+    def _order_variants(self) -> None:
+        object.__setattr__(self, "variants", in_order(self.variants))
+        for before, variant in zip((None, *self.variants), self.variants, strict=False):
+            if type(before) is type(variant):
+                raise ValueError(f"case: variants has two of {variant.capability}; allowed: one of each")
+            variant.refuse(self)
+            if self.ask == "grad" and not variant.differentiable:
+                raise ValueError(f"case: ask is 'grad', whose oracle does not know {variant.capability}; allowed: both")
+        if self.variants and self.oracle in FIXED_FORM:
+            raise ValueError(
+                f"case: the {self.oracle} oracle does not know {self.variants[0].capability}; allowed: exact"
+            )
 
     @cached_property
     def pattern(self) -> BlockPattern | None:
@@ -161,6 +181,8 @@ class Case:
         """Exact number of (query, key) pairs that may attend, over all batches and query heads."""
         if self.unsatisfiable:
             return 0
+        if self.variants or (self.pattern is not None and self.causal is not None):
+            return self._visible_pairs()
         if self.pattern is not None:
             return sum(self._sparse_pairs(seed) for seed in self.head_seeds())
         per_head = self.query_length * self.key_length
@@ -169,6 +191,14 @@ class Case:
             visible = (min(max(i + offset + 1, 0), self.key_length) for i in range(self.query_length))
             per_head = sum(visible)
         return per_head * self.batch * self.query_heads
+
+    def _visible_pairs(self) -> int:
+        # Masks are torch's; the cases of one mask, and so the ids of the published sweeps, need none.
+        from pytest_attn.problem.masks import visible_keys
+        from pytest_attn.problem.problem import Problem
+
+        problem = Problem.of(self)
+        return int(visible_keys(problem.mask, problem.lengths, self.batch, self.query_heads).sum())
 
     def _sparse_pairs(self, seed: int) -> int:
         assert self.pattern is not None
@@ -192,106 +222,16 @@ class Case:
     @cached_property
     def id(self) -> str:
         """The name of the case: lower-case letters, digits and `-`; `Case.parse` reads it back."""
-        parts = [f"b{self.batch}", f"h{self.query_heads}"]
-        if self.key_heads != self.query_heads:
-            parts.append(f"kv{self.key_heads}")
-        same_length = self.query_length == self.key_length
-        parts.append(f"s{self.query_length}" + ("" if same_length else f"x{self.key_length}"))
-        parts.append(f"d{self.head_dim}" + ("" if self.value_dim == self.head_dim else f"x{self.value_dim}"))
-        parts.append(self.dtype)
-        if self.scale is not None:
-            parts.append("scale" + _number_to_id(self.scale))
-        if self.causal is not None:
-            parts.append("causal" if self.causal == "bottom-right" else "causal-topleft")
-        if self.sparsity is not None:
-            parts.append(f"sp{_percent_to_id(self.sparsity)}pct")
-        if self.block_shape is not None:
-            parts.append("bs{}x{}".format(*self.block_shape))
-        if self.frame is not None:
-            parts.append(self._frame_id(self.frame))
-        if self.recipe != "normal":
-            parts.append(self.recipe)
-        if self.layout != "contiguous":
-            parts.append(self.layout)
-        return "-".join([*parts, self.ask, self.oracle])
+        from pytest_attn.problem.case_id import spell
 
-    def _frame_id(self, frame: FrameWidths) -> str:
-        try:
-            if self.block_shape is not None and FrameWidths.small(self.block_shape) == frame:
-                return "framed"
-        except ValueError:
-            pass
-        return "frame" + "x".join(map(str, frame.as_tuple))
+        return spell(self)
 
     @staticmethod
     def parse(text: str) -> Case:
         """The case of an id. Raises ValueError with one sentence where `text` is not the id of a case."""
-        match = _ID.fullmatch(text)
-        if match is None:
-            raise ValueError(
-                f"case id {text!r} does not parse; allowed: ids like {EXAMPLE_ID!r} "
-                "(python -m pytest_attn list --ids prints them)"
-            )
-        found = match.groupdict()
-        try:
-            length, key_length = _pair(found["s"])
-            head_dim, value_dim = _pair(found["d"])
-            block_shape = _pair(found["bs"]) if found["bs"] else None
-            frame = FrameWidths.small(block_shape) if found["framed"] and block_shape else None
-            if found["frame"]:
-                frame = FrameWidths(*map(int, found["frame"].split("x")))
-            case = Case(
-                batch=int(found["b"]),
-                query_heads=int(found["h"]),
-                key_heads=int(found["kv"] or found["h"]),
-                query_length=length,
-                key_length=key_length,
-                head_dim=head_dim,
-                value_dim=value_dim,
-                dtype=found["dtype"],
-                scale=_number_from_id(found["scale"]) if found["scale"] else None,
-                causal=None if not found["causal"] else "top-left" if found["topleft"] else "bottom-right",
-                sparsity=_number_from_id(found["sp"]) / 100 if found["sp"] else None,
-                block_shape=block_shape,
-                frame=frame,
-                recipe=found["recipe"] or "normal",  # type: ignore[arg-type]
-                layout=found["layout"] or "contiguous",  # type: ignore[arg-type]
-                ask=found["ask"],  # type: ignore[arg-type]
-                oracle=found["oracle"],  # type: ignore[arg-type]
-            )
-        except ValueError as error:
-            raise ValueError(f"case id {text!r}: {error}") from None
-        if case.id != text:
-            raise ValueError(f"case id {text!r} is not in its one spelling; allowed: {case.id!r}")
-        return case
+        from pytest_attn.problem.case_id import parse
+
+        return parse(text)
 
 
 EXAMPLE_ID = "b1-h2-s1024-d128-bfloat16-sp50pct-bs128x512-both-exact"
-
-_NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?"
-_ID = re.compile(
-    r"b(?P<b>\d+)-h(?P<h>\d+)(?:-kv(?P<kv>\d+))?-s(?P<s>\d+(?:x\d+)?)-d(?P<d>\d+(?:x\d+)?)"
-    rf"-(?P<dtype>{'|'.join(DTYPES)})(?:-scale(?P<scale>{_NUMBER}))?(?P<causal>-causal(?P<topleft>-topleft)?)?"
-    rf"(?:-sp(?P<sp>{_NUMBER})pct)?(?:-bs(?P<bs>\d+x\d+))?(?:-(?P<framed>framed)|-frame(?P<frame>\d+x\d+x\d+x\d+))?"
-    rf"(?:-(?P<recipe>{'|'.join(r for r in get_args(Recipe) if r != 'normal')}))?(?:-(?P<layout>strided))?"
-    rf"-(?P<ask>{'|'.join(get_args(Ask))})-(?P<oracle>{'|'.join(get_args(OracleName))})"
-)
-
-
-def _pair(text: str) -> tuple[int, int]:
-    first, _, second = text.partition("x")
-    return int(first), int(second or first)
-
-
-def _number_to_id(value: float) -> str:
-    text = repr(value).removesuffix(".0")
-    return text.replace("+", "").replace("-", "m").replace(".", "p")
-
-
-def _percent_to_id(fraction: float) -> str:
-    # repr would give 56.99999999999999 for 0.57 * 100.
-    return _number_to_id(float(f"{fraction * 100:.12g}"))
-
-
-def _number_from_id(text: str) -> float:
-    return float(text.replace("m", "-").replace("p", "."))

@@ -8,7 +8,8 @@ import torch
 
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.case import Ask, Case
-from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection
+from pytest_attn.problem.variants.variant import Variant
 
 TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
 
@@ -20,7 +21,8 @@ class Problem:
     Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`,
     log-sum-exp `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h
     reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted, or that the gradients of query, key
-    and value are.
+    and value are. `variants` say what else becomes of the logits; `mask` holds what they
+    contribute to it.
     """
 
     batch: int
@@ -34,6 +36,7 @@ class Problem:
     scale: float
     mask: Mask = field(default_factory=Dense)
     ask: Ask = "both"
+    variants: tuple[Variant, ...] = ()
 
     @staticmethod
     def of(case: Case) -> Problem:
@@ -50,12 +53,32 @@ class Problem:
             scale=case.softmax_scale,
             mask=_mask_of(case),
             ask=case.ask,
+            variants=case.variants,
         )
 
     @property
     def lengths(self) -> Lengths:
         """Tokens of queries and keys."""
         return Lengths(self.query_length, self.key_length)
+
+    def lengths_of(self, batch: int) -> Lengths:
+        """Tokens of the sequence of one batch, which padding may follow."""
+        return self.mask.sequences[batch] if isinstance(self.mask, Ragged) else self.lengths
+
+    @property
+    def changes_logits(self) -> bool:
+        """Whether a variant changes the logits."""
+        return any(variant.changes_logits for variant in self.variants)
+
+    @property
+    def storage(self) -> Variant | None:
+        """The variant that gives the tensors of the problem another form; None where none does."""
+        return next((variant for variant in self.variants if variant.stores), None)
+
+    @property
+    def stored_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the output and of the LSE that a kernel returns."""
+        return self.storage.stored_shapes(self) if self.storage else (self.out_shape, self.lse_shape)
 
     @property
     def group(self) -> int:
@@ -94,10 +117,17 @@ class Problem:
 
 
 def _mask_of(case: Case) -> Mask:
-    if case.causal is not None:
-        return Causal(case.causal)
+    masks: list[Mask | None] = [_blocks_of(case), Causal(case.causal) if case.causal else None]
+    masks += [variant.mask(case) for variant in case.variants]
+    mask = intersection(*(mask for mask in masks if mask is not None))
+    found = (variant.lengths(case) for variant in case.variants)
+    sequences = next((lengths for lengths in found if lengths is not None), None)
+    return mask if sequences is None else Ragged(mask, tuple(Lengths(*lengths) for lengths in sequences))
+
+
+def _blocks_of(case: Case) -> BlockSparse | None:
     if case.pattern is None:
-        return Dense()
+        return None
     kept = [case.pattern.kept(seed) for seed in case.head_seeds()]
     shape = case.pattern.block_shape
     return BlockSparse(BlockMask.from_kept_rows(kept, case.batch, shape, case.query_length, case.key_length))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
 
 if TYPE_CHECKING:  # a case refuses relations that do not exist for it
     from pytest_attn.problem.case import Case
@@ -30,13 +30,15 @@ class Need(NamedTuple):
 
 
 def _dense(case: Case) -> bool:
-    return case.causal is None and case.sparsity is None
+    return case.causal is None and case.sparsity is None and not any(variant.hides(case) for variant in case.variants)
 
 
 def _hides_keys(case: Case) -> bool:
-    if case.pattern is not None:
-        # A pattern that does not exist is refused as unsatisfiable, by every oracle alike.
-        return case.unsatisfiable is not None or case.pattern.leaves_out
+    if any(variant.hides(case) for variant in case.variants):
+        return True
+    # A pattern that does not exist is refused as unsatisfiable, by every oracle alike.
+    if case.pattern is not None and (case.unsatisfiable is not None or case.pattern.leaves_out):
+        return True
     return case.query_length > 1 if case.causal == "bottom-right" else case.causal is not None and case.key_length > 1
 
 
@@ -59,11 +61,17 @@ NEEDS: dict[Relation, Need] = {
 
 def relation_exists(relation: Relation, case: Case) -> bool:
     """Whether a relation exists for a case, whatever the case itself names."""
-    return relation not in NEEDS or NEEDS[relation].holds(case)
+    kept = all(relation in variant.keeps for variant in case.variants)
+    return kept and (relation not in NEEDS or NEEDS[relation].holds(case))
 
 
 def refuse_relation(case: Case) -> None:
     """Raises ValueError where the relation that a case names does not exist for it."""
-    for relation, need in NEEDS.items():
-        if relation == case.oracle and not need.holds(case):
-            raise ValueError(f"case: {relation} does not exist here; it needs {need.words}")
+    for relation in get_args(Relation):
+        if relation != case.oracle:
+            continue
+        for variant in case.variants:
+            if relation not in variant.keeps:
+                raise ValueError(f"case: {relation} does not hold for {variant.capability}")
+        if relation in NEEDS and not NEEDS[relation].holds(case):
+            raise ValueError(f"case: {relation} does not exist here; it needs {NEEDS[relation].words}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 from pytest_attn.oracles.streaming import slabs
@@ -98,3 +99,9 @@ def test_measuring_leaves_the_inputs_as_they_are() -> None:
     drop(problem, inputs, clean, torch.tensor([3]), slabs(problem))
     assert inputs.equal(before)
     assert torch.equal(clean.out, out)
+
+
+@pytest.mark.parametrize("token", ["sinks", "sp30pct-bs16x16"])
+def test_a_case_of_more_than_one_mask_is_refused(token: str) -> None:
+    with pytest.raises(ValueError, match="defects are injected under one mask; allowed: a case without variants"):
+        power_of(Case.parse(f"b1-h1-s64-d16-bfloat16-causal-{token}-both-exact"))

@@ -95,6 +95,7 @@ def test_every_axis_reads_its_own_field_of_a_case() -> None:
         "sparsity": "0.7",
         "block_shape": "128x512",
         "frame": "1x1x3x1",
+        "variants": "none",
         "recipe": "zeros",
         "layout": "strided",
         "ask": "lse",

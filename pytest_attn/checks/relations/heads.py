@@ -10,7 +10,6 @@ import torch
 from pytest_attn.checks.relations.related import Plan, Side, relation, same
 from pytest_attn.checks.relations.unchanged import Change, unchanged
 from pytest_attn.checks.subject import Subject
-from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 LONE_HEADS = 2
@@ -25,11 +24,11 @@ def as_many_key_heads(problem: Problem) -> tuple[Problem]:
 def expanded_heads(subject: Subject) -> Iterator[Plan]:
     """Key heads shared by a group: the same as each repeated for every query head of its group."""
     problem, inputs = subject.problem, subject.inputs
-    expanded = Inputs(
-        inputs.query,
-        inputs.key.repeat_interleave(problem.group, dim=1),
-        inputs.value.repeat_interleave(problem.group, dim=1),
-        f"{inputs.key_of_content}|expanded",
+    expanded = replace(
+        inputs,
+        key=inputs.key.repeat_interleave(problem.group, dim=1),
+        value=inputs.value.repeat_interleave(problem.group, dim=1),
+        key_of_content=f"{inputs.key_of_content}|expanded",
     )
     source = Side(*as_many_key_heads(problem), expanded)
     yield Plan("key heads repeated", Side(problem, inputs), (source,), same)
@@ -49,7 +48,8 @@ def lone_head(subject: Subject) -> Iterator[Change]:
         rows[batch, head] = True
         content = f"{inputs.key_of_content}|lone-{batch}-{head}-{subject.seed}"
         words = f"all but batch {batch}, head {head} replaced"
-        yield Change(words, Inputs(query, key, value, content), rows)
+        alone = replace(inputs, query=query, key=key, value=value, key_of_content=content)
+        yield Change(words, alone, rows)
 
 
 EXPANDED_HEADS = relation(expanded_heads, as_many_key_heads)

@@ -12,7 +12,6 @@ from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation, same
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
-from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 TILE = 64
@@ -24,11 +23,11 @@ def permuted_keys(subject: Subject) -> Iterator[Plan]:
     inputs = subject.inputs
     batch, heads, length, _ = inputs.key.shape
     order = torch.rand((batch, heads, length, 1), generator=subject.generator()).argsort(dim=2).to(inputs.key.device)
-    permuted = Inputs(
-        inputs.query,
-        inputs.key.take_along_dim(order, dim=2),
-        inputs.value.take_along_dim(order, dim=2),
-        f"{inputs.key_of_content}|permuted-{subject.seed}",
+    permuted = replace(
+        inputs,
+        key=inputs.key.take_along_dim(order, dim=2),
+        value=inputs.value.take_along_dim(order, dim=2),
+        key_of_content=f"{inputs.key_of_content}|permuted-{subject.seed}",
     )
     yield Plan("keys permuted", Side(subject.problem, permuted), (Side(subject.problem, inputs),), same)
 
@@ -60,11 +59,11 @@ def twice_the_keys(problem: Problem) -> tuple[Problem]:
 def duplicated_keys(subject: Subject) -> Iterator[Plan]:
     """Every key twice: the log-sum-exp grows by ln 2, the output does not change."""
     inputs = subject.inputs
-    doubled = Inputs(
-        inputs.query,
-        torch.cat([inputs.key, inputs.key], dim=2),
-        torch.cat([inputs.value, inputs.value], dim=2),
-        f"{inputs.key_of_content}|doubled",
+    doubled = replace(
+        inputs,
+        key=torch.cat([inputs.key, inputs.key], dim=2),
+        value=torch.cat([inputs.value, inputs.value], dim=2),
+        key_of_content=f"{inputs.key_of_content}|doubled",
     )
 
     def expected(source: Estimate) -> Estimate:
@@ -98,8 +97,11 @@ def split_keys(subject: Subject) -> Iterator[Plan]:
     sources = tuple(
         Side(
             problem,
-            Inputs(
-                inputs.query, inputs.key[:, :, keys], inputs.value[:, :, keys], f"{inputs.key_of_content}|keys-{keys}"
+            replace(
+                inputs,
+                key=inputs.key[:, :, keys],
+                value=inputs.value[:, :, keys],
+                key_of_content=f"{inputs.key_of_content}|keys-{keys}",
             ),
         )
         for problem, keys in zip(parts(subject.problem), ranges, strict=True)

@@ -11,7 +11,6 @@ from torch import Tensor
 from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation
 from pytest_attn.checks.relations.unchanged import Change, unchanged
 from pytest_attn.checks.subject import Subject
-from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 LAST_ROWS = (1, 3)
@@ -71,7 +70,9 @@ def hidden_keys(subject: Subject) -> Iterator[Change]:
             for each in group:
                 rows[batch, each] = ~_sees(problem, batch, each, hidden)
         content = f"{inputs.key_of_content}|hidden-{problem.mask.key}-{turn}-{subject.seed}"
-        yield Change(f"hidden keys replaced ({turn})", Inputs(inputs.query, key, value, content), rows)
+        yield Change(
+            f"hidden keys replaced ({turn})", replace(inputs, key=key, value=value, key_of_content=content), rows
+        )
 
 
 def _concealed(problem: Problem, batch: int, head: int) -> Tensor:

@@ -1,8 +1,11 @@
-"""Matmul, softmax, matmul: what everyone writes first."""
+"""Matmul, softmax, matmul: what everyone writes first, for every kind of attention."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
+from itertools import product
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,12 +29,13 @@ BACKWARD = BackwardNumerics(score_gradients="float32", delta_of="probabilities",
 
 
 def numerics(problem: Problem) -> Numerics:
-    """Probabilities stay in float32; torch's exponential is within a unit in the last place; BLAS combines sums of
-    fewer than 512 terms."""
+    """Probabilities stay in float32; torch's exponential is within a unit in the last place, and so is its tangent;
+    BLAS combines sums of fewer than 512 terms."""
     if problem.dtype != torch.float32:
-        return Numerics(probabilities="float32", backward=BACKWARD)
+        return Numerics(probabilities="float32", tanh_error=2.0**-22, backward=BACKWARD)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
-    rows = {(length - 1) % step + 1 for length in (problem.query_length, step)}
+    lengths = {problem.lengths_of(batch).query for batch in range(problem.batch)} - {0}
+    rows = {(length - 1) % step + 1 for length in (*lengths, step)}
     rows |= {problem.key_length} if problem.wants_grad else set()
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
     return Numerics(exp_error=2.0**-23, chain=None if few else 512, backward=BACKWARD)
@@ -43,13 +47,67 @@ def numerics(problem: Problem) -> Numerics:
     causal_top_left=True,
     gqa=True,
     block_sparse=True,
+    block_sparse_causal=True,
     value_dim=True,
     strided=True,
     deterministic=True,
     backward=True,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    block_table=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def eager(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    *,
+    cu_seqlens_q: Tensor | None = None,
+    cu_seqlens_k: Tensor | None = None,
+    max_seqlen_q: int | None = None,
+    max_seqlen_k: int | None = None,
+    block_table: Tensor | None = None,
+    cache_seqlens: Tensor | None = None,
+    return_lse: bool = False,
+    **keywords: Any,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Attention in float32 over whole rows of scores, some queries of one head at a time."""
+    if cu_seqlens_q is not None and cu_seqlens_k is not None:
+        out, lse = _packed(query, key, value, cu_seqlens_q.tolist(), cu_seqlens_k.tolist(), keywords)
+    elif block_table is not None:
+        key, value = _of_pages(key, block_table), _of_pages(value, block_table)
+        out, lse = attention(query, key, value, **keywords | {"seqused_k": cache_seqlens})
+    else:
+        out, lse = attention(query, key, value, **keywords)
+    return (out, lse) if return_lse else out
+
+
+def _packed(
+    query: Tensor, key: Tensor, value: Tensor, query_ends: list[int], key_ends: list[int], keywords: dict[str, Any]
+) -> tuple[Tensor, Tensor]:
+    """out `[total_q, Hq, Dv]` and lse `[Hq, total_q]`, one sequence after the other."""
+    out = query.new_empty((*query.shape[:2], value.shape[2]))
+    lse = query.new_empty((query.shape[1], query.shape[0]), dtype=torch.float32)
+    for number in range(len(query_ends) - 1):
+        rows, keys = (slice(ends[number], ends[number + 1]) for ends in (query_ends, key_ends))
+        sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in ((query, rows), (key, keys), (value, keys)))
+        found, found_lse = attention(*sequence, **keywords)
+        out[rows], lse[:, rows] = found[0].transpose(0, 1), found_lse[0]
+    return out, lse
+
+
+def _of_pages(pool: Tensor, block_table: Tensor) -> Tensor:
+    """`[B, H, S, D]` of pages `[pages, page, H, D]`; S is a multiple of the page."""
+    return pool[block_table.long()].flatten(1, 2).transpose(1, 2)
+
+
+def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -58,31 +116,50 @@ def eager(
     causal: bool = False,
     causal_top_left: bool = False,
     block_mask: BlockMask | None = None,
-    return_lse: bool = False,
-) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention in float32 over whole rows of scores, some queries of one head at a time."""
+    window_size: tuple[int, int] = (-1, -1),
+    seqused_k: Tensor | None = None,
+    softcap: float = 0.0,
+    alibi_slopes: Tensor | None = None,
+    attn_bias: Tensor | None = None,
+    sinks: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """(out, lse) of query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`."""
     group = query.shape[1] // key.shape[1]
     out = query.new_zeros((*query.shape[:3], value.shape[3]))
-    lse = query.new_full(query.shape[:3], -torch.inf, dtype=torch.float32)
-    offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
+    # A query block without keys has its sink alone.
+    alone = query.new_full(query.shape[1:2], -torch.inf, dtype=torch.float32) if sinks is None else sinks
+    lse = alone.view(1, -1, 1).repeat(query.shape[0], 1, query.shape[2])
+    left, right = (math.inf if side < 0 else side for side in window_size)
     # Converted as a whole, so that autograd adds the gradients of a group in float32.
     key, value = key.float(), value.float()
-    for batch in range(query.shape[0]):
-        for head in range(query.shape[1]):
-            keys, values = key[batch, head // group], value[batch, head // group]
-            for rows, kept in _pieces(block_mask, batch, head, query.shape[2]):
-                scores = query[batch, head, rows].float() @ keys[kept].T * scale
-                if causal or causal_top_left:
-                    diagonal = offset + rows.start + 1
-                    scores.masked_fill_(torch.ones_like(scores, dtype=torch.bool).triu(diagonal), -torch.inf)
-                lse[batch, head, rows] = scores.logsumexp(dim=1)
-                # A row without keys would be softmax of nothing, NaN; its output is 0.
-                out[batch, head, rows] = scores.softmax(dim=1).nan_to_num(0.0) @ values[kept]
-    return (out, lse) if return_lse else out
+    for batch, head in product(*map(range, query.shape[:2])):
+        length = key.shape[2] if seqused_k is None else int(seqused_k[batch])
+        keys, values = (tensor[batch, head // group, :length] for tensor in (key, value))
+        for rows, kept in _pieces(block_mask, batch, head, query.shape[2], length):
+            scores = query[batch, head, rows].float() @ keys[kept].T * scale
+            at = torch.arange(rows.start, rows.stop, device=query.device).unsqueeze(1)
+            tokens = torch.arange(length, device=query.device)[kept]
+            # How many keys each key stands behind the diagonal that ends at the last key.
+            ahead = tokens - (at + length - query.shape[2])
+            if softcap:
+                scores = softcap * torch.tanh(scores / softcap)
+            if alibi_slopes is not None:
+                scores -= alibi_slopes[head] * ahead.abs()
+            if attn_bias is not None:
+                scores += attn_bias.expand(*query.shape[:2], -1, -1)[batch, head, rows, :length][:, kept]
+            hidden = (ahead > (0 if causal else right)) | (ahead < -left)
+            scores.masked_fill_(hidden | (tokens > at) if causal_top_left else hidden, -torch.inf)
+            if sinks is not None:
+                scores = torch.cat([scores, sinks[head].expand(len(scores), 1)], dim=1)
+            lse[batch, head, rows] = scores.logsumexp(dim=1)
+            # A row without keys would be softmax of nothing, NaN; its output is 0, and not -0.
+            weights = scores.softmax(dim=1)[:, : len(tokens)].nan_to_num(0.0)
+            out[batch, head, rows] = weights @ values[kept] + 0.0
+    return out, lse
 
 
 def _pieces(
-    block_mask: BlockMask | None, batch: int, head: int, queries: int
+    block_mask: BlockMask | None, batch: int, head: int, queries: int, keys: int
 ) -> Iterator[tuple[slice, slice | Tensor]]:
     """Query rows that share their keys, and those keys; a query block without keys is left out."""
     if block_mask is None:
@@ -90,7 +167,7 @@ def _pieces(
             yield slice(start, min(start + MOST_ROWS, queries)), slice(None)
         return
     query_block, key_block = block_mask.block_shape
-    tokens = block_mask.blocks[batch, head].repeat_interleave(key_block, dim=1)[:, : block_mask.key_length]
+    tokens = block_mask.blocks[batch, head].repeat_interleave(key_block, dim=1)[:, :keys]
     for row, kept in enumerate(tokens):
         if kept.any():
             yield slice(row * query_block, min((row + 1) * query_block, queries)), kept

@@ -43,6 +43,14 @@ def _runs(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Iterator[tu
             yield batch, head, range(first, min(first + MOST_ROWS, stop))
 
 
+def rows_without_keys(mask: Mask, lengths: Lengths, *of: Mask, batches: int = 1) -> Tensor:
+    """`Mask.empty_rows` of a mask made of others, pair by pair: each of them may leave a row a key that another
+    takes."""
+    shapes = [(batches, 1), *((1, 1, *part.empty_rows(lengths).shape[:-1])[-2:] for part in of)]
+    batches, heads = (max(sizes) for sizes in zip(*shapes, strict=True))
+    return visible_keys(mask, lengths, batches, heads) == 0
+
+
 def _visible(mask: Mask, lengths: Lengths, batch: int, head: int, rows: range) -> Tensor:
     count = torch.zeros(len(rows), dtype=torch.int64)
     for start, stop, full in mask.spans(lengths, batch, head, rows):

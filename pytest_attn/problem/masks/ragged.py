@@ -1,0 +1,53 @@
+"""Batches of sequences that are shorter than the tensors that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.problem.masks.mask import Lengths, Mask, Span
+from pytest_attn.problem.masks.visible import rows_without_keys
+
+
+@dataclass(frozen=True, slots=True)
+class Ragged:
+    """In batch b, `inner` over the first `sequences[b]` queries and keys; the rest is padding, which attends to nothing
+    and is not attended to."""
+
+    inner: Mask
+    sequences: tuple[Lengths, ...]
+
+    @property
+    def key(self) -> str:
+        """See `Mask.key`."""
+        return f"ragged({self.inner.key})" + "-".join(f"{each.query}x{each.key}" for each in self.sequences)
+
+    def row_step(self, lengths: Lengths) -> int:
+        """See `Mask.row_step`."""
+        return self.inner.row_step(lengths)
+
+    def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
+        """See `Mask.spans`."""
+        own = self.sequences[batch]
+        real = range(rows.start, min(rows.stop, own.query))
+        if not real or not own.key:
+            return []
+        whole = len(real) == len(rows)
+        spans = (
+            Span(start, min(stop, own.key), full and whole)
+            for start, stop, full in self.inner.spans(own, batch, head, real)
+        )
+        return [span for span in spans if span.start < span.stop]
+
+    def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
+        """See `Mask.allowed`."""
+        own = self.sequences[batch]
+        real = torch.arange(rows.start, rows.stop).unsqueeze(1) < own.query
+        return self.inner.allowed(own, batch, head, rows, keys) & real & (torch.arange(keys.start, keys.stop) < own.key)
+
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """See `Mask.empty_rows`."""
+        return rows_without_keys(self, lengths, self.inner, batches=len(self.sequences))

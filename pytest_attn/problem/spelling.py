@@ -1,0 +1,23 @@
+"""How numbers are spelled in ids: lower-case letters and digits only."""
+
+from __future__ import annotations
+
+NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?"
+"""A number in an id, as a regular expression: `m` for minus, `p` for the point."""
+
+
+def number_to_id(value: float) -> str:
+    """-0.25 as `m0p25`, 1e-5 as `1em05`."""
+    text = repr(value).removesuffix(".0")
+    return text.replace("+", "").replace("-", "m").replace(".", "p")
+
+
+def percent_to_id(fraction: float) -> str:
+    """0.57 as `57`."""
+    # repr would give 56.99999999999999 for 0.57 * 100.
+    return number_to_id(float(f"{fraction * 100:.12g}"))
+
+
+def number_from_id(text: str) -> float:
+    """The number that `number_to_id` spelled."""
+    return float(text.replace("m", "-").replace("p", "."))

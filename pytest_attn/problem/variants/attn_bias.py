@@ -1,0 +1,63 @@
+"""An additive bias of every pair."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_attn.problem.variants.variant import Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Generator, Tensor
+
+    from pytest_attn.problem.case import Case
+    from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.variant import Tile
+
+
+@dataclass(frozen=True)
+class Bias(Variant):
+    """`attn_bias[b, h, i, j]` is added to the scaled logit; normal numbers.
+
+    Keyword `attn_bias` `[B or 1, Hq or 1, Sq, Skv]`, of the dtype of the query or float32: the float `attn_mask` of
+    PyTorch's scaled_dot_product_attention, `attn_bias` of xFormers.
+    """
+
+    capability: ClassVar = "attn_bias"
+    pattern: ClassVar = r"bias([1b])x([1h])(f32)?"
+    absent: ClassVar = {"attn_bias": None}
+    changes_logits: ClassVar = True
+
+    per_batch: bool = False
+    per_head: bool = False
+    float32: bool = False
+
+    @property
+    def token(self) -> str:
+        """`biasbxh`, `bias1x1` where all batches or all heads share one; `f32` behind it for float32."""
+        return f"bias{'b' if self.per_batch else 1}x{'h' if self.per_head else 1}{'f32' if self.float32 else ''}"
+
+    @classmethod
+    def of_token(cls, groups: tuple[str, ...]) -> Bias:
+        """See `Variant.of_token`."""
+        return cls(groups[0] == "b", groups[1] == "h", groups[2] is not None)
+
+    def refuse(self, case: Case) -> None:
+        """float32 is the dtype of the query where that is float32."""
+        if self.float32 and case.dtype == "float32":
+            raise ValueError("case: attn_bias of float32 is that of the dtype here; allowed: without f32")
+
+    def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
+        """See `Variant.draw`."""
+        import torch
+
+        heads = (problem.batch if self.per_batch else 1, problem.query_heads if self.per_head else 1)
+        bias = torch.randn(*heads, problem.query_length, problem.key_length, generator=generator)
+        return {"attn_bias": bias if self.float32 else bias.to(problem.dtype)}
+
+    def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
+        """See `Variant.change`."""
+        bias = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head]
+        return logits.add_(bias.cpu()[tile.query, tile.key].to(logits.dtype))

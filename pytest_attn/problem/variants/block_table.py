@@ -1,0 +1,102 @@
+"""A paged cache: the keys and values of a sequence lie in pages anywhere in a pool."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, ClassVar
+
+from pytest_attn.problem.variants.seqused_k import ragged_lengths
+from pytest_attn.problem.variants.variant import Variant
+
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
+
+    from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.problem import Problem
+
+SPARE = 3
+"""Pages of the pool that no sequence has."""
+
+
+@dataclass(frozen=True)
+class Paged(Variant):
+    """Key j of batch b is row j % page of page block_table[b, j // page], for j < cache_seqlens[b].
+
+    Pages stand in random order; entries of the table that a sequence does not need name a page that no sequence has.
+    Key `[pages, page, Hkv, D]`, value `[pages, page, Hkv, Dv]`; keywords `block_table`, int32
+    `[B, ceil(Skv / page)]`, and `cache_seqlens`, int32 `[B]`: those of flash_attn_with_kvcache, whose query and out are
+    `[B, Hq, Sq, D]` here.
+    """
+
+    capability: ClassVar = "block_table"
+    pattern: ClassVar = r"paged(\d+)"
+    absent: ClassVar = {"block_table": None, "cache_seqlens": None}
+    stores: ClassVar = True
+
+    page: int = 16
+
+    def __post_init__(self) -> None:
+        if self.page < 1:
+            raise ValueError(f"case: block_table has pages of {self.page} keys; allowed: 1 or more")
+
+    @property
+    def token(self) -> str:
+        """`paged16`."""
+        return f"paged{self.page}"
+
+    @classmethod
+    def of_token(cls, groups: tuple[str, ...]) -> Paged:
+        """See `Variant.of_token`."""
+        return cls(int(groups[0]))
+
+    def refuse(self, case: Case) -> None:
+        """Lengths are given once, and pages have a layout of their own."""
+        if case.layout == "bsnd":
+            raise ValueError("case: layout bsnd does not combine with block_table; allowed: contiguous, strided")
+        for variant in case.variants:
+            if variant.capability == "seqused_k":
+                raise ValueError("case: block_table does not combine with seqused_k, it has lengths of its own")
+
+    def hides(self, case: Case) -> bool:
+        """See `Variant.hides`."""
+        return any(key < case.key_length for _, key in self.lengths(case))
+
+    def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
+        """See `Variant.lengths`."""
+        return tuple((case.query_length, key) for key in ragged_lengths(case.batch, case.key_length))
+
+    def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
+        """See `Variant.draw`."""
+        import torch
+
+        lengths = torch.tensor([problem.lengths_of(batch).key for batch in range(problem.batch)], dtype=torch.int32)
+        needed = torch.arange(-(-problem.key_length // self.page)) * self.page < lengths.unsqueeze(1)
+        count = int(needed.sum())
+        order = torch.randperm(count + SPARE, generator=generator).to(torch.int32)
+        table = order[count:][torch.arange(needed.numel()) % SPARE].view(needed.shape)
+        table[needed] = order[:count]
+        return {"block_table": table, "cache_seqlens": lengths}
+
+    def store(self, inputs: Inputs) -> Inputs:
+        """See `Variant.store`. What no sequence has is NaN where the padding of the inputs is, else normal."""
+        table = inputs.extras["block_table"].long()
+        key, value = (
+            self._paged(tensor, table, inputs.extras["cache_seqlens"]) for tensor in (inputs.key, inputs.value)
+        )
+        return replace(inputs, key=key, value=value)
+
+    def _paged(self, tensor: Tensor, table: Tensor, lengths: Tensor) -> Tensor:
+        import torch
+
+        batch, heads, length, dim = tensor.shape
+        count = sum(-(-int(each) // self.page) for each in lengths) + SPARE
+        # The last key of the shortest sequence is padding, and NaN where that is.
+        unused = tensor[int(lengths.argmin()), :, -1:]
+        pool = unused.transpose(0, 1).expand(count, self.page, heads, dim).clone()
+        missing = table.shape[1] * self.page - length
+        whole = torch.cat([tensor, unused.expand(batch, heads, missing, dim)], dim=2)
+        pages = whole.view(batch, heads, table.shape[1], self.page, dim).permute(0, 2, 3, 1, 4)
+        needed = torch.arange(table.shape[1], device=table.device) * self.page < lengths.unsqueeze(1)
+        pool[table[needed]] = pages[needed]
+        return pool

@@ -1,0 +1,112 @@
+"""Packed sequences of unequal length, one behind the other, without padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pytest_attn.problem.variants.seqused_k import ragged_lengths
+from pytest_attn.problem.variants.variant import Variant
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Generator, Tensor
+
+    from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.problem import Problem
+
+
+@dataclass(frozen=True)
+class Packed(Variant):
+    """Sequence b has queries cu_seqlens_q[b] to cu_seqlens_q[b + 1] - 1 of all, and keys likewise; some have none.
+    Causal masks and windows end at the last key of each.
+
+    Query `[total_q, Hq, D]`, key `[total_k, Hkv, D]`, value `[total_k, Hkv, Dv]`, out `[total_q, Hq, Dv]`, LSE
+    `[Hq, total_q]`; keywords `cu_seqlens_q` and `cu_seqlens_k`, int32 `[B + 1]`, `max_seqlen_q` and `max_seqlen_k`:
+    those of flash_attn_varlen_func.
+    """
+
+    capability: ClassVar = "cu_seqlens"
+    pattern: ClassVar = r"packed"
+    absent: ClassVar = dict.fromkeys(("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"))
+    stores: ClassVar = True
+
+    @property
+    def token(self) -> str:
+        """`packed`: the lengths follow from batch and longest."""
+        return "packed"
+
+    def refuse(self, case: Case) -> None:
+        """What has a place for every pair of a padded batch, or lengths of its own, does not combine."""
+        if case.sparsity is not None:
+            raise ValueError("case: cu_seqlens does not combine with sparsity")
+        if case.layout == "bsnd":
+            raise ValueError("case: layout bsnd does not combine with cu_seqlens; allowed: contiguous, strided")
+        for variant in case.variants:
+            if variant.capability in ("seqused_k", "attn_bias", "block_table"):
+                raise ValueError(f"case: cu_seqlens does not combine with {variant.capability}")
+
+    def hides(self, case: Case) -> bool:
+        """See `Variant.hides`."""
+        return any(lengths != (case.query_length, case.key_length) for lengths in self.lengths(case))
+
+    def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
+        """See `Variant.lengths`. Where queries and keys are equally many, so they are in each sequence; else a sequence
+        may have queries and no keys, or keys and no queries."""
+        queries = ragged_lengths(case.batch, case.query_length)
+        keys = ragged_lengths(case.batch, case.key_length)
+        if case.query_length != case.key_length:
+            keys = (*keys[1:], keys[0])
+        return tuple(zip(queries, keys, strict=True))
+
+    def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
+        """See `Variant.draw`."""
+        import torch
+
+        return {
+            "cu_seqlens_q": torch.tensor(_ends(problem, "query"), dtype=torch.int32),
+            "cu_seqlens_k": torch.tensor(_ends(problem, "key"), dtype=torch.int32),
+        }
+
+    def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
+        """See `Variant.keywords`."""
+        longest = {
+            f"max_seqlen_{side[0]}": max(stop - start for start, stop in pairwise(_ends(problem, side)))
+            for side in ("query", "key")
+        }
+        return {name: extras[name] for name in ("cu_seqlens_q", "cu_seqlens_k")} | longest
+
+    def store(self, inputs: Inputs) -> Inputs:
+        """See `Variant.store`."""
+        ends = {name: inputs.extras[name].tolist() for name in ("cu_seqlens_q", "cu_seqlens_k")}
+        query = _pack(inputs.query, ends["cu_seqlens_q"])
+        key, value = (_pack(tensor, ends["cu_seqlens_k"]) for tensor in (inputs.key, inputs.value))
+        return replace(inputs, query=query, key=key, value=value)
+
+    def stored_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """See `Variant.stored_shapes`."""
+        total = _ends(problem, "query")[-1]
+        return (total, problem.query_heads, problem.value_dim), (problem.query_heads, total)
+
+    def restore(self, problem: Problem, stored: Tensor, into: Tensor) -> None:
+        """See `Variant.restore`."""
+        by_head = stored.transpose(0, 1) if stored.dim() == 3 else stored
+        for batch, (start, stop) in enumerate(pairwise(_ends(problem, "query"))):
+            into[batch, :, : stop - start] = by_head[:, start:stop]
+
+
+def _ends(problem: Problem, side: Literal["query", "key"]) -> list[int]:
+    """Where the sequences begin and end among all queries, or keys."""
+    lengths = (getattr(problem.lengths_of(batch), side) for batch in range(problem.batch))
+    return [0, *accumulate(lengths)]
+
+
+def _pack(tensor: Tensor, ends: list[int]) -> Tensor:
+    """`[total, H, D]` of `[B, H, S, D]`."""
+    import torch
+
+    rows = (tensor[batch, :, : stop - start].transpose(0, 1) for batch, (start, stop) in enumerate(pairwise(ends)))
+    return torch.cat(list(rows))

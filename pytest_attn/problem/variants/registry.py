@@ -1,0 +1,71 @@
+"""The variants that there are, by capability; those of other packages too."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import cache
+from importlib.metadata import entry_points
+from typing import TypeVar
+
+from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.wording import closest
+
+ENTRY_POINT_GROUP = "pytest_attn.variants"
+"""Entry points of this group name variants, or modules that register some."""
+
+V = TypeVar("V", bound=type[Variant])
+
+_VARIANTS: dict[str, type[Variant]] = {}
+
+
+def register_variant(variant: V) -> V:
+    """Make a variant known by its capability; a decorator of its class.
+
+    Raises ValueError where the capability is taken by another one.
+    """
+    known = _VARIANTS.setdefault(variant.capability, variant)
+    if (known.__module__, known.__qualname__) != (variant.__module__, variant.__qualname__):
+        raise ValueError(f"variant {variant.__name__}: capability {variant.capability!r} is taken by {known.__name__}")
+    _VARIANTS[variant.capability] = variant
+    return variant
+
+
+@cache
+def _load_entry_points() -> None:
+    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
+        try:
+            loaded = entry.load()
+        except (ImportError, AttributeError) as error:
+            raise ValueError(f"variant {entry.name!r}: its entry point does not load: {error}") from error
+        if isinstance(loaded, type) and issubclass(loaded, Variant):
+            register_variant(loaded)
+
+
+def variants() -> dict[str, type[Variant]]:
+    """All variants by capability: the built-in ones, then others."""
+    _load_entry_points()
+    return _VARIANTS
+
+
+def variant_of_token(token: str) -> Variant:
+    """The variant of a token in an id. Raises ValueError naming the closest ones."""
+    for variant in variants().values():
+        match = re.fullmatch(variant.pattern, token)
+        if match is not None:
+            return variant.of_token(match.groups())
+    raise ValueError(f"no variant {token!r}; allowed: {closest(token, (v.pattern for v in variants().values()))}")
+
+
+def in_order(several: Iterable[Variant]) -> tuple[Variant, ...]:
+    """Variants in the order of their registration, which is that of an id. Raises ValueError for what is no variant, or
+    is not registered."""
+    given = tuple(several)
+    known = list(variants()) if given else []
+    for variant in given:
+        if not isinstance(variant, Variant):
+            raise ValueError(f"case: variants has {variant!r}; allowed: instances of pytest_attn.Variant")
+        if variant.capability not in known:
+            name = type(variant).__name__
+            raise ValueError(f"case: variants has {name}, which is not registered; allowed: register_variant({name})")
+    return tuple(sorted(given, key=lambda variant: known.index(variant.capability)))

@@ -1,0 +1,129 @@
+"""What a variant of attention says of itself: one frozen dataclass, in one file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+
+from pytest_attn.problem.relations import Relation
+
+if TYPE_CHECKING:  # ids need no torch
+    from torch import Generator, Tensor
+
+    from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.masks import Mask
+    from pytest_attn.problem.problem import Problem
+
+Function = Literal["tanh"]
+"""What a kernel evaluates on logits beside the exponential, with an error that its `Numerics` declares."""
+
+LINEAR: frozenset[Relation] = frozenset({"expandedheads", "hiddenkeys", "summedvalues", "lonehead"})
+"""Relations that hold whatever becomes of the logits: each head alone, linear in the values."""
+
+
+class Tile(NamedTuple):
+    """Some pairs of one head: `query` `[R, 1]` and `key` `[K]` hold positions, int64; the lengths are those of the
+    sequence."""
+
+    batch: int
+    head: int
+    query: Tensor
+    key: Tensor
+    query_length: int
+    key_length: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A kind of attention beyond softmax(scale q k^T) v with the masks of a case.
+
+    A subclass is a frozen dataclass of plain values, registered by `register_variant`. It overrides what it changes:
+    the mask, the lengths of each batch, the scaled logits, or a sink; and it names the capability that a kernel claims
+    and the keywords that reach a kernel that does. Defining one needs no torch: methods that make tensors import it.
+    """
+
+    capability: ClassVar[str]
+    """The word by which a kernel claims the variant, and a keyword that it is then passed."""
+
+    pattern: ClassVar[str]
+    """The token in an id, as a regular expression: lower-case letters and digits, groups for the fields."""
+
+    absent: ClassVar[Mapping[str, Any]] = {}
+    """What a kernel that claims the capability is passed where the problem has no such variant."""
+
+    keeps: ClassVar[frozenset[Relation]] = LINEAR
+    """The relations that hold for it."""
+
+    changes_logits: ClassVar[bool] = False
+    """Whether `change` does something."""
+
+    stores: ClassVar[bool] = False
+    """Whether a kernel that claims the capability is given tensors of another form; see `store`."""
+
+    differentiable: ClassVar[bool] = False
+    """Whether the oracle of gradients knows it; one that contributes a mask alone may say so."""
+
+    functions: ClassVar[tuple[Function, ...]] = ()
+    """What a kernel evaluates on the logits to apply it."""
+
+    @property
+    def token(self) -> str:
+        """Its word in the id of a case."""
+        raise NotImplementedError
+
+    @classmethod
+    def of_token(cls, groups: tuple[str, ...]) -> Variant:
+        """The variant of a token, from the groups of `pattern`."""
+        return cls()
+
+    def refuse(self, case: Case) -> None:
+        """Raises ValueError `case: ...` naming the field where the variant does not combine with the case."""
+
+    def hides(self, case: Case) -> bool:
+        """Whether it hides some key of a case from some query."""
+        return False
+
+    def mask(self, case: Case) -> Mask | None:
+        """The mask that it contributes; keys are attended to that all masks of a problem allow."""
+        return None
+
+    def lengths(self, case: Case) -> tuple[tuple[int, int], ...] | None:
+        """(queries, keys) of each batch, where they are fewer than the tensors have room for. Masks that are aligned
+        to the ends of a sequence are aligned to these."""
+        return None
+
+    def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
+        """Further tensors, by the keyword of the kernel. Kept in `Inputs.extras`."""
+        return {}
+
+    def store(self, inputs: Inputs) -> Inputs:
+        """The inputs in the form that a kernel of the capability takes, where that is not `[B, H, S, D]`; called where
+        `stores`."""
+        return inputs
+
+    def stored_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the output and of the LSE that such a kernel returns."""
+        return problem.out_shape, problem.lse_shape
+
+    def restore(self, problem: Problem, stored: Tensor, into: Tensor) -> None:
+        """Put an output or an LSE of the stored shape where it belongs in `into`, `[B, Hq, Sq, Dv]` or
+        `[B, Hq, Sq]`."""
+        into.copy_(stored)
+
+    def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
+        """The logits `[R, K]` of a tile, natural and scaled, changed; in place where that serves.
+
+        A change must not spread logits: |change(a) - change(b)| <= |a - b|, which the error budget relies on.
+        """
+        return logits
+
+    def sink(self, extras: Mapping[str, Tensor]) -> Tensor | None:
+        """A logit `[Hq]` that stands in the denominator of every row of its head, and in its log-sum-exp, and has no
+        value."""
+        return None
+
+    def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
+        """What reaches a kernel that claims the capability."""
+        return {name: extras[name] for name in self.absent}
