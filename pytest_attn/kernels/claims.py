@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import fields
 from typing import Any
 
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
+from pytest_attn.problem.variants.registry import variants
 
 
 def claims_table() -> str:
@@ -15,9 +17,20 @@ def claims_table() -> str:
     unlimited = Capabilities()
     rows = [f"| | {' | '.join(f'`{name}`' for name in claims)} |", "|---" * (len(claims) + 1) + "|"]
     for item in fields(Capabilities):
+        if item.name == "variants":
+            rows += [_row(kind, (kind in claimed.variants for claimed in claims.values())) for kind in _built_in()]
+            continue
         cells = (_cell(getattr(claimed, item.name), getattr(unlimited, item.name)) for claimed in claims.values())
         rows.append(f"| `{item.name}` | {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _built_in() -> list[str]:
+    return [name for name, variant in variants().items() if variant.__module__.startswith("pytest_attn.")]
+
+
+def _row(name: str, claimed: Iterable[bool]) -> str:
+    return f"| `{name}` | {' | '.join('x' if each else '' for each in claimed)} |"
 
 
 def _cell(value: Any, unlimited: Any) -> str:
