@@ -66,6 +66,8 @@ class Attn:
         self._item.stash[RECORD] = record
         if record.outcome == "failed":
             pytest.fail(record.message, pytrace=False)
+        if not record.ran:
+            pytest.skip(record.reason)
 
 
 def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:

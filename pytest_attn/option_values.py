@@ -104,3 +104,10 @@ def read_text(texts: Sequence[str]) -> str:
     if not texts[-1]:
         raise ValueError("empty; allowed: a path")
     return texts[-1]
+
+
+def read_yes(texts: Sequence[str]) -> bool:
+    """Yes or no."""
+    if texts[-1] not in ("yes", "no"):
+        raise ValueError(f"{texts[-1]!r}; allowed: yes, no")
+    return texts[-1] == "yes"

@@ -20,6 +20,7 @@ from pytest_attn.option_values import (
     read_sweeps,
     read_text,
     read_tolerance,
+    read_yes,
 )
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
@@ -50,6 +51,7 @@ class Options:
     shrink: float | None = None
     """Seconds per failed cell; None = failed cells are not shrunk."""
 
+    overclaim: bool = False
     gate: GateMode = "off"
     slowdown: float = Rule().floor
     """A fraction of the time."""
@@ -192,6 +194,15 @@ OPTIONS = (
         read_shrink,
         "failed cells are not shrunk",
         alone=str(SECONDS),
+    ),
+    Option(
+        "overclaim",
+        "yes",
+        "give the kernel problems that it does not claim, too: to refuse (NotImplementedError, or no such keyword) is "
+        "fine, numbers are judged",
+        read_yes,
+        "no",
+        alone="yes",
     ),
     Option(
         "gate",

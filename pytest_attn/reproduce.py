@@ -27,6 +27,8 @@ def reproduce(spec: str, case: Case, options: Options, device: Device, requireme
         words.append(f"--attn-device={device.name}")
     if options.tolerance != Options().tolerance:
         words.append(f"--attn-tolerance={options.tolerance}")
+    if options.overclaim:
+        words.append("--attn-overclaim")
     if requirement:
         words.append(f"--attn-require={requirement}")
         if options.budget is not None:

@@ -109,6 +109,7 @@ class Run:
             "require": ", ".join(options.require),
             "output": options.output or "",
             "shrink": f"{options.shrink:g} s per failed cell" if options.shrink else "",
+            "overclaim": "yes" if options.overclaim else "",
             "gate": f"{options.gate} beyond {options.slowdown:.3g}" if options.gate != "off" else "",
         }
         return [

@@ -18,6 +18,7 @@ from pytest_attn.bench.memory import PeakMemory
 from pytest_attn.bench.samples import Samples
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
 from pytest_attn.device import Device
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
@@ -107,6 +108,8 @@ class Cell:
         self.kernel = kernel
         self.case = case
         self.seconds: dict[str, float] = {}
+        self.overclaimed = ""
+        """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
         self._problem: Problem | None = None
         self._oracle: str = case.oracle
 
@@ -147,7 +150,11 @@ class Cell:
         for problem in check_of(case.oracle).problems(self.problem):
             lacking = self.kernel.capabilities.why_not(problem, self.session.device.type, case.layout)
             if lacking:
-                return self._record("not claimed", f"not claimed: {lacking}")
+                if not self.session.options.overclaim:
+                    return self._record("not claimed", f"not claimed: {lacking}")
+                self.overclaimed = lacking
+                claims = self.kernel.capabilities.widened(self.problem, self.session.device.type, self.case.layout)
+                self.kernel = self.kernel.claiming(claims)
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if case.flops > self.session.options.budget_gflop * 1e9:
@@ -206,8 +213,11 @@ class Cell:
         verdict = self.judge()
         if verdict.passed:
             return self._record("passed", "", verdict)
+        if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
+            return self._record("not claimed", f"not claimed: {self.overclaimed}")
         found = self.diagnose(verdict)
-        reason = verdict.summary
+        reason = f"{self.overclaimed} is not claimed, and there are numbers: " if self.overclaimed else ""
+        reason += verdict.summary
         if found and found.phrase not in reason:
             reason += f"; looks like: {found.phrase}"
         smallest = self._smallest_failing(verdict)

@@ -114,6 +114,16 @@ class GuardedInputs:
         return self.named["query"]
 
     @property
+    def key(self) -> Guarded:
+        """The buffer of the key."""
+        return self.named["key"]
+
+    @property
+    def value(self) -> Guarded:
+        """The buffer of the value."""
+        return self.named["value"]
+
+    @property
     def inputs(self) -> Inputs:
         """What the kernel is given, in the form of its storage."""
         return self.source.of_named({name: guarded.tensor for name, guarded in self.named.items()})

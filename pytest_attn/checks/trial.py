@@ -20,6 +20,12 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
 
+REFUSED = "refused"
+"""The finding that a kernel raised NotImplementedError."""
+
+UNKNOWN_KEYWORD = "keyword"
+"""The finding that a function does not take the keyword of a capability."""
+
 Buffers = dict[str, Guarded]
 """The buffers that an out variant writes into, by keyword."""
 
@@ -63,8 +69,10 @@ class Trial:
                     self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
                 returned = self._run()
                 self._device.synchronize()
+        except NotImplementedError as error:
+            return Finding(REFUSED, f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}")
         except Exception as error:
-            return Finding("raised", _raised(error))
+            return Finding(UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", _raised(error))
         output = _read(returned, self._problem, self._given, self._buffers)
         return output if isinstance(output, Finding) else self._restored(output)
 
@@ -147,6 +155,10 @@ def poisoned_memory() -> Iterator[None]:
             yield
         finally:
             torch.set_deterministic_debug_mode(before)
+
+
+def _knows_no_keyword(error: Exception) -> bool:
+    return isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
 
 
 def _raised(error: Exception) -> str:

@@ -10,7 +10,7 @@ USAGE = 4
 
 
 def refuse_rest(rest: Sequence[str]) -> None:
-    """Exit with a sentence where arguments are left that the command has not."""
+    """Exit, as argparse does, with a sentence where arguments are left that the command has not."""
     if rest:
         print(f"python -m pytest_attn: unrecognized arguments: {' '.join(rest)}", file=sys.stderr)
-        sys.exit(USAGE)
+        sys.exit(2)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pytest_attn.problem.case import Layout
@@ -140,6 +140,23 @@ class Capabilities:
             "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
         }
         return next((need for need, claimed in needs.items() if not claimed), None)
+
+    def widened(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> Capabilities:
+        """These and what the problem needs beside."""
+        found = self
+        while need := found.why_not(problem, device_type, layout):
+            found = found._with(need)
+        return found
+
+    def _with(self, need: str) -> Capabilities:
+        name, _, value = need.partition(" ")
+        if name in ("device", "dtype"):
+            return replace(self, **{f"{name}s": (*getattr(self, f"{name}s"), value)})  # type: ignore[arg-type]
+        if name in ("head_dim", "key_heads", "block_sizes"):
+            return replace(self, **{"head_dims" if name == "head_dim" else name: None})  # type: ignore[arg-type]
+        if name in variants():
+            return replace(self, variants=(*self.variants, name))
+        return replace(self, **{name: True})  # type: ignore[arg-type]
 
     def _takes_blocks(self, problem: Problem) -> bool:
         masks = [mask for mask in parts(problem.mask) if isinstance(mask, BlockSparse)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
 import torch
@@ -73,6 +73,13 @@ class Kernel:
         if self.capabilities.out_variant:
             return self.implementation.prepare(problem, inputs, output or _new_output(problem, inputs))  # type: ignore[call-arg]
         return self.implementation.prepare(problem, inputs)
+
+    def claiming(self, capabilities: Capabilities) -> Kernel:
+        """The same kernel under other claims."""
+        implementation = self.implementation
+        if isinstance(implementation, FunctionKernel):
+            implementation = replace(implementation, capabilities=capabilities)
+        return replace(self, implementation=implementation, capabilities=capabilities)
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:
         """Call the author's function as it is."""

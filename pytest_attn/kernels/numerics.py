@@ -11,6 +11,9 @@ from pytest_attn.wording import names_unknown_fields
 Precision = Literal["input", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
 
+BLAS_CHAIN = 256
+"""Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
+
 EmptyOut = Literal["zero", "any"]
 
 

@@ -111,7 +111,7 @@ def test_the_moments_are_those_of_the_keys_and_the_change_of_their_logits() -> N
 def _weights_of_key(j: int, inputs: Inputs) -> torch.Tensor:
     value = torch.zeros_like(inputs.value)
     value[:, :, j] = 1.0
-    marked = Inputs(inputs.query, inputs.key, value, "marked", inputs.extras)
+    marked = Inputs(inputs.query, inputs.key, value, "marked", extras=inputs.extras)
     return by_definition(EVERYTHING, marked).out[..., 0]
 
 

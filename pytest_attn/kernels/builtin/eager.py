@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
 
@@ -30,7 +30,7 @@ BACKWARD = BackwardNumerics(score_gradients="float32", delta_of="probabilities",
 
 def numerics(problem: Problem) -> Numerics:
     """Probabilities stay in float32; torch's exponential is within a unit in the last place, and so is its tangent;
-    BLAS combines sums of fewer than 512 terms."""
+    BLAS adds about 200 terms in a row."""
     if problem.dtype != torch.float32:
         return Numerics(probabilities="float32", tanh_error=2.0**-22, backward=BACKWARD)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
@@ -38,7 +38,7 @@ def numerics(problem: Problem) -> Numerics:
     rows = {(length - 1) % step + 1 for length in (*lengths, step)}
     rows |= {problem.key_length} if problem.wants_grad else set()
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
-    return Numerics(exp_error=2.0**-23, chain=None if few else 512, backward=BACKWARD)
+    return Numerics(exp_error=2.0**-23, chain=None if few else BLAS_CHAIN, backward=BACKWARD)
 
 
 @kernel(

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.attention import flex_attention as flex_module
 
 from pytest_attn.kernels.kernel import Output, Run, kernel
-from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
@@ -104,6 +104,6 @@ FLEX = kernel(
     strided=True,
     deterministic=True,
     # Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs.
-    numerics=Numerics(normalized=True, exp_error=2.0**-23, chain=512),
+    numerics=Numerics(normalized=True, exp_error=2.0**-23, chain=BLAS_CHAIN),
 )(FlexKernel)
 """FlexAttention as a kernel."""

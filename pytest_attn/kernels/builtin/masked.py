@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_attn.kernels.builtin.causal import last_keys
 from pytest_attn.kernels.builtin.naive import FEW_ROWS, whole_rows
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
 
@@ -23,7 +23,7 @@ CHUNK = 128
 def numerics(problem: Problem) -> Numerics:
     """As `naive`; the last chunk may be of few queries."""
     few = (problem.query_length - 1) % CHUNK + 1 <= FEW_ROWS
-    chain = None if problem.dtype == torch.float32 and few else 512
+    chain = None if problem.dtype == torch.float32 and few else BLAS_CHAIN
     return Numerics(probabilities="input", logits="input", normalized=True, exp_error=2.0**-23, chain=chain)
 
 

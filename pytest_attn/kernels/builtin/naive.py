@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pytest_attn.kernels.builtin.causal import last_keys
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
 
@@ -24,8 +24,8 @@ FEW_ROWS = 3
 
 
 def numerics(problem: Problem) -> Numerics:
-    """Scores and normalised weights are stored in the dtype of the inputs; BLAS combines sums of 512 terms."""
-    chain = None if problem.dtype == torch.float32 and problem.query_length <= FEW_ROWS else 512
+    """Scores and normalised weights are stored in the dtype of the inputs; BLAS combines shorter sums."""
+    chain = None if problem.dtype == torch.float32 and problem.query_length <= FEW_ROWS else BLAS_CHAIN
     return Numerics(probabilities="input", logits="input", normalized=True, exp_error=2.0**-23, chain=chain)
 
 

@@ -7,14 +7,14 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, EmptyRows, Numerics
 from pytest_attn.problem.problem import Problem
 
 QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
 """Queries that the kernel takes at a time, and from how many on."""
 
 CHAIN = 512
-"""Keys that the kernel takes at a time; BLAS combines their sums in float32."""
+"""Keys that the kernel takes at a time."""
 
 FEW_ROWS = 3
 """Products of so few rows are made row by row: each adds all its terms in one chain (measured, MKL)."""
@@ -33,7 +33,7 @@ def numerics(problem: Problem) -> Numerics:
     step = problem.mask.row_step(problem.lengths)
     rows = {(length - 1) % split + 1 for length in (problem.query_length % step, step) for split in QUERY_SPLITS}
     rows |= {problem.key_length} if problem.wants_grad else set()
-    return Numerics(exp_error=2.0**-23, chain=None if min(rows) <= FEW_ROWS else CHAIN, backward=backward)
+    return Numerics(exp_error=2.0**-23, chain=None if min(rows) <= FEW_ROWS else BLAS_CHAIN, backward=backward)
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
