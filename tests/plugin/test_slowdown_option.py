@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from test_gate_option import OWN, SLOW, Night
-
-assert Night
+from night import OWN, SLOW, Night
 
 
 @pytest.fixture
