@@ -33,7 +33,7 @@ from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
 
-KERNEL = f"{Path(__file__).parent / 'slowed.py'}:sdpa"
+KERNEL = f"{Path(__file__).resolve().parent / 'slowed.py'}:sdpa"
 SUITE = [str(Path(__file__).parent / "power_cells.py"), "-k", "s1024 or s512"]
 BASELINE = "baseline"
 BASELINE_RUNS = 10

@@ -76,6 +76,11 @@ class Comparison:
         return abs(self.shown.shift) > self.shown.bound and self.direction == 0
 
     @property
+    def beyond_floor(self) -> bool:
+        """Whether there seems to be a change that matters, be it borne out or not."""
+        return abs(self.shown.shift) > float(np.log1p(self.floor))
+
+    @property
     def too_wide(self) -> bool:
         """Whether unchanged code may show more than twice the floor, so that `unchanged` would mean little."""
         return self.shown.bound > float(np.log1p(2 * self.floor))
@@ -136,6 +141,15 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
         floor=floor,
         resolved=resolved,
     )
+
+
+def smallest_detectable(expected: Expectation, found: Comparison, floor: float, rate: float, processes: int) -> float:
+    """The slowdown, a fraction, that so many fresh processes as restless as this one find in four of five nights."""
+    spread = float(np.sqrt(median_variance(processes) + median_variance(expected.runs)))
+    alone = float(np.sqrt(median_variance(found.processes) + median_variance(expected.runs)))
+    error = found.shown.error / alone * spread
+    bound = max(float(np.log1p(floor)), t_quantile(1 - rate, expected.degrees) * error)
+    return float(np.expm1(bound + POWER * error))
 
 
 def _by_the_floor(expected: Expectation, timings: Sequence[Timing], floor: float, spread: float) -> Comparison:

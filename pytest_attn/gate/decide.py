@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_attn.gate.baseline import Baseline, difference
-from pytest_attn.gate.comparison import Comparison, compare
+from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
 from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.expectation import Expectation, why_unusable
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
@@ -117,11 +117,13 @@ class _Night:
         good, why = _quiet(timings, plain.floor)
         if not good:
             return self._suspicion(replace(plain, stage="restless", reason=why), expected, again, 0, "")
-        found = compare(expected, good, plain.floor, self.rule.suspect_rate)
+        found = compare(expected, good, plain.floor * self.rule.suspect_share, self.rule.suspect_rate)
         notes = _notes(expected, good, found)
         first = replace(plain, new=found.seconds, ratio=found.ratio, reason=notes)
         if found.known:
-            first = replace(first, interval=found.interval, smallest_detectable=found.smallest_detectable)
+            rate, processes = self.rule.alarms_per_look, self.rule.confirmations
+            seen = smallest_detectable(expected, found, plain.floor, rate, processes)
+            first = replace(first, interval=found.interval, smallest_detectable=seen)
         if found.direction < 0 and found.ratio < 1 / self.rule.collapse:
             why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
             return replace(first, word="suspicious", reason=why)

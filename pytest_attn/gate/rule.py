@@ -16,9 +16,13 @@ class Rule:
     floor: float = 0.05
     """Changes up to this fraction of the time are nobody's business."""
 
-    suspect_rate: float = 0.05
-    """How often unchanged code is measured again, per benchmark and side, where noise and not the floor sets the bound.
-    Measuring again is cheap; a change that is not suspected is never found."""
+    suspect_rate: float = 0.2
+    """How often unchanged code is measured again, per benchmark and side, where noise sets the bound: measuring again is
+    cheap, and a change that is not suspected is never found."""
+
+    suspect_share: float = 0.5
+    """Share of the floor beyond which a change is suspected, where noise does not set the bound: one process shows a
+    change that just matters as less than it is as often as not."""
 
     false_alarms: float = 0.01
     """Share of false ones among the changes that are confirmed; where nothing changed, the probability of any."""

@@ -46,7 +46,7 @@ class Suspicion:
         if again.known:
             figures = replace(figures, interval=again.interval, smallest_detectable=again.smallest_detectable)
         changed = self.changed and significant
-        if not changed and (again.contested or again.too_wide):
+        if not changed and (again.beyond_floor or again.contested or again.too_wide):
             return replace(figures, word="noisy", reason=why_noisy(again))
         notes = [f"by {again.processes} fresh processes", *filter(None, [self.notes])]
         if not changed:
@@ -63,4 +63,6 @@ def why_noisy(found: Comparison) -> str:
         return f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
     if found.control_shift:
         return f"the control itself took {np.expm1(found.control_shift):+.1%}, and its ratio and the time disagree"
+    if found.beyond_floor and not found.contested:
+        return f"beyond the floor, but unchanged code may show {np.expm1(found.shown.bound):.1%}"
     return "the rounds of this process spread too far to say which way it moved"
