@@ -17,8 +17,8 @@ class Rule:
     """Changes up to this fraction of the time are nobody's business."""
 
     suspect_rate: float = 0.2
-    """How often unchanged code is measured again, per benchmark and side, where noise sets the bound: measuring again is
-    cheap, and a change that is not suspected is never found."""
+    """How often unchanged code is measured again, per benchmark and side, where noise sets the bound. That is cheap, and
+    a change that is not suspected is never found."""
 
     suspect_share: float = 0.5
     """Share of the floor beyond which a change is suspected, where noise does not set the bound: one process shows a
