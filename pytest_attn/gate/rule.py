@@ -17,7 +17,7 @@ class Rule:
     """Changes up to this fraction of the time are nobody's business."""
 
     suspect_rate: float = 0.2
-    """How often unchanged code is measured again, per benchmark and side, where noise sets the bound. That is cheap, and
+    """How often unchanged code is measured again, per benchmark and side, where noise sets the bound. It is cheap, and
     a change that is not suspected is never found."""
 
     suspect_share: float = 0.5
