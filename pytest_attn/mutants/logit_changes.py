@@ -123,7 +123,7 @@ class AlibiOfSignedDistance(VariantLoop):
 
 @plant("logits")
 class AlibiOneOff(VariantLoop):
-    """A key that lies beside its query counts as one further (flash-attention #907)."""
+    """Each query counts as standing one key before its own (flash-attention #907)."""
 
     def distance(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
         return super().distance(problem, query - 1, key)
