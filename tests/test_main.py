@@ -113,6 +113,11 @@ def test_a_mutant_that_survives_is_named_and_ends_in_1(capsys: pytest.CaptureFix
     assert "survivors: scale-of-first-call\n" in capsys.readouterr().out
 
 
+def test_a_mutant_that_no_cell_runs_ends_in_1(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["mutants", "--mutant=zeros", "--sweep=backward"]) == 1
+    assert "not claimed by any cell, counted for nobody: zeros\n" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_report_of_mutants_names_tests_and_tolerances(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["mutants", "--mutant=lse-in-base-two", "--sweep=smoke", "--report"]) == 0

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pytest_attn.commands.command import USAGE, refuse_rest
 from pytest_attn.report.kill_table import kill_report, kill_summary
 
-DEFAULT_SWEEPS = ("smoke", "boundary", "backward")
+DEFAULT_SWEEPS = ("smoke", "boundary", "backward", "core")
 
 
 def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -17,7 +17,8 @@ def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser = commands.add_parser(
         "mutants",
         help="which kernels with a planted bug the sweeps tell from a correct one",
-        description="Run kernels with one planted bug each and say which survive; 1 is returned where one does.",
+        description="Run kernels with one planted bug each and say which survive; 1 is returned where one does, or "
+        "where no cell runs any of them.",
     )
     parser.add_argument("--mutant", action="append", metavar="NAME", help="this mutant only; repeatable")
     parser.add_argument(
@@ -51,4 +52,4 @@ def run_mutants(asked: argparse.Namespace, rest: Sequence[str]) -> int:
         return USAGE
     matrix = diagnosed(kill_matrix(chosen, groups), chosen) if asked.report else first_kills(chosen, groups)
     print(kill_report(matrix) if asked.report else kill_summary(matrix), end="")
-    return 1 if matrix.unexpected else 0
+    return 1 if matrix.unexpected or not any(fate.reached for fate in matrix.fates) else 0

@@ -32,9 +32,13 @@ Kind = Literal[
     "not finite",
     "null",
     "delta",
+    "window",
+    "logits",
+    "sink",
 ]
 """What is wrong with a kernel, in one or two words: planted in a mutant, named by a diagnosis.
 
 "null" is a result that is no attention at all: zeros, the mean of the values, the scaled query. "delta" is the row sum
-of grad_out * out in a backward pass; no diagnosis names it yet.
+of grad_out * out in a backward pass, "window" where a sliding window lies, "logits" what softcap, ALiBi or a bias makes
+of the scores, "sink" the logit without a value: no diagnosis names these four yet.
 """

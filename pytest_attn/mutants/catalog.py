@@ -12,15 +12,19 @@ from pytest_attn.mutants import (
     empty_rows,
     gradients,
     heads,
+    lengths,
+    logit_changes,
     lse,
     nulls,
     overflow,
     precision,
     rescale,
     scale,
+    sinks,
     state,
     strides,
     tails,
+    windows,
 )
 from pytest_attn.mutants.mutant import PLANTED, Mutant
 from pytest_attn.wording import closest
@@ -28,6 +32,7 @@ from pytest_attn.wording import closest
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
     *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
+    *(windows, lengths, logit_changes, sinks),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 

@@ -62,10 +62,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What the cells of a piece kill, and those on which the clean kernel fails, as (test, case id)."""
+    """What the cells of a piece kill; those on which the clean kernel fails, as (test, case id); and which mutants were
+    run under which test, as (mutant, test)."""
 
     killed: Killed
     unfit: tuple[tuple[str, str], ...]
+    reached: frozenset[tuple[str, str]]
 
 
 def kill_matrix(
@@ -116,17 +118,21 @@ def _matrix(mutants: Sequence[Mutant], pieces: Sequence[Piece], empty: KillMatri
     start = time.perf_counter()
     killed: Killed = {}
     unfit: dict[tuple[str, str], None] = {}
+    reached: set[tuple[str, str]] = set()
     for found in _work(pieces, min(workers or os.cpu_count() or 1, len(pieces))):
         killed = {**found.killed, **killed}
         unfit |= dict.fromkeys(found.unfit)
+        reached |= found.reached
 
     def of(mutant: Mutant, tests: Iterable[str]) -> dict[str, Kill]:
         return {test: killed[mutant.name, test] for test in tests if (mutant.name, test) in killed}
 
-    fates = tuple(
-        Fate(each.name, each.planted, each.bug, each.equivalent, of(each, empty.tests), of(each, empty.tolerances))
-        for each in mutants
-    )
+    def fate(mutant: Mutant) -> Fate:
+        kills, regular = of(mutant, empty.tests), of(mutant, empty.tolerances)
+        ran = any((mutant.name, test) in reached for test in empty.tests)
+        return Fate(mutant.name, mutant.planted, mutant.bug, mutant.equivalent, kills, regular, reached=ran)
+
+    fates = tuple(fate(each) for each in mutants)
     return replace(empty, fates=fates, unfit=tuple(unfit), seconds=time.perf_counter() - start)
 
 
@@ -157,6 +163,7 @@ def find_kills(piece: Piece) -> Found:
     session = Session(Options())
     killed: Killed = {}
     unfit: dict[tuple[str, str], None] = {}
+    reached: set[tuple[str, str]] = set()
     for case in piece.cases:
         if len(killed) == len(piece.mutants) * len(piece.tolerance_of):
             break
@@ -171,8 +178,9 @@ def find_kills(piece: Piece) -> Found:
             # A step that the clean loop does not take on the way to its result changes nothing.
             if not rules or clean.steps.isdisjoint(mutant.steps):
                 continue
+            reached |= {(mutant.name, test) for test in rules}
             verdicts = cell.verdicts(mutant.kernel, tuple(rules.values()))
             for test, rule in rules.items():
                 if not verdicts[rule].passed:
                     killed[mutant.name, test] = Kill(case.id, verdicts[rule].findings[0].what)
-    return Found(killed, tuple(unfit))
+    return Found(killed, tuple(unfit), frozenset(reached))

@@ -74,19 +74,24 @@ class TileLoop:
 
     def allocate(self, problem: Problem, inputs: Inputs) -> Output:
         """Memory for the results; the LSE only where it is asked for."""
-        lse = inputs.query.new_empty(problem.lse_shape, dtype=torch.float32) if problem.wants_lse else None
-        return Output(inputs.query.new_empty(problem.out_shape), lse)
+        out_shape, lse_shape = problem.stored_shapes
+        lse = inputs.query.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None
+        return Output(inputs.query.new_empty(out_shape), lse)
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
         """The whole kernel."""
         output = self.allocate(problem, inputs)
+        self.fill(problem, inputs, output)
+        return output
+
+    def fill(self, problem: Problem, inputs: Inputs, output: Output) -> None:
+        """Compute and write every tile of queries."""
         for lane in self.lanes(problem):
             for rows in self.query_tiles(problem):
                 part = self.attend(problem, inputs, lane, rows)
                 self.store_out(problem, output.out, lane, rows, part)
                 if output.lse is not None:
                     self.store_lse(problem, output.lse, lane, rows, part)
-        return output
 
     def attend(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Part:
         """One tile of queries against all its keys."""
@@ -102,7 +107,7 @@ class TileLoop:
         state = self.start(query, problem)
         for keys in tiles:
             key, value = self.load_key(problem, inputs, lane, keys), self.load_value(problem, inputs, lane, keys)
-            scores = self.mask(problem, self.scores(query, key), lane, rows, keys)
+            scores = self.logits(problem, inputs, query, key, lane, rows, keys)
             self.update(problem, state, scores, value)
         return self.finalize(problem, state)
 
@@ -196,6 +201,12 @@ class TileLoop:
     def scores(self, query: Tensor, key: Tensor) -> Tensor:
         """Scaled logits `[B, H, rows, tile]`."""
         return query @ key.mT
+
+    def logits(
+        self, problem: Problem, inputs: Inputs, query: Tensor, key: Tensor, lane: Lane, rows: range, keys: range
+    ) -> Tensor:
+        """The logits of a tile as the softmax takes them: scores with what may not be attended to hidden."""
+        return self.mask(problem, self.scores(query, key), lane, rows, keys)
 
     def diagonal(self, problem: Problem) -> int:
         """The last key of query 0 under a causal mask."""

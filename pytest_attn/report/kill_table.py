@@ -6,8 +6,8 @@ from collections import Counter
 
 from pytest_attn.report.kills import Fate, KillMatrix
 
-UNFIT_NAMED = 8
-"""Cells on which the correct kernel fails that are named before the rest is counted."""
+MOST_NAMED = 8
+"""Cells on which the correct kernel fails, or mutants not reached, that are named before the rest is counted."""
 
 
 def kill_summary(matrix: KillMatrix) -> str:
@@ -85,15 +85,17 @@ def _ending(matrix: KillMatrix) -> list[str]:
     survivors = [fate.mutant for fate in matrix.unexpected if not fate.equivalent]
     misjudged = [fate.mutant for fate in matrix.unexpected if fate.equivalent]
     unfit = [f"{case} ({test})" for test, case in matrix.unfit]
+    unreached = [fate.mutant for fate in matrix.unreached]
     count = len(matrix.real)
     return [
         f"killed {count - len(survivors)} of {count} in {sum(matrix.tests.values())} cells, {matrix.seconds:.0f} s",
         f"survivors: {', '.join(survivors) or 'none'}",
+        *([f"not claimed by any cell, counted for nobody: {_listed(unreached)}"] if unreached else []),
         *([f"killed though equivalent: {', '.join(misjudged)}"] if misjudged else []),
         *([f"the correct kernel fails, counted for nobody: {_listed(unfit)}"] if unfit else []),
     ]
 
 
 def _listed(words: list[str]) -> str:
-    more = f" and {len(words) - UNFIT_NAMED} more" if len(words) > UNFIT_NAMED else ""
-    return ", ".join(words[:UNFIT_NAMED]) + more
+    more = f" and {len(words) - MOST_NAMED} more" if len(words) > MOST_NAMED else ""
+    return ", ".join(words[:MOST_NAMED]) + more

@@ -20,7 +20,8 @@ class Fate:
 
     `kills` holds, for each test that kills it, the first cell that does, cheapest first; `regular` the same for each
     tolerance on regular cells. `equivalent` is why no cell can kill it, else empty; `diagnosis` the kind of bug that
-    was recognised, where that was asked for.
+    was recognised, where that was asked for. `reached` is False where no cell takes a step in which it differs from
+    the correct kernel: nothing is known of it then.
     """
 
     mutant: str
@@ -30,11 +31,12 @@ class Fate:
     kills: Mapping[str, Kill] = field(default_factory=dict)
     regular: Mapping[str, Kill] = field(default_factory=dict)
     diagnosis: str = ""
+    reached: bool = True
 
     @property
     def expected(self) -> bool:
-        """Whether it died, or lives and is equivalent."""
-        return bool(self.kills) != bool(self.equivalent)
+        """Whether it died, or lives and is equivalent or was not reached."""
+        return not self.reached or bool(self.kills) != bool(self.equivalent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,12 @@ class KillMatrix:
     @property
     def real(self) -> tuple[Fate, ...]:
         """The mutants that some cell must kill."""
-        return tuple(fate for fate in self.fates if not fate.equivalent)
+        return tuple(fate for fate in self.fates if fate.reached and not fate.equivalent)
+
+    @property
+    def unreached(self) -> tuple[Fate, ...]:
+        """The mutants whose step no cell takes, as those of a backward pass where no gradients are asked for."""
+        return tuple(fate for fate in self.fates if not fate.reached and not fate.equivalent)
 
     @property
     def unexpected(self) -> tuple[Fate, ...]:

@@ -10,8 +10,8 @@ from failing import diagnosis_of
 from pytest_attn.judge.kinds import Kind
 from pytest_attn.mutants.catalog import find_mutants
 
-OF_THE_BACKWARD_PASS: Kind = "delta"
-"""No diagnosis looks at gradients."""
+NOT_NAMED_YET: tuple[Kind, ...] = ("delta", "window", "logits", "sink")
+"""No diagnosis looks at gradients, or at what a variant does."""
 
 PLANTED: dict[Kind, tuple[str, str]] = {
     "tail": ("last-tile-unmasked", "b1-h2-s65x100-d32-float32-both-exact"),
@@ -44,7 +44,7 @@ PLANTED: dict[Kind, tuple[str, str]] = {
 
 
 def test_there_is_a_bug_of_every_kind() -> None:
-    assert set(PLANTED) | {OF_THE_BACKWARD_PASS} == set(get_args(Kind))
+    assert set(PLANTED) | set(NOT_NAMED_YET) == set(get_args(Kind))
 
 
 @pytest.mark.parametrize("kind", PLANTED)

@@ -75,3 +75,13 @@ def test_many_cells_on_which_the_correct_kernel_fails_are_counted() -> None:
 
 def test_without_regular_cells_no_tolerance_is_named() -> None:
     assert "regular" not in kill_report(replace(MATRIX, tolerances=(), regular=0))
+
+
+def test_mutants_that_no_cell_reaches_are_counted_apart() -> None:
+    matrix = replace(MATRIX, fates=(DEAD, replace(ALIVE, reached=False)), unfit=())
+    assert kill_summary(matrix).splitlines()[-3:] == [
+        "killed 1 of 1 in 72 cells, 7 s",
+        "survivors: none",
+        "not claimed by any cell, counted for nobody: scale-off",
+    ]
+    assert matrix.unexpected == ()

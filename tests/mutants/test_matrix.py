@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from torch import Tensor
 
+from pytest_attn.commands.mutants import DEFAULT_SWEEPS
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.mutants.backward_loop import BackwardLoop
 from pytest_attn.mutants.catalog import find_mutants, mutants
@@ -22,7 +23,7 @@ CAUSAL = Case(70, 70, head_dim=16, causal="bottom-right")
 FALSE_ALARM = Case(128, 128, head_dim=64, query_heads=4, causal="bottom-right")
 """A cell on which the published tolerance of the LSE is narrower than float32 arithmetic."""
 
-DEFAULT_TIER = groups_of(("smoke", "boundary", "backward"))
+DEFAULT_TIER = groups_of(DEFAULT_SWEEPS)
 
 
 def find(mutant: str | Mutant, *cases: Case, tolerance: str = DERIVED) -> Found:
@@ -92,6 +93,18 @@ def test_a_mutant_whose_step_the_clean_loop_does_not_take_is_not_run() -> None:
 
     find(Mutant(Wrong, "lost keys"), TAIL)
     assert calls == []
+
+
+def test_a_mutant_whose_step_no_cell_takes_is_not_reached() -> None:
+    matrix = first_kills(find_mutants(["delta-missing", "softcap-twice", "zeros"]), {"test": [TAIL]}, workers=1)
+    assert [fate.mutant for fate in matrix.unreached] == ["delta-missing", "softcap-twice"]
+    assert [fate.mutant for fate in matrix.real] == ["zeros"]
+
+
+def test_a_mutant_whose_cells_its_loop_does_not_claim_is_not_reached() -> None:
+    backward = Case(4, 70, head_dim=16, dtype="float32", ask="grad")
+    matrix = first_kills(find_mutants(["zeros"]), {"test": [backward]}, workers=1)
+    assert ([fate.mutant for fate in matrix.unreached], matrix.unexpected) == (["zeros"], ())
 
 
 def test_a_mutant_that_computes_the_same_lives_and_was_run() -> None:
@@ -171,7 +184,8 @@ FAMILIES = sorted({mutant.family for mutant in mutants()})
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_mutant_dies_in_the_default_tier(family: str) -> None:
     real = [mutant for mutant in mutants() if mutant.family == family and not mutant.equivalent]
-    assert [fate.mutant for fate in first_kills(real, DEFAULT_TIER, workers=1).unexpected] == []
+    matrix = first_kills(real, DEFAULT_TIER, workers=1)
+    assert [fate.mutant for fate in (*matrix.unexpected, *matrix.unreached)] == []
 
 
 @pytest.mark.slow
