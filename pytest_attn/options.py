@@ -119,8 +119,8 @@ OPTIONS = (
         "kernel",
         "NAME",
         "kernel to judge: a built-in (eager, sdpa, block_sparse, naive, flash_v1, flash_v2, gqa, mqa, masked, flex, "
-        "split_kv_decode), module:attribute, path/to/file.py:attribute, or an entry point of pytest_attn.kernels; "
-        "repeatable",
+        "split_kv_decode, sliding_window, kv_cache_decode), module:attribute, path/to/file.py:attribute, or an entry "
+        "point of pytest_attn.kernels; repeatable",
         tuple,
         "block_sparse",
         repeats=True,

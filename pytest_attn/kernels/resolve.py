@@ -26,6 +26,8 @@ BUILT_IN = {
     "masked": "pytest_attn.kernels.builtin.masked:masked",
     "flex": "pytest_attn.kernels.builtin.flex:FLEX",
     "split_kv_decode": "pytest_attn.kernels.builtin.split_kv_decode:split_kv_decode",
+    "sliding_window": "pytest_attn.kernels.builtin.sliding_window:sliding_window",
+    "kv_cache_decode": "pytest_attn.kernels.builtin.kv_cache_decode:kv_cache_decode",
 }
 """Built-in kernels by name."""
 

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from itertools import product
 
 import pytest
 
@@ -159,3 +160,22 @@ def test_the_backward_sweep_has_every_mask_and_the_recipes_of_gradients() -> Non
     assert {case.recipe for case in cases} >= {"normal", "onehotgrad", "constantcolumn", "large", "zeroquery", "needle"}
     assert any(case.sparsity for case in cases)
     assert any(case.query_length > case.key_length for case in cases if case.causal)
+
+
+def test_the_decode_sweep_is_few_queries_against_every_cache_in_at_most_200_cells() -> None:
+    cases = list(find_sweep("decode"))
+    assert len(cases) <= 200
+    assert {(case.query_length, case.key_length) for case in cases} == set(
+        product((1, 2, 5), (1, 127, 128, 129, 1000, 4097))
+    )
+    assert {case.query_heads // case.key_heads for case in cases} == {1, 4, 8}
+    assert any(case.key_heads == 1 < case.query_heads for case in cases)
+    assert {case.dtype for case in cases} == {"bfloat16", "float16", "float32"}
+
+
+def test_the_decode_sweep_has_all_that_models_add_in_every_kind_of_cache() -> None:
+    tokens = [{variant.token for variant in case.variants} for case in find_sweep("decode")]
+    caches = ("ragged", "paged16", "paged128")
+    assert {tuple(cache for cache in caches if cache in found) for found in tokens} == {(), *((c,) for c in caches)}
+    for added, cache in product(("softcap30", "sinks", "win127x0"), caches):
+        assert any({added, cache} <= found for found in tokens)

@@ -54,10 +54,16 @@ def flash_v2(
 
 
 def flash(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, last: Tensor, tile: tuple[int, int] = (TILE, TILE)
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    scale: float,
+    last: Tensor,
+    tile: tuple[int, int] = (TILE, TILE),
+    first: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """(out, lse) of the rows of `query` `[B, H, rows, D]`, of which each may attend to the keys up to its own in `last`
-    `[rows]`, ascending."""
+    `[rows]`, and from its own in `first` `[rows]` (None: from key 0), both ascending."""
     out = query.new_empty((*query.shape[:3], value.shape[3]))
     lse = query.new_empty(query.shape[:3], dtype=torch.float32)
     for start in range(0, query.shape[2], tile[0]):
@@ -67,11 +73,15 @@ def flash(
         row_sum = torch.zeros_like(row_max)
         total = queries.new_zeros((*queries.shape[:3], value.shape[3]))
         diagonal = min(int(last[rows][-1]) + 1, key.shape[2])
-        for first in range(0, diagonal, tile[1]):
-            span = slice(first, min(first + tile[1], diagonal))
+        reached = 0 if first is None else max(int(first[rows][0]), 0) // tile[1] * tile[1]
+        for left in range(reached, diagonal, tile[1]):
+            span = slice(left, min(left + tile[1], diagonal))
             scores = queries @ key[:, :, span].float().mT * scale
             positions = torch.arange(span.start, span.stop, device=key.device)
-            scores.masked_fill_(positions > last[rows].unsqueeze(1), -torch.inf)
+            hidden = positions > last[rows].unsqueeze(1)
+            if first is not None:
+                hidden |= positions < first[rows].unsqueeze(1)
+            scores.masked_fill_(hidden, -torch.inf)
             new_max = torch.maximum(row_max, scores.amax(dim=3, keepdim=True))
             # A row that has seen no key has the maximum -inf, and -inf less -inf is NaN.
             shift = new_max.masked_fill(new_max.isneginf(), 0.0)

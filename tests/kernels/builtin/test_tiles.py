@@ -10,7 +10,9 @@ import torch
 from pytest_attn.judge.judge import judge
 from pytest_attn.kernels.builtin.flash_v1 import flash_v1
 from pytest_attn.kernels.builtin.flash_v2 import flash_v2
+from pytest_attn.kernels.builtin.kv_cache_decode import kv_cache_decode
 from pytest_attn.kernels.builtin.masked import masked
+from pytest_attn.kernels.builtin.sliding_window import sliding_window
 from pytest_attn.kernels.builtin.split_kv_decode import merged, split_kv_decode
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.oracles.streaming import stream
@@ -24,6 +26,8 @@ SIZES: tuple[tuple[Kernel, dict[str, Any]], ...] = (
     *((flash_v2, {"tile": tile}) for tile in ((1, 1), (7, 64), (64, 7), (200, 300))),
     *((masked, {"chunk": chunk}) for chunk in (1, 7, 64, 300)),
     *((split_kv_decode, {"part": part}) for part in (1, 7, 64, 300)),
+    *((sliding_window, {"tile": tile}) for tile in ((1, 1), (7, 64), (64, 7), (200, 300))),
+    *((kv_cache_decode, {"split": split}) for split in (1, 7, 64, 300)),
 )
 
 
