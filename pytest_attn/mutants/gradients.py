@@ -17,7 +17,7 @@ from pytest_attn.problem.problem import Problem
 
 @plant("delta")
 class DeltaMissing(BackwardLoop):
-    """dS is P * dP: the row sum of dO * out is not subtracted."""
+    """The score gradient dS is P * dP: the row sum of dO * out is not subtracted."""
 
     def score_gradients(self, weights: Tensor, products: Tensor, delta: Tensor) -> Tensor:
         return weights * products
@@ -33,7 +33,7 @@ class DeltaAdded(BackwardLoop):
 
 @plant("delta")
 class DeltaOfNextHead(BackwardLoop):
-    """delta is read at the place of the next head, as if it lay as the output does (aiter #2808)."""
+    """The row sum delta is read at the place of the next head, as if it lay as the output does (aiter #2808)."""
 
     def delta(self, inputs: Inputs, forward: Output) -> Tensor:
         return super().delta(inputs, forward).roll(-1, dims=1)
@@ -49,7 +49,7 @@ class DeltaOfFirstTile(BackwardLoop):
 
 @plant("delta")
 class DeltaInInputType(BackwardLoop):
-    """delta is kept in bfloat16."""
+    """The row sum delta is kept in bfloat16."""
 
     def delta(self, inputs: Inputs, forward: Output) -> Tensor:
         return super().delta(inputs, forward).bfloat16().float()
@@ -162,7 +162,7 @@ class GroupSummedByModulo(BackwardLoop):
 
 @plant("precision")
 class ScoreGradientsInBfloat16(BackwardLoop):
-    """dS is rounded to bfloat16, whatever the input type."""
+    """The score gradient dS is rounded to bfloat16, whatever the input type."""
 
     def rounded_score_gradients(self, problem: Problem, score_gradients: Tensor) -> Tensor:
         return score_gradients.bfloat16().float()
@@ -198,7 +198,7 @@ class GradOutTakenForContiguous(BackwardLoop):
 
 @plant("head dim")
 class HalfOfValueInDp(BackwardLoop):
-    """dP sees the first half of the values' head dim (flash-linear-attention #941)."""
+    """The product dP sees the first half of the values' head dim (flash-linear-attention #941)."""
 
     def weight_gradients(self, grad_out: Tensor, value: Tensor) -> Tensor:
         half = -(-value.shape[3] // 2)

@@ -89,6 +89,7 @@ MODELS: Mapping[str, dict[str, Any]] = {
     "BLOOM": {"heads": (4, 4), "head_dim": 80, "causal": "bottom-right", "variants": (Alibi(),)},
     "Falcon": {"heads": (7, 1), "head_dim": 64, "causal": "bottom-right", "variants": (Alibi(),)},
     "T5": {"heads": (3, 3), "head_dim": 64, "scale": 1.0, "variants": (Bias(per_head=True),)},
+    "capped logits and a bias": {"heads": (4, 2), "head_dim": 64, "variants": (Softcap(2.0), Bias(per_head=True))},
     "ViT": {"heads": (3, 3), "head_dim": 72},
     "ModernBERT": {"heads": (2, 2), "head_dim": 64, "variants": (WindowSize(64, 64),)},
     "DeepSeek": {"heads": (4, 4), "head_dim": 192, "value_dim": 128, "causal": "bottom-right"},
