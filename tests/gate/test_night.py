@@ -31,7 +31,7 @@ class Again:
 
 @pytest.fixture
 def host() -> Host:
-    return Host(random=np.random.default_rng(11))
+    return Host(random=np.random.default_rng(11), drift=0.01, own=0.003, spikes=0.0, layout=0.002)
 
 
 @pytest.fixture

@@ -50,8 +50,11 @@ RunReproduceLine = Callable[[pytest.RunResult], subprocess.CompletedProcess[str]
 
 
 @pytest.fixture(autouse=True)
-def project(pytester: pytest.Pytester) -> pytest.Pytester:
+def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """An empty project with `kernels.py`."""
+    # These tests may run in a worker of xdist; the pytest that they run is none, and pytest-benchmark asks.
+    for name in [name for name in os.environ if name.startswith("PYTEST_XDIST_")]:
+        monkeypatch.delenv(name)
     pytester.makepyfile(kernels=KERNELS)
     return pytester
 
