@@ -172,8 +172,8 @@ def test_the_clean_loop_passes_a_sample_of_the_boundary(group: str) -> None:
 
 
 UNEXPLAINED = ("b2-h4-kv2-s129x257-d128-bfloat16-scale0p3-onehotgrad-grad-exact",)
-"""Cells on which the clean backward loop is red and nobody knows why: dV, which holds the probabilities themselves, has a
-mean error of 0.04 standard deviations. `eager` and `sdpa` are green there, and the kill matrix counts such cells for
+"""Cells on which the clean backward loop is red and nobody knows why: dV, which holds the probabilities themselves, has
+a mean error of 0.04 standard deviations. `eager` and `sdpa` are green there, and the kill matrix counts such cells for
 nobody."""
 
 
