@@ -25,6 +25,8 @@ def main(arguments: Sequence[str]) -> int:
     for add in COMMANDS:
         add(commands)
     asked, rest = parser.parse_known_args(arguments)
+    if rest and not getattr(asked, "passes_rest", False):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     status: int = asked.run(asked, rest)
     return status
 

@@ -53,7 +53,7 @@ def add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     parser.add_argument(
         "--gone", action="append", default=[], metavar="CASE", help="a case that may leave the baseline; repeatable"
     )
-    parser.set_defaults(run=run_baseline)
+    parser.set_defaults(run=run_baseline, passes_rest=True)
 
 
 def run_baseline(asked: argparse.Namespace, rest: Sequence[str]) -> int:

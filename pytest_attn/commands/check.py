@@ -16,7 +16,7 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
         description="Judge a kernel on the packaged suite. Further arguments go to pytest.",
     )
     parser.add_argument("kernel", metavar="KERNEL", help="built-in name, module:attribute or path/to/file.py:attribute")
-    parser.set_defaults(run=run_check)
+    parser.set_defaults(run=run_check, passes_rest=True)
 
 
 def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.commands.command import USAGE
 from pytest_attn.gate.history import histories
 from pytest_attn.gate.machine import machine_key
 from pytest_attn.gate.rule import Rule
@@ -41,7 +41,6 @@ def add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run_history(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
-    refuse_rest(rest)
     try:
         machine = asked.machine or (read_run(asked.add).machine if asked.add else machine_key())
         store = Store(asked.baselines / (machine or "unnamed"))

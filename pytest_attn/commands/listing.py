@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.commands.command import USAGE
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 from pytest_attn.report.table import sweep_table
 
@@ -21,7 +21,6 @@ def add_list(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
 
 def run_list(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
-    refuse_rest(rest)
     try:
         sweeps = [find_sweep(name) for name in asked.sweep or sweep_names()]
     except ValueError as error:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.commands.command import USAGE
 from pytest_attn.report.kill_table import kill_report, kill_summary
 
 DEFAULT_SWEEPS = ("smoke", "boundary", "backward", "core")
@@ -37,7 +37,6 @@ def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run_mutants(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Run and print; returns the exit status."""
-    refuse_rest(rest)
     # torch takes a second to import, which the other commands need not wait for.
     from pytest_attn.mutants.catalog import find_mutants, mutants
     from pytest_attn.mutants.diagnoses import diagnosed

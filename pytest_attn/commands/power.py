@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.commands.command import USAGE
 from pytest_attn.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
 from pytest_attn.report.power_table import power_table
@@ -34,7 +34,6 @@ def add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_power(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Measure and print; returns the exit status."""
-    refuse_rest(rest)
     # torch takes a second to import, which the other commands need not wait for.
     from pytest_attn.power.power import power_of
 

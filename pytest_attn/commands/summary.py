@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from pytest_attn.commands.command import USAGE, refuse_rest
+from pytest_attn.commands.command import USAGE
 from pytest_attn.report.annotations import error_annotations
 from pytest_attn.report.markdown import markdown
 from pytest_attn.report.results import read_results
@@ -30,7 +30,6 @@ def add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 
 def run_summary(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
-    refuse_rest(rest)
     try:
         results = [read_results(folder) for folder in asked.folders]
     except ValueError as error:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
-from pytest_attn.mutants.tile_loop import Lane, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Causal
 from pytest_attn.problem.problem import Problem

@@ -7,9 +7,10 @@ from dataclasses import replace
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output, Run
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.memory import reread
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane, Part, TileLoop
+from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.mutants.backward_loop import BackwardLoop, Kept
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.memory import reread
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane
 from pytest_attn.mutants.variant_loop import OneSequence, VariantLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem

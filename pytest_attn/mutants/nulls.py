@@ -6,9 +6,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
 from pytest_attn.mutants.state import Keeping
-from pytest_attn.mutants.tile_loop import Lane, Part, TileLoop
+from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane, TileLoop
+from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.problem import Problem
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane, Part, State, TileLoop
+from pytest_attn.mutants.tile_loop import Part, State, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

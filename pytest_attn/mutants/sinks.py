@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
-from pytest_attn.mutants.tile_loop import Lane, Part
+from pytest_attn.mutants.tile_loop import Part
 from pytest_attn.mutants.variant_loop import VariantLoop
 from pytest_attn.problem.problem import Problem
 

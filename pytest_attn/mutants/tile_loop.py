@@ -16,21 +16,10 @@ from torch import Tensor
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.mutants.lane import Lane
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
-
-
-class Lane(NamedTuple):
-    """Batches and query heads that are computed together."""
-
-    batches: slice
-    heads: slice
-
-    @property
-    def query_heads(self) -> Tensor:
-        """The numbers of the query heads."""
-        return torch.arange(self.heads.start, self.heads.stop)
 
 
 @dataclass(eq=False)

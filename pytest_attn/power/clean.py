@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Kernel, Output
-from pytest_attn.mutants.tile_loop import Lane, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse

@@ -9,7 +9,8 @@ import torch
 from planted import cell_of, claiming, record_of, verdict_on
 from torch import Tensor
 
-from pytest_attn.mutants.tile_loop import Lane, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.problem import Problem
 

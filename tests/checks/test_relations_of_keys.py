@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.keys import cut_of
-from pytest_attn.mutants.tile_loop import Lane, State, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import State, TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem

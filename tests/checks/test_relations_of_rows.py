@@ -11,7 +11,8 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.rows import hidden_keys
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.mutants.tile_loop import Lane, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.problem import Problem
 

@@ -7,7 +7,8 @@ from failing import phrase_of
 from torch import Tensor
 
 from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.tile_loop import Lane, Part, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

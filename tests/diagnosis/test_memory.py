@@ -9,7 +9,8 @@ from torch import Tensor
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.mutants.bounds import Filling
 from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.tile_loop import Lane, Part, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

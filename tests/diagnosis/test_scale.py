@@ -6,7 +6,8 @@ import pytest
 from failing import diagnosis_of, phrase_of
 from torch import Tensor
 
-from pytest_attn.mutants.tile_loop import Lane, State, TileLoop
+from pytest_attn.mutants.lane import Lane
+from pytest_attn.mutants.tile_loop import State, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
