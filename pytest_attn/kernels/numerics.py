@@ -14,6 +14,9 @@ Precision = Literal["input", "float32", "bfloat16", "float16"]
 BLAS_CHAIN = 256
 """Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
 
+FEW_ROWS = 3
+"""Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""
+
 EmptyOut = Literal["zero", "any"]
 
 

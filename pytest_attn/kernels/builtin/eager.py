@@ -12,16 +12,12 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 1024
 """Queries at a time, so that 24000 keys cost 100 MB of scores and not 2 GB."""
-
-
-FEW_ROWS = 3
-"""Products of so few rows on each thread are made row by row: each adds all its terms in one chain (measured, MKL)."""
 
 
 BACKWARD = BackwardNumerics(score_gradients="float32", delta_of="probabilities", grouped_gradients="float32")

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.builtin.causal import last_keys
-from pytest_attn.kernels.builtin.naive import FEW_ROWS, whole_rows
+from pytest_attn.kernels.builtin.naive import whole_rows
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
 

@@ -15,12 +15,9 @@ from torch import Tensor
 
 from pytest_attn.kernels.builtin.causal import last_keys
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.problem import Problem
-
-FEW_ROWS = 3
-"""Products of so few rows are made row by row: each adds all its terms in one chain (measured, MKL)."""
 
 
 def numerics(problem: Problem) -> Numerics:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, EmptyRows, Numerics
+from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, EmptyRows, Numerics
 from pytest_attn.problem.problem import Problem
 
 QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
@@ -15,9 +15,6 @@ QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
 
 CHAIN = 512
 """Keys that the kernel takes at a time."""
-
-FEW_ROWS = 3
-"""Products of so few rows are made row by row: each adds all its terms in one chain (measured, MKL)."""
 
 
 def numerics(problem: Problem) -> Numerics:
