@@ -55,14 +55,14 @@ class Sittings:
             for item, benchmark, attn, later, cold in self._expected:
                 if benchmark.has_error or number > len(later):
                     continue
+                before = item.stash[MEASUREMENT]
                 try:
-                    samples = attn.sit(rounds=later[number - 1], number=number, cold=cold)
+                    samples = attn.sit(rounds=later[number - 1], number=number, cold=cold, before=before.samples)
                 except Exception as error:
                     benchmark.has_error = True
                     del item.stash[MEASUREMENT]
                     _report_failure(item, f"sitting {number + 1}: the kernel raised {type(error).__name__}: {error}")
                     continue
-                before = item.stash[MEASUREMENT]
                 item.stash[MEASUREMENT] = replace(before, samples=before.samples.followed_by(samples))
                 store_more(benchmark, samples, item.stash[MEASUREMENT])
         return result
@@ -89,7 +89,7 @@ class AttnBenchmark:
         self._item = item
         self._replay = replay
 
-    def __call__(self, *, rounds: int = 24, cold: bool = False, memory: bool = True) -> Measurement | None:
+    def __call__(self, *, rounds: int = 32, cold: bool = False, memory: bool = True) -> Measurement | None:
         """The measurement of the first sitting, which pytest-benchmark records; None under `--benchmark-disable`.
 
         `rounds` pairs of kernel and control in all sittings, the later ones after the last test; `cold`: caches emptied

@@ -200,10 +200,10 @@ class Cell:
         with self._timed("latency"):
             return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=peak)
 
-    def sit(self, *, rounds: int, number: int, cold: bool = False) -> Samples:
-        """Further rounds of a later sitting."""
+    def sit(self, *, rounds: int, number: int, before: Samples, cold: bool = False) -> Samples:
+        """Further rounds of a later sitting, after those of `before`."""
         with self._timed("latency"):
-            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold)
+            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold, before=before)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""

@@ -17,13 +17,14 @@ from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
 from pytest_attn.problem.case import Case
 
-ROUNDS = 24
+ROUNDS = 32
 FEWEST_ROUNDS = 20
 """Exact bounds of a median at 99 % with room for outliers need that many pairs."""
 
-SITTINGS = 3
+SITTINGS = 8
 """The rounds of a run are spread over so many sittings, all benchmarks in each: the speed of a shared machine changes
-within seconds, and not alike for a kernel and its control."""
+within seconds, and not alike for a kernel and its control. Rounds of one sitting share most of their error, so that a
+few of each of many tell more than many of a few."""
 
 FRESH = 7_919
 """Added to the seed: what is timed are normal random inputs that no check has shown to the kernel."""
@@ -46,11 +47,13 @@ def sit(
     number: int = 0,
     cold: bool = False,
     clock: Clock | None = None,
+    before: Samples | None = None,
 ) -> Samples:
     """The rounds of one sitting: a kernel on a case beside its control; whether it is right was asked before.
 
     Inputs are normal random numbers whatever the recipe of the case is, others in memory of their own for every
-    `number`. `prepare` runs untimed. `cold` empties the caches before every call. Raises ValueError for odd `rounds`.
+    `number`. `prepare` runs untimed. `cold` empties the caches before every call. `before` are the samples of the
+    sittings before. Raises ValueError for odd `rounds`.
     """
     device, seed = subject.device, subject.seed + number
     inputs = subject.draw(subject.problem, FRESH + number)
@@ -59,7 +62,8 @@ def sit(
     flush = flush_of(device.torch) if cold else None
     with torch.no_grad():
         run = subject.kernel.prepare(subject.problem, given)
-        return sample(clock or clock_for(device), run, controls, rounds=rounds, seed=seed, flush=flush)
+        clock = clock or clock_for(device)
+        return sample(clock, run, controls, rounds=rounds, seed=seed, flush=flush, before=before)
 
 
 def _control(subject: Subject, case: Case, seed: int) -> Control:

@@ -18,7 +18,6 @@ BLOCK_SECONDS = 5e-3
 RESOLUTIONS = 1000
 """A block is at least so many times the resolution of the clock."""
 
-WARM_UP_BLOCKS = 2
 MOST_CALLS = 10_000
 MOST_COLD_CALLS = 8
 """Calls in a block of a cold kernel: each follows a flush, which takes longer than a short kernel."""
@@ -45,24 +44,31 @@ class Arm:
 
 
 def sample(
-    clock: Clock, kernel: Work, controls: tuple[Work, Work], *, rounds: int, seed: int, flush: Work | None
+    clock: Clock,
+    kernel: Work,
+    controls: tuple[Work, Work],
+    *,
+    rounds: int,
+    seed: int,
+    flush: Work | None,
+    before: Samples | None = None,
 ) -> Samples:
     """Time `rounds` pairs kernel / control and, between them, as many pairs of the two controls.
 
     The order inside the pairs is balanced, half of the rounds each way, and shuffled by `seed`. `flush` empties the
-    caches before every call of the kernel; None leaves them warm. Raises ValueError where `rounds` cannot be balanced.
+    caches before every call of the kernel; None leaves them warm. `before`: samples of the same work, whose calls in a
+    block are taken over. Raises ValueError where `rounds` cannot be balanced.
     """
     if rounds < 2 or rounds % 2:
         raise ValueError(f"rounds is {rounds}; allowed: an even number from 2")
     orders = random.Random(seed)
     kernel_first, control_first = _balanced(rounds, orders), _balanced(rounds, orders)
     with _without_garbage_collection():
-        subject = calibrated(clock, kernel, flush)
-        left = calibrated(clock, controls[0])
+        subject = Arm(kernel, before.kernel_calls, flush) if before else calibrated(clock, kernel, flush)
+        left = Arm(controls[0], before.control_calls) if before else calibrated(clock, controls[0])
         right = Arm(controls[1], left.calls)
         for arm in (subject, left, right):
-            for _ in range(WARM_UP_BLOCKS):
-                arm.seconds(clock)
+            arm.seconds(clock)
         times = [
             (_pair(clock, subject, left, first), _pair(clock, left, right, again_first))
             for first, again_first in zip(kernel_first, control_first, strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from pytest_attn.gate.expectation import Expectation, log_control, summary
 from pytest_attn.gate.run_file import Timing
-from pytest_attn.gate.statistics import log_residuals, median_bounds, median_variance, t_quantile, t_tail
+from pytest_attn.gate.statistics import location, location_variance, log_residuals, median_bounds, t_quantile, t_tail
 
 POWER = 0.8416
 """Quantile of the normal distribution at 80 %: the smallest detectable change is found that often."""
@@ -17,7 +17,7 @@ POWER = 0.8416
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """One way to take the control into account: how far the median process lies off, in log seconds."""
+    """One way to take the control into account: how far the processes lie off, in log seconds."""
 
     shift: float
     error: float
@@ -29,7 +29,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How far the median process lies from the baseline.
+    """How far the processes of a night lie from those of the baseline.
 
     `learned` takes out the share theta of the control's movement that the baseline taught. Where the control moved
     farther than the baseline ever saw, nobody knows that share: then `ratio`, which takes out all of it, is what is
@@ -114,20 +114,20 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
 
     `floor` is a fraction. Where the baseline or a timing has no raw rounds, the floor alone decides.
     """
-    spread = float(np.sqrt(median_variance(len(timings)) + median_variance(expected.runs)))
+    spread = float(np.sqrt(location_variance(len(timings)) + location_variance(expected.runs)))
     reach = t_quantile(1 - rate, expected.degrees) * spread
     if not (expected.raw and all(timing.raw for timing in timings)):
         return _by_the_floor(expected, timings, floor, spread)
 
     def view(theta: float, centre: float, scale: float) -> tuple[View, int]:
-        shift = float(np.median([summary(timing, theta) for timing in timings])) - centre
+        shift = location([summary(timing, theta) for timing in timings]) - centre
         error, side = _within(timings, theta, centre)
         # A night may be more restless than those of the baseline were: its own rounds say so.
         scale = max(scale, error)
         return View(shift=shift, error=scale * spread, bound=max(float(np.log1p(floor)), reach * scale)), side
 
     learned, resolved = view(expected.theta, expected.centre, expected.scale)
-    control_shift = float(np.median([log_control(timing) for timing in timings])) - expected.control
+    control_shift = location([log_control(timing) for timing in timings]) - expected.control
     plain = None
     if abs(control_shift) > max(float(np.log1p(floor)) / 2, reach * expected.control_scale):
         plain, resolved = view(1.0, expected.ratio_centre, expected.ratio_scale)
@@ -145,8 +145,8 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
 
 def smallest_detectable(expected: Expectation, found: Comparison, floor: float, rate: float, processes: int) -> float:
     """The slowdown, a fraction, that so many fresh processes as restless as this one find in four of five nights."""
-    spread = float(np.sqrt(median_variance(processes) + median_variance(expected.runs)))
-    alone = float(np.sqrt(median_variance(found.processes) + median_variance(expected.runs)))
+    spread = float(np.sqrt(location_variance(processes) + location_variance(expected.runs)))
+    alone = float(np.sqrt(location_variance(found.processes) + location_variance(expected.runs)))
     error = found.shown.error / alone * spread
     bound = max(float(np.log1p(floor)), t_quantile(1 - rate, expected.degrees) * error)
     return float(np.expm1(bound + POWER * error))

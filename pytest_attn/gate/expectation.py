@@ -9,7 +9,15 @@ from typing import Any
 import numpy as np
 
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
-from pytest_attn.gate.statistics import Floats, contamination, control_share, log_residuals, moderated, robust_sd
+from pytest_attn.gate.statistics import (
+    Floats,
+    contamination,
+    control_share,
+    location,
+    log_residuals,
+    moderated,
+    robust_sd,
+)
 
 PRIOR_DEGREES = 8.0
 """Weight of what all benchmarks of a baseline share, in degrees of freedom, against one benchmark's own few runs."""
@@ -44,7 +52,7 @@ class Expectation:
     """The kernel's time per call, the median over processes."""
 
     control: float
-    """Log seconds of the control, the median over processes."""
+    """Log seconds of the control, over processes."""
 
     control_scale: float
     conditions: Mapping[str, Any] = field(default_factory=dict)
@@ -75,14 +83,14 @@ def expectations(runs: Sequence[StoredRun], floor: float) -> dict[BenchmarkId, E
             id=id,
             runs=len(found),
             raw=all(timing.raw for timing in found),
-            centre=float(np.median(summaries[id])),
+            centre=location(summaries[id]),
             theta=thetas[id],
             scale=_moderated_scale(summaries[id], scale),
-            ratio_centre=float(np.median(ratios[id])),
+            ratio_centre=location(ratios[id]),
             ratio_scale=_moderated_scale(ratios[id], ratio_scale),
             degrees=PRIOR_DEGREES + len(found) - 1,
             seconds=float(np.median([timing.median for timing in found])),
-            control=float(np.median(controls[id])),
+            control=location(controls[id]),
             control_scale=_moderated_scale(controls[id], control_scale),
             conditions=found[-1].conditions,
             versions=found[-1].versions,

@@ -75,9 +75,22 @@ def moderated(value: float, degrees: float, prior: float, prior_degrees: float) 
     return (degrees * value + prior_degrees * prior) / (degrees + prior_degrees)
 
 
-def median_variance(count: int) -> float:
-    """Variance of the median of `count` normal values, in theirs."""
-    return 1.0 / count if count <= 2 else np.pi / 2 / count
+def location(values: Sequence[float] | Floats) -> float:
+    """Where a few processes lie: the median of the means of all pairs (Hodges and Lehmann 1963).
+
+    It wastes a fourteenth of the processes where they are normal, the median a third, and one outlier among four does
+    not carry it off; among three only the median withstands one.
+    """
+    found = np.asarray(values, dtype=np.float64)
+    if len(found) == 3:
+        return float(np.median(found))
+    left, right = np.triu_indices(len(found))
+    return float(np.median((found[left] + found[right]) / 2))
+
+
+def location_variance(count: int) -> float:
+    """Variance of the `location` of `count` normal values, in theirs; within 2 % for any count."""
+    return {1: 1.0, 2: 0.5, 3: 0.449}.get(count, 1.08 / count)
 
 
 def t_quantile(probability: float, degrees: float) -> float:

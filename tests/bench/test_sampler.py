@@ -35,10 +35,11 @@ class Timeline:
         return self.now
 
 
-def sampled(clock, *, rounds=20, seed=1, cold=False):
+def sampled(clock, *, rounds=20, seed=1, cold=False, before=None):
     """The samples and the order in which the timed work ran."""
     works = clock.work("kernel"), clock.work("control"), clock.work("twin")
-    samples = sample(clock, works[0], works[1:], rounds=rounds, seed=seed, flush=clock.work("flush") if cold else None)
+    flush = clock.work("flush") if cold else None
+    samples = sample(clock, works[0], works[1:], rounds=rounds, seed=seed, flush=flush, before=before)
     return samples, clock.log[-4 * rounds * (2 if cold else 1) :]
 
 
@@ -108,10 +109,19 @@ def test_warm_up_comes_before_the_first_timed_round(clock):
     sampled(clock)
     before = clock.log[: len(clock.log) - 80]
     assert {name: before.count(name) for name in ("kernel", "control", "twin")} == {
-        "kernel": 6,
-        "control": 6,
-        "twin": 2,
+        "kernel": 5,
+        "control": 5,
+        "twin": 1,
     }
+
+
+def test_a_later_sitting_takes_over_the_calls_in_a_block(clock):
+    first, _ = sampled(clock)
+    clock.seconds["kernel"] = 0.0005
+    clock.log.clear()
+    later, _ = sampled(clock, before=first)
+    assert (first.kernel_calls, later.kernel_calls) == (1, 1)
+    assert [clock.log.count(name) for name in ("kernel", "control", "twin")] == [21, 41, 21]
 
 
 def test_no_garbage_is_collected_while_it_samples(clock):

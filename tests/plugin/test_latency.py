@@ -94,7 +94,7 @@ def test_a_right_case_is_recorded_with_its_measurement(time_case, stored):
     (entry,) = stored()
     measurement = Measurement.of_benchmark(entry)
     assert (measurement.case, measurement.kernel) == (CASE, "kernels.py:dense")
-    assert len(entry["stats"]["data"]) == measurement.samples.rounds == 24
+    assert len(entry["stats"]["data"]) == measurement.samples.rounds == 32
     assert entry["extra_info"]["attn"]["kernel"] == "kernels.py:dense"
     assert min(measurement.samples.kernel) > 0
     assert measurement.seconds == pytest.approx(entry["stats"]["median"])
