@@ -100,6 +100,7 @@ def _write(asked: argparse.Namespace, store: Store, rest: Sequence[str]) -> int:
     except ValueError as error:
         kept = sorted(folder.glob("*.json"))
         if not kept:
+            folder.rmdir()
             raise
         listed = " ".join(map(str, kept))
         raise ValueError(f"{error}; what was measured is kept: {listed}") from None
