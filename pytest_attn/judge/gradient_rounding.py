@@ -39,6 +39,9 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more.
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
+- Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
+  is a power of two there, or P is 1: the mean error of rounding the sums of stored P is systematic
+  (`pytest_attn.judge.leading_terms`). One term leads where sums of terms and of their squares agree: g^2 = A.
 
 **Bound.** As of the output: roundings of terms and result come to at most u_p P^T |dO| + u |dV|, and so on.
 """
@@ -53,6 +56,7 @@ from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, OutBudget
 from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, term_sums
+from pytest_attn.judge.leading_terms import leads, mean_rounding
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.judge.rounding import (
     ROUNDING_SQUARE,
@@ -103,6 +107,7 @@ class _Pass:
         }
         self.scores = Rounding.to(numerics.backward.score_gradients, problem, problem.scale)
         self.probabilities = Rounding.to(numerics.probabilities, problem)
+        self.stored_dv = torch.zeros(inputs.value.shape, dtype=torch.float64)
         self.row_repeats = 1.0
 
     def work(self, head: HeadTiles) -> None:
@@ -150,6 +155,8 @@ class _Pass:
             dk.add(tile, term_sums(terms.T, self.scores, (own + coherent).T, rows.query))
             own = pairs.weight + square * lse.unsqueeze(1)
             dv.add(tile, term_sums(weights.T, self.probabilities, own.T, rows.grad_out, *classes))
+            stored = weights.to(_precision(self.numerics.probabilities, problem)).to(weights.dtype)
+            add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
             if problem.group > 1:
                 add_rows(alone[0], tile.group, terms.T @ rows.query)
                 add_rows(alone[1], tile.group, weights.T @ rows.grad_out)
@@ -213,20 +220,21 @@ class _Pass:
         squares = self.head_squares if problem.group > 1 else {"dk": dk.square(), "dv": dv.square()}
         key_tiles = _tiles(problem, backward.key_tile, of_queries=False) if stores else torch.ones_like(self.keys)
         scores, probabilities = self.scores.unit, self.probabilities.unit
+        rows = max(keys, self.row_repeats)
         return GradientBudget(
             self._errors(self.dq, dq, None, self.keys, key_tiles, scores, rank["dq"], keys),
             self._errors(self.dk, dk, squares["dk"], together, query_tiles, scores, rank["dk"], keys),
-            self._errors(
-                self.dv,
-                dv,
-                squares["dv"],
-                together,
-                query_tiles,
-                probabilities,
-                rank["dv"],
-                max(keys, self.row_repeats),
+            self._led(
+                self._errors(self.dv, dv, squares["dv"], together, query_tiles, probabilities, rank["dv"], rows), dv
             ),
         )
+
+    def _led(self, errors: GradientErrors, dv: Tensor) -> GradientErrors:
+        """The errors of dV with the mean that sums led by one term give them."""
+        allowed, square, dtype = errors.allowed, dv.square(), self.problem.dtype
+        others = (square - self.dv.terms).abs() / (2 * square).clamp_min(torch.finfo(torch.float64).tiny)
+        mean = mean_rounding(dv, self.stored_dv, leads(others, dtype), allowed.sigma, dtype)
+        return replace(errors, allowed=replace(allowed, systematic=allowed.systematic + mean))
 
     def _errors(
         self,

@@ -26,6 +26,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
   divided, and 1 needs no rounding.
 - Weights that are divided first and lie just below 1 all become 1: the mean rounding error of the largest weights of
   the rows, which the reference knows, is a systematic error of the output.
+- Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
+  value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.leading_terms`).
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
   (of 1 where they are divided first).
@@ -64,6 +66,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
+from pytest_attn.judge.leading_terms import leads, mean_rounding
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Moments, Reference
@@ -267,7 +270,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
         systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
-    return OutBudget(sigma.sqrt_().clamp_min_(tiny), rest.sqrt_(), bound.clamp_min_(tiny), systematic)
+    sigma = sigma.sqrt_().clamp_min_(tiny)
+    leading, out = leads(1 - rows.peak, problem.dtype), reference.out
+    systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
+    return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)
 
 
 def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:

@@ -1,0 +1,30 @@
+"""Sums that are nearly one term: the last rounding of their result is no accident, and errors of it have a mean."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+SPACING = 2
+"""The distance of a number to the next, at most, in unit roundoffs of its own size."""
+
+
+def leads(size: Tensor, dtype: torch.dtype) -> Tensor:
+    """Where the terms beside the largest come to `size` of the sum, less than one spacing of the result's dtype."""
+    return size < SPACING * torch.finfo(dtype).eps / 2
+
+
+def mean_rounding(exact: Tensor, stored: Tensor, leading: Tensor, sigma: Tensor, dtype: torch.dtype) -> float:
+    """The mean error of those sums `[B, H, S, D]` that one term leads, relative as `OutBudget.systematic`.
+
+    A value of the inputs, or a stored probability times 1, is a number of the result's dtype already. What other terms
+    add is then lost below half of a spacing, and else raised to a whole one. Of sizes that spread evenly in their
+    logarithm, more is lost than added.
+
+    `stored`: the sums of terms as a kernel stores them. `leading`: bool `[B, H, S, D]` or `[B, H, S]`.
+    """
+    chosen = exact[leading]
+    errors = (stored[leading].to(dtype).to(chosen.dtype) - chosen) / sigma[leading]
+    means = (float(found.sum(dtype=torch.float64)) for found in (errors, errors * chosen.sign()))
+    size = float((exact.abs() / sigma).sum(dtype=torch.float64))
+    return max(map(abs, means)) / max(size, 1e-300)
