@@ -6,6 +6,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,12 @@ from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
 from pytest_attn.device import Device
 from pytest_attn.judge.facts import read_output
 from pytest_attn.judge.verdict import Finding
+from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants.variant import Variant
 
 REFUSED = "refused"
 """The finding that a kernel raised NotImplementedError."""
@@ -82,6 +85,8 @@ class Trial:
         problem, storage = self._problem, self._problem.storage
         if storage is None:
             return output
+        if output.grads is not None:
+            return replace(output, grads=self._restored_gradients(output.grads, storage))
         out, lse = output.out.new_zeros(problem.out_shape), None
         storage.restore(problem, output.out, out)
         if output.lse is not None:
@@ -92,6 +97,20 @@ class Trial:
                 lse.copy_(sink.view(1, -1, 1).expand_as(lse))
             storage.restore(problem, output.lse, lse)
         return Output(out, lse)
+
+    def _restored_gradients(self, gradients: Gradients, storage: Variant) -> Gradients:
+        problem, (dq, dk, dv) = self._problem, gradients
+        query = (problem.batch, problem.query_heads, problem.query_length, problem.head_dim)
+        key, value = (
+            (problem.batch, problem.key_heads, problem.key_length, d) for d in (problem.head_dim, problem.value_dim)
+        )
+        found = Gradients(
+            *(tensor.new_zeros(shape) for tensor, shape in zip(gradients, (query, key, value), strict=True))
+        )
+        storage.restore(problem, dq, found.dq, "query")
+        storage.restore(problem, dk, found.dk, "key")
+        storage.restore(problem, dv, found.dv, "key")
+        return found
 
 
 def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buffers:

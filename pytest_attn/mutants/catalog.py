@@ -24,6 +24,7 @@ from pytest_attn.mutants import (
     state,
     strides,
     tails,
+    variant_gradients,
     windows,
 )
 from pytest_attn.mutants.mutant import PLANTED, Mutant
@@ -32,7 +33,7 @@ from pytest_attn.wording import closest
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
     *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
-    *(windows, lengths, logit_changes, sinks),
+    *(windows, lengths, logit_changes, sinks, variant_gradients),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 

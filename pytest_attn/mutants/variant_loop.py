@@ -86,8 +86,8 @@ class VariantLoop(TileLoop):
         """The tensors of a sequence, each `[1, H, S, D]`; what follows its last key may be padding."""
         tensors = (inputs.key, inputs.value)
         if "cu_seqlens_k" in inputs.extras:
-            query = _tokens(inputs.query, queries)
-            key, value = (_tokens(tensor, keys) for tensor in tensors)
+            query = tokens(inputs.query, queries)
+            key, value = (tokens(tensor, keys) for tensor in tensors)
         elif "block_table" in inputs.extras:
             query, pages = inputs.query[batch : batch + 1], self.page_list(problem, inputs, batch)
             key, value = (tensor[pages].flatten(0, 1).transpose(0, 1)[None] for tensor in tensors)
@@ -102,7 +102,7 @@ class VariantLoop(TileLoop):
         """The part of the results that a sequence fills."""
         if output.out.dim() == 3:
             lse = None if output.lse is None else output.lse[None, :, queries.start : queries.stop]
-            return Output(_tokens(output.out, queries), lse)
+            return Output(tokens(output.out, queries), lse)
         lse = None if output.lse is None else output.lse[batch : batch + 1]
         return Output(output.out[batch : batch + 1], lse)
 
@@ -226,6 +226,6 @@ class VariantLoop(TileLoop):
         return self.merge([part, Part(torch.zeros_like(part.out), sink)])
 
 
-def _tokens(packed: Tensor, tokens: range) -> Tensor:
+def tokens(packed: Tensor, own: range) -> Tensor:
     """Tokens `[1, H, S, D]` of a packed tensor `[total, H, D]`; a view."""
-    return packed[tokens.start : tokens.stop].transpose(0, 1)[None]
+    return packed[own.start : own.stop].transpose(0, 1)[None]

@@ -26,7 +26,7 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
     block shapes share one. Where only the LSE of a block mask is asked for, it is merged from the table of its shape.
     """
     mask = problem.mask
-    if problem.variants:
+    if problem.variants and not problem.wants_grad:
         words = "-".join(variant.token for variant in problem.variants)
         content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{mask.key}|{words}|{problem.ask == 'lse'}"
         return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))

@@ -22,6 +22,18 @@ def test_backward_block_sparse(attn: Attn) -> None:
     attn.check()
 
 
+@pytest_attn.parametrize(sweep="backward", group="backward_window")
+def test_backward_window(attn: Attn) -> None:
+    """Windows on both sides, on one, and of no key to the left."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_ragged")
+def test_backward_ragged(attn: Attn) -> None:
+    """Padded and packed batches: padding has gradients of exactly 0."""
+    attn.check()
+
+
 @pytest_attn.parametrize(sweep="backward", group="backward_strided")
 def test_backward_strided(attn: Attn) -> None:
     """Query, key, value and the gradient of the output each with strides of its own."""

@@ -12,6 +12,7 @@ from pytest_attn.mutants.catalog import find_mutants, mutants
 from pytest_attn.mutants.matrix import ANY, Found, Piece, find_kills, first_kills, groups_of, kill_matrix
 from pytest_attn.mutants.mutant import Mutant
 from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
+from pytest_attn.mutants.variant_backward_loop import VariantBackwardLoop
 from pytest_attn.mutants.variant_loop import VariantLoop
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
@@ -173,11 +174,12 @@ def test_the_clean_loop_passes_a_sample_of_the_boundary(group: str) -> None:
 
 @pytest.mark.parametrize("group", [name for name in DEFAULT_TIER if name.startswith("backward")])
 def test_the_clean_backward_loop_passes_a_sample_of_the_sweep(group: str) -> None:
-    records = judged(tile_loop(BackwardLoop), DEFAULT_TIER[group][::7], Session(Options()))
+    loop = VariantBackwardLoop if DEFAULT_TIER[group][0].variants else BackwardLoop
+    records = judged(tile_loop(loop), DEFAULT_TIER[group][::7], Session(Options()))
     assert [record.reason for record in records if record.outcome != "passed"] == []
 
 
-SWEEPS_OF = {BackwardLoop: ("backward",), VariantLoop: ("core",)}
+SWEEPS_OF = {BackwardLoop: ("backward",), VariantLoop: ("core",), VariantBackwardLoop: ("backward",)}
 """The sweeps that show the bugs of loops other than the plain one."""
 
 FAMILIES = sorted({mutant.family for mutant in mutants()})

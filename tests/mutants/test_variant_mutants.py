@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from pytest_attn.judge.tolerances import DERIVED
-from pytest_attn.mutants import lengths, logit_changes, sinks, windows
+from pytest_attn.mutants import lengths, logit_changes, sinks, variant_gradients, windows
 from pytest_attn.mutants.catalog import find_mutants, mutants
 from pytest_attn.mutants.matrix import Piece, find_kills
 from pytest_attn.mutants.tile_loop import tile_loop
+from pytest_attn.mutants.variant_backward_loop import VariantBackwardLoop
 from pytest_attn.mutants.variant_loop import VariantLoop
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
@@ -36,6 +37,7 @@ CAPPED = small(Softcap(2.0))
 SLOPED = small(Alibi())
 BIASED = small(Bias(per_batch=True, per_head=True), batch=2)
 SINKS = small(Sinks())
+BACKWARD_WINDOW = replace(WINDOW, query_length=129, ask="grad")
 KILLED_ON: dict[str, Case] = {
     "window-one-short-on-the-left": WINDOW,
     "window-one-too-far-on-the-left": WINDOW,
@@ -100,17 +102,26 @@ KILLED_ON: dict[str, Case] = {
     "sink-of-every-split": SINKS,
     "sink-of-next-head": SINKS,
     "sink-of-key-head": SINKS,
+    "window-forgotten-backward": BACKWARD_WINDOW,
+    "window-one-too-far-backward": BACKWARD_WINDOW,
+    "window-tiles-of-last-row-backward": BACKWARD_WINDOW,
+    "padding-attended-backward": replace(PADDED, ask="grad"),
+    "length-of-first-batch-backward": replace(PADDED, ask="grad"),
+    "last-packed-key-left-out-backward": replace(PACKED, ask="grad"),
+    "last-packed-query-left-out-backward": replace(PACKED, ask="grad"),
+    "forward-of-padded-place": replace(PACKED, ask="grad"),
 }
 
 
 def test_every_mutant_of_a_variant_has_a_case() -> None:
-    files = [family.__name__ for family in (windows, lengths, logit_changes, sinks)]
+    files = [family.__name__ for family in (windows, lengths, logit_changes, sinks, variant_gradients)]
     assert list(KILLED_ON) == [mutant.name for mutant in mutants() if mutant.kernel.__module__ in files]
 
 
 @pytest.mark.parametrize("case", dict.fromkeys(KILLED_ON.values()), ids=lambda case: case.id)
 def test_the_clean_loop_is_right_where_they_die(case: Case) -> None:
-    (record,) = judged(tile_loop(VariantLoop), [case], Session(Options()))
+    loop = VariantBackwardLoop if case.ask == "grad" else VariantLoop
+    (record,) = judged(tile_loop(loop), [case], Session(Options()))
     assert (record.outcome, record.reason) == ("passed", "")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import product
 
 import pytest
 import torch
@@ -16,10 +17,12 @@ from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.exact import exact
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import Case
+from pytest_attn.problem.case import Alignment, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
+from pytest_attn.problem.variants.variant import Variant
 
 EPSILONS = 4
 """What rounding may do to a gradient, in epsilons of the oracle's precision times its size without cancellation."""
@@ -33,13 +36,13 @@ def exactly(problem: Problem, inputs: Inputs, tile: tuple[int, int] = (512, 1024
         return exact(problem, inputs, ReferenceCache())
 
 
-def by_autograd(problem: Problem, inputs: Inputs) -> tuple[ReferenceGradients, float]:
-    """Gradients by autograd in float64, and the size of the largest sum of absolute terms."""
+def by_autograd(problem: Problem, inputs: Inputs, allowed: Tensor) -> tuple[ReferenceGradients, float]:
+    """Gradients by autograd in float64 where pairs are allowed, and the size of the largest sum of absolute terms."""
     assert inputs.grad_out is not None
     query, key, value = (t.double().requires_grad_() for t in (inputs.query, inputs.key, inputs.value))
     keys, values = (t.repeat_interleave(problem.group, dim=1) for t in (key, value))
-    scores = (query @ keys.mT * problem.scale).masked_fill(~tokens(problem), -math.inf)
-    weights = scores.softmax(dim=3).masked_fill(~tokens(problem), 0.0)
+    scores = (query @ keys.mT * problem.scale).masked_fill(~allowed, -math.inf)
+    weights = scores.softmax(dim=3).masked_fill(~allowed, 0.0)
     grad_out = inputs.grad_out.double()
     # A row without keys is softmax of nothing, NaN; masked out of the product it gives no gradient either.
     dq, dk, dv = torch.autograd.grad(weights @ values, (query, key, value), grad_out)
@@ -66,7 +69,7 @@ def assert_close(
 def test_gradients_are_those_of_autograd(small: Small) -> None:
     problem = replace(small.problem, ask="grad")
     inputs = Inputs.draw(problem, 3)
-    expected, size = by_autograd(problem, inputs)
+    expected, size = by_autograd(problem, inputs, tokens(problem))
     assert_close(exactly(problem, inputs, small.tile).grads, expected, size, problem.oracle_dtype)
 
 
@@ -98,6 +101,24 @@ def test_gradients_of_one_key_head_are_summed_over_its_group() -> None:
 
     torch.testing.assert_close(grads.dk, summed(expanded.dk))
     torch.testing.assert_close(grads.dv, summed(expanded.dv))
+
+
+VARIANTS = [(WindowSize(3, 1),), (WindowSize(None, 2), KeyLengths()), (KeyLengths(),), (Packed(),)]
+
+
+@pytest.mark.parametrize("causal", [None, "bottom-right"])
+@pytest.mark.parametrize("variants", VARIANTS, ids=lambda variants: "-".join(each.token for each in variants))
+def test_gradients_of_windows_and_ragged_batches_are_those_of_autograd(
+    variants: tuple[Variant, ...], causal: Alignment
+) -> None:
+    case = Case(9, 7, head_dim=4, batch=6, query_heads=2, key_heads=1, dtype="float32", causal=causal, ask="grad")
+    case = replace(case, variants=variants)
+    problem = Problem.of(case)
+    inputs = Inputs.draw(problem, 3)
+    heads = product(range(6), range(2))
+    pairs = [problem.mask.allowed(problem.lengths, *head, range(9), range(7)) for head in heads]
+    expected, size = by_autograd(problem, inputs, torch.stack(pairs).view(6, 2, 9, 7))
+    assert_close(exactly(problem, inputs, (4, 3)).grads, expected, size, torch.float64)
 
 
 def test_gradients_are_cached_apart_from_the_forward_pass() -> None:

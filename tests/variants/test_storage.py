@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -60,6 +62,31 @@ def test_a_packed_result_is_put_where_its_sequence_is() -> None:
         assert torch.equal(lse[batch, 1], expected)
 
 
+def test_a_packed_gradient_of_keys_is_put_where_their_sequence_is() -> None:
+    ends = Inputs.draw(PACKED, 1).extras["cu_seqlens_k"].tolist()
+    stored, into = torch.arange(1.0, ends[-1] + 1), torch.zeros(6, 1, 129, 4)
+    assert PACKED.storage is not None
+    PACKED.storage.restore(PACKED, stored.view(-1, 1, 1).expand(-1, 1, 4), into, "key")
+    for batch in range(6):
+        expected = torch.zeros(129)
+        expected[: ends[batch + 1] - ends[batch]] = stored[ends[batch] : ends[batch + 1]]
+        assert torch.equal(into[batch, 0, :, 3], expected)
+
+
+def test_a_packed_gradient_of_the_output_stands_as_the_output_does() -> None:
+    problem = replace(PACKED, ask="grad")
+    inputs = Inputs.draw(problem, 1)
+    given = inputs.stored()
+    assert inputs.grad_out is not None
+    assert given.grad_out is not None
+    into = torch.zeros(problem.out_shape)
+    assert problem.storage is not None
+    problem.storage.restore(problem, given.grad_out, into)
+    for batch in range(6):
+        length = problem.lengths_of(batch).query
+        assert torch.equal(into[batch, :, :length], inputs.grad_out[batch, :, :length].float())
+
+
 @pytest.mark.parametrize("poisoned", [False, True])
 def test_a_page_holds_the_keys_that_the_table_says_and_nothing_else(poisoned: bool) -> None:
     inputs = Inputs.draw(PAGED, 1)
@@ -101,8 +128,6 @@ def test_an_out_variant_fills_packed_buffers() -> None:
                 output.lse.copy_(lse)
 
             return fill
-
-    from dataclasses import replace
 
     claims = replace(eager.capabilities, out_variant=True)
     kernel = Kernel("filling", Filling(), claims, eager.numerics)  # type: ignore[arg-type]

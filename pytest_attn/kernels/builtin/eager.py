@@ -32,7 +32,8 @@ def numerics(problem: Problem) -> Numerics:
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
     lengths = {problem.lengths_of(batch).query for batch in range(problem.batch)} - {0}
     rows = {(length - 1) % step + 1 for length in (*lengths, step)}
-    rows |= {problem.key_length} if problem.wants_grad else set()
+    if problem.wants_grad:
+        rows |= {problem.lengths_of(batch).key for batch in range(problem.batch)} - {0}
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
     return Numerics(exp_error=2.0**-23, chain=None if few else BLAS_CHAIN, backward=BACKWARD)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pytest_attn.problem.case import DTYPES, Case, Recipe
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import Axes, pairwise
+from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
 
 LENGTHS = (
     *((1, 129), (7, 64), (64, 64), (65, 1), (65, 65)),
@@ -52,9 +53,24 @@ FEWER: Axes = {
 """The axes of the groups that differ in mask, memory or number of calls."""
 
 
+FEWEST: Axes = {
+    **FEWER,
+    "lengths": ((65, 65), (129, 257)),
+    "recipe": ("normal", "onehotgrad"),
+    "dims": ((40, 40),),
+    "heads": ((4, 2),),
+    "batch": (2,),
+    "causal": (None, "bottom-right"),
+}
+"""The axes of the groups of variants."""
+
+WINDOWS = ((WindowSize(64, 0),), (WindowSize(None, 16),))
+RAGGED = ((KeyLengths(),), (Packed(), WindowSize(33, None)))
+
+
 @register("backward", "gradients of query, key and value; pairwise")
 def backward() -> Groups:
-    """Dense, causal and block-sparse problems, strided, called again, and long."""
+    """Dense, causal, block-sparse, windowed and ragged problems, strided, called again, and long."""
     long = Case(1024, 1024, head_dim=64, query_heads=2, ask="grad")
     causal = replace(long, key_heads=1, causal="bottom-right")
     sparse = {
@@ -67,6 +83,8 @@ def backward() -> Groups:
         "backward_dense": pairwise(AXES, _case),
         "backward_causal": pairwise({**AXES, "causal": ("bottom-right", "top-left")}, _case),
         "backward_block_sparse": pairwise(sparse, _case),
+        "backward_window": pairwise({**FEWEST, "variants": WINDOWS}, _case),
+        "backward_ragged": pairwise({**FEWEST, "batch": (6,), "variants": RAGGED}, _case),
         "backward_strided": pairwise({**FEWER, "layout": ("strided",), "causal": (None, "bottom-right")}, _case),
         "backward_again": pairwise({**FEWER, "oracle": ("again",), "causal": (None, "top-left")}, _case),
         "backward_long": tuple(replace(case, dtype=dtype) for case in (long, causal) for dtype in DTYPES),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_attn.problem.variants.seqused_k import ragged_lengths
-from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.variants.variant import Side, Variant
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -33,6 +33,7 @@ class Packed(Variant):
     pattern: ClassVar = r"packed"
     absent: ClassVar = dict.fromkeys(("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"))
     stores: ClassVar = True
+    differentiable: ClassVar = True
 
     @property
     def token(self) -> str:
@@ -84,21 +85,22 @@ class Packed(Variant):
         ends = {name: inputs.extras[name].tolist() for name in ("cu_seqlens_q", "cu_seqlens_k")}
         query = _pack(inputs.query, ends["cu_seqlens_q"])
         key, value = (_pack(tensor, ends["cu_seqlens_k"]) for tensor in (inputs.key, inputs.value))
-        return replace(inputs, query=query, key=key, value=value)
+        grad_out = None if inputs.grad_out is None else _pack(inputs.grad_out, ends["cu_seqlens_q"])
+        return replace(inputs, query=query, key=key, value=value, grad_out=grad_out)
 
     def stored_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """See `Variant.stored_shapes`."""
         total = _ends(problem, "query")[-1]
         return (total, problem.query_heads, problem.value_dim), (problem.query_heads, total)
 
-    def restore(self, problem: Problem, stored: Tensor, into: Tensor) -> None:
+    def restore(self, problem: Problem, stored: Tensor, into: Tensor, side: Side = "query") -> None:
         """See `Variant.restore`."""
         by_head = stored.transpose(0, 1) if stored.dim() == 3 else stored
-        for batch, (start, stop) in enumerate(pairwise(_ends(problem, "query"))):
+        for batch, (start, stop) in enumerate(pairwise(_ends(problem, side))):
             into[batch, :, : stop - start] = by_head[:, start:stop]
 
 
-def _ends(problem: Problem, side: Literal["query", "key"]) -> list[int]:
+def _ends(problem: Problem, side: Side) -> list[int]:
     """Where the sequences begin and end among all queries, or keys."""
     lengths = (getattr(problem.lengths_of(batch), side) for batch in range(problem.batch))
     return [0, *accumulate(lengths)]

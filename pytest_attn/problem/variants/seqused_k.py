@@ -38,6 +38,7 @@ class KeyLengths(Variant):
     capability: ClassVar = "seqused_k"
     pattern: ClassVar = r"ragged"
     absent: ClassVar = {"seqused_k": None}
+    differentiable: ClassVar = True
 
     @property
     def token(self) -> str:

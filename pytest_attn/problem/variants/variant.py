@@ -19,6 +19,9 @@ if TYPE_CHECKING:  # ids need no torch
 Function = Literal["tanh"]
 """What a kernel evaluates on logits beside the exponential, with an error that its `Numerics` declares."""
 
+Side = Literal["query", "key"]
+"""Whose tokens a tensor has."""
+
 LINEAR: frozenset[Relation] = frozenset({"expandedheads", "hiddenkeys", "summedvalues", "lonehead"})
 """Relations that hold whatever becomes of the logits: each head alone, linear in the values."""
 
@@ -63,7 +66,8 @@ class Variant:
     """Whether a kernel that claims the capability is given tensors of another form; see `store`."""
 
     differentiable: ClassVar[bool] = False
-    """Whether the oracle of gradients knows it; one that contributes a mask alone may say so."""
+    """Whether the oracle of gradients knows it: one that contributes a mask or lengths alone may say so, and one that
+    `stores` if it stores `grad_out` and restores gradients."""
 
     functions: ClassVar[tuple[Function, ...]] = ()
     """What a kernel evaluates on the logits to apply it."""
@@ -107,9 +111,9 @@ class Variant:
         """Shapes of the output and of the LSE that such a kernel returns."""
         return problem.out_shape, problem.lse_shape
 
-    def restore(self, problem: Problem, stored: Tensor, into: Tensor) -> None:
-        """Put an output or an LSE of the stored shape where it belongs in `into`, `[B, Hq, Sq, Dv]` or
-        `[B, Hq, Sq]`."""
+    def restore(self, problem: Problem, stored: Tensor, into: Tensor, side: Side = "query") -> None:
+        """Put an output, an LSE or a gradient of the stored shape where it belongs in `into`, `[B, H, S, D]` or
+        `[B, Hq, Sq]`. `side`: whose tokens it has, "key" for the gradients of key and value alone."""
         into.copy_(stored)
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:

@@ -31,6 +31,7 @@ class WindowSize(Variant):
     pattern: ClassVar = r"win(\d+|inf)x(\d+|inf)"
     absent: ClassVar = {"window_size": (UNLIMITED, UNLIMITED)}
     keeps: ClassVar = LINEAR | {"lastrow"}
+    differentiable: ClassVar = True
 
     left: int | None = None
     right: int | None = None
