@@ -13,7 +13,12 @@ of queries has two that all its terms share. Their variances are summed over the
               + (c u_s)^2 dS^2                                  dS rounded before its products
     var[P]  = tau^2 P^2 + (c u_p)^2 P^2                         P rounded before its product
 
-**Of each row.** lambda^2 is the variance of its LSE: it scales all P of the row. delta of the rounded output is off by
+**Of each row.** lambda^2 is the variance of its LSE: it scales all P of the row. Where P is the forward pass's softmax,
+which has no LSE, its maximum stands in the place of that in tau, and
+
+    lambda^2 = r t^2 W + (c u_a)^2 (steady(n) + 1)                  logits, sum of the weights, division.
+
+delta of the rounded output is off by
 
     var[delta] = sum_j tau^2 dS^2 + lambda^2 delta^2                   logits, sum of the weights
                  + (c u_a)^2 (walk(n) E + steady(n) C)                the output's sums
@@ -35,6 +40,7 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 
 - A partial sum after the share f of random terms whose whole is g has the mean square f^2 g^2 + f (1 - f) A; summed
   over the tiles, walk_t = (t^2 - 1) / (6 t) and steady_t = (t - 1) (2 t - 1) / (6 t).
+- n counts the terms that a mask lets in; of dV, at most those whose dO is not 0, as adding a zero rounds nothing.
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more.
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
@@ -55,7 +61,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, OutBudget
-from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, term_sums
+from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
 from pytest_attn.judge.leading_terms import leads, mean_rounding
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.judge.rounding import (
@@ -64,7 +70,7 @@ from pytest_attn.judge.rounding import (
     _exp_error,
     _precision,
     _roundings,
-    budget,
+    row_roundings,
     unit_roundoff,
 )
 from pytest_attn.judge.statistics import largest_deviation, value_rank
@@ -91,9 +97,7 @@ class _Pass:
     def __init__(self, problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> None:
         self.problem, self.inputs, self.reference, self.numerics = problem, inputs, reference, numerics
         self.units = Units.of(problem, numerics)
-        lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
-        assert lse is not None
-        self.lse_variance = lse.sigma.square().double()
+        self.lse_variance = row_variance(problem, inputs, reference, numerics)
         heads = (problem.batch, problem.query_heads)
         self.keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).double()
         self.queries = seeing_queries(problem.mask, problem.lengths, *heads).clamp_min(1).double()
@@ -180,14 +184,15 @@ class _Pass:
             errors += pairs.product.sum(dim=1)
         keys = self.keys[rows.where]
         delta_square = rows.delta.square()
-        walk, steady = _roundings(keys, _chain(numerics, problem, keys))
         variance = moved + self.lse_variance[rows.where] * delta_square
         if numerics.backward.delta_of == "probabilities":
+            walk, steady = row_roundings(numerics, problem, keys)
             return variance + errors + units.sums * (walk * products + steady * delta_square)
         assert self.reference.moments is not None
         assert self.reference.moments.value_square is not None
         out_square = (rows.grad_out * rows.out).square().sum(dim=1)
         value_square = (rows.grad_out.square() * self.reference.moments.value_square[rows.where].double()).sum(dim=1)
+        walk, steady = _roundings(keys, _chain(numerics, problem, keys))
         walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
         variance += units.sums * (walk * value_square + steady * out_square)
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
@@ -221,11 +226,14 @@ class _Pass:
         key_tiles = _tiles(problem, backward.key_tile, of_queries=False) if stores else torch.ones_like(self.keys)
         scores, probabilities = self.scores.unit, self.probabilities.unit
         rows = max(keys, self.row_repeats)
+        shape = (problem.batch, problem.key_heads, problem.group, problem.value_dim)
+        present = (self.inputs.grad_out.cpu() != 0).sum(dim=2).double().view(shape).sum(dim=2)
+        added = torch.minimum(together.unsqueeze(3), present.unsqueeze(2)).clamp_min(1)
         return GradientBudget(
-            self._errors(self.dq, dq, None, self.keys, key_tiles, scores, rank["dq"], keys),
-            self._errors(self.dk, dk, squares["dk"], together, query_tiles, scores, rank["dk"], keys),
+            self._errors(self.dq, dq, None, self.keys.unsqueeze(3), key_tiles, scores, rank["dq"], keys),
+            self._errors(self.dk, dk, squares["dk"], together.unsqueeze(3), query_tiles, scores, rank["dk"], keys),
             self._led(
-                self._errors(self.dv, dv, squares["dv"], together, query_tiles, probabilities, rank["dv"], rows), dv
+                self._errors(self.dv, dv, squares["dv"], added, query_tiles, probabilities, rank["dv"], rows), dv
             ),
         )
 
@@ -251,7 +259,7 @@ class _Pass:
         grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
         square = gradient.square()
         alone = square if head_square is None else head_square
-        walk, steady = (each.unsqueeze(3) for each in _roundings(count, _chain(self.numerics, problem, count)))
+        walk, steady = _roundings(count, _chain(self.numerics, problem, count))
         steps = tiles.unsqueeze(3).clamp_min(1)
         sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
         bridge = (steps.square() - 1) / (6 * steps) * sums.terms

@@ -5,16 +5,28 @@ The derivation is the docstring of `pytest_attn.judge.gradient_rounding`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.rounding import ROUNDING_SQUARE, _chain, _exp_error, _precision, _roundings, unit_roundoff
+from pytest_attn.judge.rounding import (
+    ROUNDING_SQUARE,
+    _chain,
+    _exp_error,
+    _precision,
+    _roundings,
+    budget,
+    row_roundings,
+    unit_roundoff,
+)
+from pytest_attn.judge.rounding import Rows as ForwardRows
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
+from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import gather
+from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 
@@ -145,7 +157,7 @@ class Pairs:
         walk, steady = dot_roundings(problem.head_dim, problem, numerics)
         sizes = _sizes(rows.query, key) * (problem.scale**2 / problem.head_dim)
         square = tile.scores.square()
-        tau = walk * sizes + (steady + 1) * square + (tile.scores - rows.lse.unsqueeze(1)).square()
+        tau = walk * sizes + (steady + 1) * square + (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
         tau = units.sums * tau + units.logits * square + units.common
         walk, steady = dot_roundings(problem.value_dim, problem, numerics)
         product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
@@ -154,6 +166,27 @@ class Pairs:
         product = units.sums * weight_square * product
         own = (tau + 2 * units.sums) * score_gradients.square() + product
         return Pairs(tau * weight_square, product, score_gradients, own)
+
+
+def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Tensor:
+    """lambda^2 `[B, Hq, Sq]`, float64: the variance that all P of a row have in common."""
+    if numerics.backward.weights_of == "lse":
+        lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
+        assert lse is not None
+        return lse.sigma.square().double()
+    rows = ForwardRows.of(problem, inputs, reference, numerics)
+    accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    _, steady = row_roundings(numerics, problem, rows.keys)
+    return (accumulator * (steady + 1) + rows.shared * rows.weight_variance * rows.weight_square).double()
+
+
+def _shift(numerics: Numerics, head: HeadTiles, rows: Rows) -> Tensor:
+    """What is subtracted from the logits of some rows before the exponential."""
+    if numerics.backward.weights_of == "lse":
+        return rows.lse
+    assert head.reference.moments is not None
+    peak = head.reference.moments.peak[rows.where].to(rows.lse)
+    return rows.lse + torch.where(peak > 0, peak, 1.0).log()
 
 
 def _sizes(rows: Tensor, keys: Tensor) -> Tensor:

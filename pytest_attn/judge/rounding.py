@@ -13,7 +13,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
               + (c u)^2 out^2                        the result rounded once
 
 - A sum of n terms, added in chains of L whose results are added in turn, passes (L + n / L) / 2 roundings as large as
-  its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L). A kernel declares the largest L; the
+  its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L). A kernel declares the largest L, and
+  another for the sum of weights; the
   blocks of BLAS libraries are shorter, and many short chains may be worse than few long ones or better, so the larger
   value of L and L / 4 counts.
 - t_i^2 collects the roundings of query . key (partial sums of a bridge: walk / 3 of their random part, steady of the
@@ -227,6 +228,12 @@ def _chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
     return terms.clamp_max(numerics.chain or HALF_CHAIN)
 
 
+def row_roundings(numerics: Numerics, problem: Problem, terms: Tensor) -> tuple[Tensor, Tensor]:
+    """(walk, steady) of a sum along a row without a product."""
+    chain = _chain(numerics, problem, terms) if numerics.row_chain is None else terms.clamp_max(numerics.row_chain)
+    return _roundings(terms, chain)
+
+
 def _roundings(terms: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
     """(walk, steady): squared roundings of a sum, in units of its random part and of its steady part."""
     lengths = [chain, (chain / SHORTEST_CHAIN).clamp_min(1)]
@@ -288,7 +295,8 @@ def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tens
     """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
     accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
     walk, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
-    by_square, by_out = accumulator * walk, accumulator * (2 * steady + walk * rows.weight_square)
+    row_walk, row_steady = row_roundings(numerics, problem, rows.keys)
+    by_square, by_out = accumulator * walk, accumulator * (steady + row_steady + row_walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
         stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
         tiles = (rows.keys / numerics.tile).ceil()
@@ -308,7 +316,7 @@ def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Ten
 
 def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
     accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
-    _, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
+    _, steady = row_roundings(numerics, problem, rows.keys)
     variance = ROUNDING_SQUARE * (unit_roundoff(torch.float32) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
     variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance

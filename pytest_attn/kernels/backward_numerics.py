@@ -12,6 +12,8 @@ GradientPrecision = Literal["input", "float32", "bfloat16", "float16"]
 
 DeltaOf = Literal["out", "probabilities"]
 
+WeightsOf = Literal["lse", "softmax"]
+
 PRECISIONS = ("score_gradients", "stored_gradients", "grouped_gradients")
 
 
@@ -27,6 +29,9 @@ class BackwardNumerics:
     delta_of: DeltaOf = "out"
     """What delta is the row sum of: "out", grad_out * out with the output as it was rounded, or "probabilities",
     P * dP, as the derivative of a softmax has it."""
+
+    weights_of: WeightsOf = "lse"
+    """What gives P: "lse", exp(s - lse) anew, or "softmax", exp(s - max) over its sum, as the forward pass had it."""
 
     stored_gradients: GradientPrecision = "float32"
     """Precision to which the running gradients are rounded after each tile."""
@@ -46,10 +51,9 @@ class BackwardNumerics:
             if getattr(self, name) not in get_args(GradientPrecision):
                 allowed = ", ".join(get_args(GradientPrecision))
                 raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
-        if self.delta_of not in get_args(DeltaOf):
-            raise ValueError(
-                f"BackwardNumerics: delta_of is {self.delta_of!r}; allowed: {', '.join(get_args(DeltaOf))}"
-            )
+        for name, words in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
+            if getattr(self, name) not in words:
+                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(words)}")
         for name in ("query_tile", "key_tile"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

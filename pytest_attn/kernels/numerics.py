@@ -60,6 +60,10 @@ class Numerics:
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
     kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
 
+    row_chain: int | None = None
+    """As `chain`, of sums along a row without a product: of its weights, and of P * dP. None: as `chain`. Vector units
+    add in as many chains as they have lanes."""
+
     backward: BackwardNumerics = field(default_factory=BackwardNumerics)
     """The arithmetic of the backward pass."""
 
@@ -78,7 +82,8 @@ class Numerics:
                 raise ValueError(f"Numerics: {name} is {error!r}; allowed: None or a number, 0 to 1")
         if not isinstance(self.backward, BackwardNumerics):
             raise ValueError(f"Numerics: backward is {self.backward!r}; allowed: a BackwardNumerics")
-        for name, value in (("chain", 1 if self.chain is None else self.chain), ("tile", self.tile)):
+        for name in ("chain", "row_chain", "tile"):
+            value = 1 if getattr(self, name) is None else getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"Numerics: {name} is {value!r}; allowed: a whole number, 1 or more")
 

@@ -20,8 +20,13 @@ MOST_ROWS = 1024
 """Queries at a time, so that 24000 keys cost 100 MB of scores and not 2 GB."""
 
 
-BACKWARD = BackwardNumerics(score_gradients="float32", delta_of="probabilities", grouped_gradients="float32")
+BACKWARD = BackwardNumerics(
+    score_gradients="float32", delta_of="probabilities", weights_of="softmax", grouped_gradients="float32"
+)
 """Autograd of float32 arithmetic."""
+
+LANES = 4
+"""Floats in the smallest vector that torch adds rows by."""
 
 
 def numerics(problem: Problem) -> Numerics:
@@ -35,7 +40,12 @@ def numerics(problem: Problem) -> Numerics:
     if problem.wants_grad:
         rows |= {problem.lengths_of(batch).key for batch in range(problem.batch)} - {0}
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
-    return Numerics(exp_error=2.0**-23, chain=None if few else BLAS_CHAIN, backward=BACKWARD)
+    return Numerics(
+        exp_error=2.0**-23,
+        chain=None if few else BLAS_CHAIN,
+        row_chain=-(-problem.key_length // LANES),
+        backward=BACKWARD,
+    )
 
 
 @kernel(
