@@ -42,7 +42,8 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
   over the tiles, walk_t = (t^2 - 1) / (6 t) and steady_t = (t - 1) (2 t - 1) / (6 t).
 - n counts the terms that a mask lets in; of dV, at most those whose dO is not 0, as adding a zero rounds nothing.
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
-  is the root of (sum of dO over its class)^2 / rows of the class, where that is more.
+  is the root of (sum of dO over its class)^2 / rows of the class, where that is more; in var[dK] the part of dS that
+  tau and lambda move is so of dS.
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 - Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
@@ -73,6 +74,7 @@ from pytest_attn.judge.rounding import (
     row_roundings,
     unit_roundoff,
 )
+from pytest_attn.judge.row_classes import RowClasses
 from pytest_attn.judge.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
@@ -120,14 +122,14 @@ class _Pass:
         dk, dv = (Sums(*(tensor[where] for tensor in sums)) for sums in (self.dk, self.dv))
         alone: dict[int, tuple[Tensor, Tensor]] = {}
         classes = {
-            index: _classes(self.problem, self.inputs, self.reference, head.batch, index) for index in _group(head)
+            index: RowClasses.of(self.problem, self.inputs, self.reference, head.batch, index) for index in _group(head)
         }
         for rows in head.rows:
             index = rows.slab.head
-            shared, count = (tensor[rows.slab.rows.start : rows.slab.rows.stop] for tensor in classes[index])
-            self.row_repeats = max(self.row_repeats, float(count.max()))
+            shared = classes[index].of_rows(rows)
+            self.row_repeats = max(self.row_repeats, float(shared.count.max()))
             own_dk, own_dv = alone.setdefault(index, (torch.zeros_like(head.key), torch.zeros_like(head.value)))
-            self._rows(head, rows, dk, dv, (shared, count), (own_dk, own_dv))
+            self._rows(head, rows, dk, dv, shared, (own_dk, own_dv))
         for own_dk, own_dv in alone.values():
             self.head_squares["dk"][where] += own_dk.square()
             self.head_squares["dv"][where] += own_dv.square()
@@ -138,7 +140,7 @@ class _Pass:
         rows: Rows,
         dk: Sums,
         dv: Sums,
-        classes: tuple[Tensor, Tensor],
+        classes: RowClasses,
         alone: tuple[Tensor, Tensor],
     ) -> None:
         problem, units = self.problem, self.units
@@ -156,9 +158,13 @@ class _Pass:
             dq.add(None, term_sums(terms, self.scores, own, key))
             mean_key += weights @ key
             coherent = scale**2 * (square * delta.unsqueeze(1) + gradient_square * lse.unsqueeze(1))
-            dk.add(tile, term_sums(terms.T, self.scores, (own + coherent).T, rows.query))
-            own = pairs.weight + square * lse.unsqueeze(1)
-            dv.add(tile, term_sums(weights.T, self.probabilities, own.T, rows.grad_out, *classes))
+            alike = pairs.weight + square * lse.unsqueeze(1)
+            more = classes.more_shared(tile.products, rows.delta, gather(head.value, tile.group))
+            own = own + coherent + scale**2 * alike * more
+            dk.add(tile, term_sums(terms.T, self.scores, own.T, rows.query))
+            dv.add(
+                tile, term_sums(weights.T, self.probabilities, alike.T, rows.grad_out, classes.grad_out, classes.count)
+            )
             stored = weights.to(_precision(self.numerics.probabilities, problem)).to(weights.dtype)
             add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
             if problem.group > 1:
@@ -301,19 +307,3 @@ def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
 def _group(head: HeadTiles) -> range:
     first = head.key_head * head.problem.group
     return range(first, first + head.problem.group)
-
-
-def _classes(problem: Problem, inputs: Inputs, reference: Reference, batch: int, head: int) -> tuple[Tensor, Tensor]:
-    """(dO shared `[Sq, Dv]`, rows of the class `[Sq]`) of the classes of rows whose P are equal."""
-    assert inputs.grad_out is not None
-    query, lse = inputs.query[batch, head].cpu().double(), reference.lse[batch, head].double()
-    generator = torch.Generator().manual_seed(0)
-    mix = torch.rand(query.shape[1] + 2, generator=generator, dtype=torch.float64)
-    step = torch.arange(len(query)) // problem.mask.row_step(problem.lengths)
-    known = torch.where(lse.isneginf(), 0.0, lse * 1e5).round()
-    # Equal rows have equal sums, and other rows others, but for a coincidence in the last of 53 bits.
-    name = (torch.cat([query, known.unsqueeze(1), step.double().unsqueeze(1)], dim=1) * mix).sum(dim=1)
-    _, index, count = torch.unique(name, return_inverse=True, return_counts=True)
-    grad_out = inputs.grad_out[batch, head].cpu().double()
-    together = torch.zeros(len(count), grad_out.shape[1], dtype=torch.float64).index_add_(0, index, grad_out)
-    return (together / count.sqrt().unsqueeze(1))[index], count[index].double()
