@@ -62,16 +62,14 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, OutBudget
+from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
 from pytest_attn.judge.leading_terms import leads, mean_rounding
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.judge.rounding import (
     ROUNDING_SQUARE,
-    _chain,
     _exp_error,
     _precision,
-    _roundings,
-    row_roundings,
     unit_roundoff,
 )
 from pytest_attn.judge.row_classes import RowClasses
@@ -198,14 +196,14 @@ class _Pass:
         assert self.reference.moments.value_square is not None
         out_square = (rows.grad_out * rows.out).square().sum(dim=1)
         value_square = (rows.grad_out.square() * self.reference.moments.value_square[rows.where].double()).sum(dim=1)
-        walk, steady = _roundings(keys, _chain(numerics, problem, keys))
+        walk, steady = roundings(keys, longest_chain(numerics, problem, keys))
         walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
         variance += units.sums * (walk * value_square + steady * out_square)
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
         variance += units.probabilities * products + units.result * out_square
         if numerics.stored_accumulator is not None:
             stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
-            walk, steady = _roundings(*[(keys / numerics.tile).ceil()] * 2)
+            walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
             variance += stored * (walk * value_square + (steady + 1) * out_square)
         if numerics.split:
             variance += 2 * ROUNDING_SQUARE * unit_roundoff(torch.float32) ** 2 * rows.lse.square() * delta_square
@@ -265,7 +263,7 @@ class _Pass:
         grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
         square = gradient.square()
         alone = square if head_square is None else head_square
-        walk, steady = _roundings(count, _chain(self.numerics, problem, count))
+        walk, steady = roundings(count, longest_chain(self.numerics, problem, count))
         steps = tiles.unsqueeze(3).clamp_min(1)
         sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
         bridge = (steps.square() - 1) / (6 * steps) * sums.terms

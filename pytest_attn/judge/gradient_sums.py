@@ -11,14 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.rounding import (
     ROUNDING_SQUARE,
-    _chain,
     _exp_error,
     _precision,
-    _roundings,
     budget,
-    row_roundings,
     unit_roundoff,
 )
 from pytest_attn.judge.rounding import Rows as ForwardRows
@@ -196,5 +194,5 @@ def _sizes(rows: Tensor, keys: Tensor) -> Tensor:
 def dot_roundings(terms: int, problem: Problem, numerics: Numerics) -> tuple[float, float]:
     """(walk / 3, steady) of a sum of so many terms."""
     count = torch.tensor(float(terms))
-    walk, steady = _roundings(count, _chain(numerics, problem, count))
+    walk, steady = roundings(count, longest_chain(numerics, problem, count))
     return float(walk) / 3, float(steady)

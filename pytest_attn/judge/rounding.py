@@ -67,6 +67,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
+from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.leading_terms import leads, mean_rounding
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
@@ -84,14 +85,8 @@ square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 
 
 ROUNDING_SQUARE = ROUNDING_RMS**2
 
-SHORTEST_CHAIN = 4
-"""The longest chain of a sum over the shortest: measured, a BLAS of chains up to 512 rounds as one of 192 does."""
-
 CHANGE_ROUNDINGS = 4
 """Roundings of a logit that is changed, of kernel and reference together."""
-
-HALF_CHAIN = 512
-"""Terms that kernels of half types add in a row at most, where `Numerics.chain` says nothing."""
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -190,7 +185,7 @@ def _weight_variance(
     accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
     stored = unit_roundoff(_precision(numerics.logits, problem)) ** 2
     terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
-    walk, steady = _roundings(terms, _chain(numerics, problem, terms))
+    walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
     query_square = inputs.query.cpu().float().square().sum(dim=3)
     key_square = inputs.key.cpu().float().square().sum(dim=3).mean(dim=2, keepdim=True)
     # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
@@ -220,26 +215,6 @@ def _tanh_error(problem: Problem, numerics: Numerics) -> float:
     if numerics.tanh_error is not None:
         return numerics.tanh_error
     return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-11
-
-
-def _chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
-    if numerics.chain is None and problem.dtype == torch.float32:
-        return terms
-    return terms.clamp_max(numerics.chain or HALF_CHAIN)
-
-
-def row_roundings(numerics: Numerics, problem: Problem, terms: Tensor) -> tuple[Tensor, Tensor]:
-    """(walk, steady) of a sum along a row without a product."""
-    chain = _chain(numerics, problem, terms) if numerics.row_chain is None else terms.clamp_max(numerics.row_chain)
-    return _roundings(terms, chain)
-
-
-def _roundings(terms: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
-    """(walk, steady): squared roundings of a sum, in units of its random part and of its steady part."""
-    lengths = [chain, (chain / SHORTEST_CHAIN).clamp_min(1)]
-    walks = [(length + terms / length) / 2 for length in lengths]
-    steadies = [length * length / (3 * terms) + terms / (3 * length) for length in lengths]
-    return torch.maximum(*walks), torch.maximum(*steadies)
 
 
 def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
@@ -294,13 +269,13 @@ def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> 
 def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tensor, out_square: Tensor) -> Tensor:
     """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
     accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
-    walk, steady = _roundings(rows.keys, _chain(numerics, problem, rows.keys))
+    walk, steady = roundings(rows.keys, longest_chain(numerics, problem, rows.keys))
     row_walk, row_steady = row_roundings(numerics, problem, rows.keys)
     by_square, by_out = accumulator * walk, accumulator * (steady + row_steady + row_walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
         stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
         tiles = (rows.keys / numerics.tile).ceil()
-        walk, steady = _roundings(tiles, tiles)
+        walk, steady = roundings(tiles, tiles)
         by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
     if numerics.split:
         by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(torch.float32)) ** 2 * rows.lse.square()

@@ -39,7 +39,7 @@ class RowClasses:
         delta = (grad_out * reference.out[batch, head]).sum(dim=1, keepdim=True)
         rows = torch.cat([grad_out, delta], dim=1)
         together = torch.zeros(len(count), rows.shape[1], dtype=torch.float64).index_add_(0, index, rows)
-        shared = (together / count.sqrt().unsqueeze(1))[index]
+        shared = (together / count.double().sqrt().unsqueeze(1))[index]
         return RowClasses(shared[:, :-1], shared[:, -1], count[index].double())
 
     def of_rows(self, rows: Rows) -> RowClasses:

@@ -65,6 +65,17 @@ def test_correct_kernels_are_right_and_their_errors_as_large_as_expected(kernel:
         assert 0.4 < figures.figures[f"{name}_rms"] < 1.15
 
 
+def test_adding_zeros_rounds_nothing() -> None:
+    case = replace(CASE, query_length=129, key_length=257, head_dim=64, recipe="onehotgrad")
+    assert SESSION.cell("eager", case).judge().figures["dv_rms"] > 0.5
+
+
+@pytest.mark.parametrize("name", ["dq", "dk", "dv"])
+def test_a_kept_softmax_rounds_no_lse(name: str) -> None:
+    case = replace(CASE, query_length=129, key_length=257, head_dim=64)
+    assert SESSION.cell("eager", case).judge().figures[f"{name}_rms"] > 0.8
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_one_element_that_is_off_is_seen(name: str) -> None:
     cell, grads = right(CASE)

@@ -45,9 +45,10 @@ def test_an_error_of_the_exponential_outside_0_to_1_is_refused(error: Any) -> No
 
 
 @pytest.mark.parametrize("chain", [0, -1, 512.0, math.nan, True, "512"])
-def test_a_chain_that_is_no_whole_number_is_refused(chain: Any) -> None:
-    with pytest.raises(ValueError, match=r"^Numerics: chain is .*; allowed: a whole number, 1 or more$"):
-        Numerics(chain=chain)
+@pytest.mark.parametrize("name", ["chain", "row_chain"])
+def test_a_chain_that_is_no_whole_number_is_refused(name: str, chain: Any) -> None:
+    with pytest.raises(ValueError, match=rf"^Numerics: {name} is .*; allowed: a whole number, 1 or more$"):
+        Numerics(**{name: chain})
 
 
 @pytest.mark.parametrize("out", ["zeros", None, 0.0])

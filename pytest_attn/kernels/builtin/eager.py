@@ -25,8 +25,8 @@ BACKWARD = BackwardNumerics(
 )
 """Autograd of float32 arithmetic."""
 
-LANES = 4
-"""Floats in the smallest vector that torch adds rows by."""
+LANES = 8 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 4
+"""Floats, at least, in the vectors that torch adds rows by."""
 
 
 def numerics(problem: Problem) -> Numerics:
