@@ -14,9 +14,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
 
 - A sum of n terms, added in chains of L whose results are added in turn, passes (L + n / L) / 2 roundings as large as
   its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L). A kernel declares the largest L, and
-  another for the sum of weights; the
-  blocks of BLAS libraries are shorter, and many short chains may be worse than few long ones or better, so the larger
-  value of L and L / 4 counts.
+  another for the sum of weights; the blocks of BLAS libraries are shorter, and many short chains may be worse than few
+  long ones or better, so the larger value of L and L / 4 counts.
 - t_i^2 collects the roundings of query . key (partial sums of a bridge: walk / 3 of their random part, steady of the
   logit itself), of the stored logit and of the exponential's argument, and the error of the exponential. It acts on the
   logits that carry the weight: with F(b) = log sum_j exp(b s_ij), their mean under p^2 is F'(2) and their variance
