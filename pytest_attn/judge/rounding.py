@@ -26,6 +26,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
   divided, and 1 needs no rounding.
 - Weights that are divided first and lie just below 1 all become 1: the mean rounding error of the largest weights of
   the rows, which the reference knows, is a systematic error of the output.
+- Where they are not, such a row is all but its one value, which the rounded result becomes: the rest of its weight, as
+  far as it is below u, is a systematic error too.
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
   (of 1 where they are divided first).
@@ -264,6 +266,9 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     if numerics.normalized:
         stored = rows.peak.to(_precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
+    else:
+        lost = 1 - rows.peak
+        systematic += float(torch.where(lost <= result, lost, 0.0).clamp_min(0.0).mean())
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
         systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
