@@ -42,8 +42,9 @@ def each_sequence(
         own = slice(batch, batch + 1)
         tensors = (query[own], key[own, :, :length], value[own, :, :length])
         found.append(attend(*tensors, **of_sequence(keywords, batch, length)))
-    out, lse = (torch.cat(tensors) for tensors in zip(*found, strict=True))
-    return out, lse
+    outs, lses = zip(*found, strict=True)
+    # Partial results have their splits before the batch.
+    return torch.cat(outs, dim=-4), torch.cat(lses, dim=-3)
 
 
 def of_pages(pool: Tensor, block_table: Tensor) -> Tensor:

@@ -51,6 +51,8 @@ def numerics(problem: Problem) -> Numerics:
     alibi_slopes=True,
     attn_bias=True,
     sinks=True,
+    num_splits=True,
+    split_tile=flash_v2.TILE,
     numerics=numerics,
 )
 def split_kv_decode(
@@ -61,19 +63,25 @@ def split_kv_decode(
     scale: float,
     return_lse: bool = False,
     part: int | None = None,
+    num_splits: int = 0,
     **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention over `part` keys at a time; made for few queries, right for any number. `variants` are the keywords of
-    `each_sequence` and `Logits.of`."""
+    """Attention over `part` keys at a time; made for few queries, right for any number; with `num_splits`
+    the results of so many parts, not merged. `variants` are the keywords of `each_sequence` and `Logits.of`."""
 
     def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
         keys, group = key.shape[2], query.shape[1] // key.shape[1]
         own = part or max(-(-keys // SPLITS), flash_v2.TILE)
+        if num_splits:
+            own = max(-(-keys // (num_splits * flash_v2.TILE)), 1) * flash_v2.TILE
         rows, logits = packed(query, group).float(), packed_logits(Logits.of(query, keys, **changes), group)
         parts = []
-        for start in range(0, max(keys, 1), own):
+        for start in range(0, num_splits * own or max(keys, 1), own):
             span = slice(start, min(start + own, keys))
             parts.append(flash_v2.flash(rows, key[:, :, span], value[:, :, span], scale, logits.split(start)))
+        if num_splits:
+            outs, lses = zip(*parts, strict=True)
+            return torch.stack([unpacked(out, group) for out in outs]), torch.stack([unpacked(e, group) for e in lses])
         out, lse = merged(parts, logits.sinks)
         return unpacked(out, group).to(query.dtype), unpacked(lse, group)
 
