@@ -7,11 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from pytest_attn.mutants.lane import Lane
 from pytest_attn.mutants.mutant import plant
 from pytest_attn.mutants.split_loop import SplitLoop
 from pytest_attn.mutants.tile_loop import Part, State
-from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Lengths, Split
 from pytest_attn.problem.problem import Problem
 
@@ -37,8 +35,9 @@ class PartialLseOfEmptySplitIsZero(SplitLoop):
 class PartialLseIsMaximum(SplitLoop):
     """The maximum of each split is returned for its LSE."""
 
-    def log_sum_exp(self, state: State) -> Tensor:
-        return state.maximum
+    def finalize(self, problem: Problem, state: State) -> Part:
+        part = super().finalize(problem, state)
+        return Part(part.out, state.maximum) if problem.num_splits else part
 
 
 @plant("merge")
@@ -46,7 +45,8 @@ class PartialOutNotDivided(SplitLoop):
     """The output of each split is a sum of weighted values that is not divided by the sum of weights."""
 
     def finalize(self, problem: Problem, state: State) -> Part:
-        return Part(state.acc, super().finalize(problem, state).lse)
+        part = super().finalize(problem, state)
+        return Part(state.acc, part.lse) if problem.num_splits else part
 
 
 @plant("merge")
@@ -113,18 +113,9 @@ class PartialOutInHalfPrecision(SplitLoop):
         return super().partial_out(problem, part).to(problem.dtype).float()
 
 
-@plant("stale state")
-class SplitGoesOnFromLast(SplitLoop):
-    """The maximum, sum and output of a split begin with those of the one before."""
+@plant("leaked keys")
+class SplitBeginsAtFirstKey(SplitLoop):
+    """Each split has the keys of all splits before it, too."""
 
-    def __init__(self) -> None:
-        self.state: State | None = None
-
-    def attend(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Part:
-        self.state = None
-        return super().attend(problem, inputs, lane, rows)
-
-    def start(self, query: Tensor, problem: Problem) -> State:
-        if self.state is None or not problem.num_splits:
-            self.state = super().start(query, problem)
-        return self.state
+    def split_keys(self, problem: Problem, number: int) -> range:
+        return range(super().split_keys(problem, number).stop)

@@ -17,7 +17,7 @@ from pytest_attn.problem.case import Alignment, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.session import Session, judged
 
@@ -44,7 +44,10 @@ def test_a_built_in_kernel_is_right_wherever_it_claims_to_be(name: str) -> None:
     assert sum(record.ran for record in records) >= 90
 
 
-VARIANTS = (WindowSize(9, 3), KeyLengths(), Packed(), Paged(16), Softcap(2.0), Alibi(), Bias(True, True), Sinks())
+VARIANTS = (
+    *(WindowSize(9, 3), KeyLengths(), Packed(), Paged(16), Softcap(2.0), Alibi(), Bias(True, True), Sinks()),
+    NumSplits(3),
+)
 CLAIMED = [(name, v) for name in BUILT_IN for v in VARIANTS if v.capability in KERNELS[name].capabilities.variants]
 
 
