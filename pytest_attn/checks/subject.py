@@ -14,7 +14,7 @@ from pytest_attn.device import Device
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.judge import budget_of, judge
 from pytest_attn.judge.merging import merged_output
-from pytest_attn.judge.splits import judge_splits
+from pytest_attn.judge.splits import judge_splits, sides_of
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -105,12 +105,17 @@ class Subject:
         if isinstance(result, Finding):
             return Verdict((result,))
         if problem.num_splits:
-            with self.timed("judge"):
-                return judge_splits(problem, inputs, result, self.reference, self.kernel, self.tolerance)
+            return self._compare_splits(problem, inputs, result)
         reference = self.reference(problem, inputs)
         with self.timed("judge"):
             allowed = self.budget(problem, inputs) if self.tolerance == DERIVED else None
             return judge(problem, inputs, result, reference, self.kernel, self.tolerance, allowed)
+
+    def _compare_splits(self, problem: Problem, inputs: Inputs, partials: Output) -> Verdict:
+        sides = sides_of(problem, inputs, self.kernel, self.tolerance)
+        truths = {own: self.reference(own, given) for own, given in sides}
+        with self.timed("judge"):
+            return judge_splits(problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance)
 
 
 def value(subject: Subject) -> Verdict:

@@ -24,6 +24,18 @@ from pytest_attn.problem.problem import Problem
 Truth = Callable[[Problem, Inputs], Reference]
 
 
+def sides_of(
+    problem: Problem, inputs: Inputs, kernel: Kernel, tolerance: str = DERIVED
+) -> Iterator[tuple[Problem, Inputs]]:
+    """Every problem, with its inputs, whose truth `judge_splits` asks for."""
+    if tolerance != DERIVED:
+        yield problem, inputs
+        return
+    whole, given = _in_dtype_of_partials(problem, inputs)
+    yield from ((_of_split(whole, split), given) for split in _splits(problem, kernel))
+    yield whole, given
+
+
 def judge_splits(
     problem: Problem, inputs: Inputs, partials: Output, truth: Truth, kernel: Kernel, tolerance: str = DERIVED
 ) -> Verdict:
@@ -36,14 +48,13 @@ def judge_splits(
 
 def _verdicts(problem: Problem, inputs: Inputs, partials: Output, truth: Truth, kernel: Kernel) -> Iterator[Verdict]:
     assert partials.lse is not None
-    numerics, count = _named(kernel.numerics_for(problem), problem), problem.num_splits
+    numerics = _named(kernel.numerics_for(problem), problem)
     # Where results merge, a split without keys must say so, whatever the kernel declares of its result.
     kernel = replace(kernel, empty_rows=EmptyRows())
     whole, inputs = _in_dtype_of_partials(problem, inputs)
     parts = []
-    for number in range(count):
-        split = Split(number, count, kernel.capabilities.split_tile)
-        own = replace(whole, mask=within(whole.mask, split))
+    for split in _splits(problem, kernel):
+        own, number = _of_split(whole, split), split.number
         reference = truth(own, inputs)
         allowed = budget(own, inputs, reference, numerics)
         result = Output(partials.out[number], partials.lse[number])
@@ -52,6 +63,15 @@ def _verdicts(problem: Problem, inputs: Inputs, partials: Output, truth: Truth, 
     out, lse, error = merged(parts)
     assert out is not None
     yield judge(whole, inputs, Output(out, lse), truth(whole, inputs), kernel, allowed=error).of("splits merged")
+
+
+def _splits(problem: Problem, kernel: Kernel) -> list[Split]:
+    count = problem.num_splits
+    return [Split(number, count, kernel.capabilities.split_tile) for number in range(count)]
+
+
+def _of_split(problem: Problem, split: Split) -> Problem:
+    return replace(problem, mask=within(problem.mask, split))
 
 
 def _words(split: Split, problem: Problem) -> str:
