@@ -6,7 +6,7 @@ over its own keys,
     L = log sum_c exp(L_c),  O = sum_c exp(L_c - L) O_c
 
 The query heads of a group are rows of their key head, as in `gqa`. Partial results are float32. A sink is merged as
-one part more, whose values are 0.
+one part more, whose values are 0. With `num_splits` the parts are returned as they are, for another kernel to merge.
 """
 
 from __future__ import annotations
@@ -66,18 +66,19 @@ def split_kv_decode(
     num_splits: int = 0,
     **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention over `part` keys at a time; made for few queries, right for any number; with `num_splits`
-    the results of so many parts, not merged. `variants` are the keywords of `each_sequence` and `Logits.of`."""
+    """Attention over `part` keys at a time; made for few queries, right for any number. With `num_splits` the
+    results of so many parts, whole tiles each, come first in both tensors, not merged. `variants` are the keywords of
+    `each_sequence` and `Logits.of`."""
 
     def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
         keys, group = key.shape[2], query.shape[1] // key.shape[1]
-        own = part or max(-(-keys // SPLITS), flash_v2.TILE)
+        size = part or max(-(-keys // SPLITS), flash_v2.TILE)
         if num_splits:
-            own = max(-(-keys // (num_splits * flash_v2.TILE)), 1) * flash_v2.TILE
+            size = max(-(-keys // (num_splits * flash_v2.TILE)), 1) * flash_v2.TILE
         rows, logits = packed(query, group).float(), packed_logits(Logits.of(query, keys, **changes), group)
         parts = []
-        for start in range(0, num_splits * own or max(keys, 1), own):
-            span = slice(start, min(start + own, keys))
+        for start in range(0, num_splits * size or max(keys, 1), size):
+            span = slice(start, min(start + size, keys))
             parts.append(flash_v2.flash(rows, key[:, :, span], value[:, :, span], scale, logits.split(start)))
         if num_splits:
             outs, lses = zip(*parts, strict=True)
