@@ -10,6 +10,9 @@ from pytest_attn.problem.problem import Problem
 
 BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
+PARTIAL = 5
+"""Dimensions of partial results: the splits stand before the batch."""
+
 
 def bits(tensor: Tensor) -> Tensor:
     """The same memory as integers: NaN is not equal to NaN, its bits are."""
@@ -23,9 +26,15 @@ def difference(problem: Problem, first: Output, second: Output, rows: Tensor | N
     """
     pairs = [("out", first.out, second.out)] if problem.wants_out else []
     if first.lse is not None and second.lse is not None:
-        pairs.append(("lse", first.lse.unsqueeze(3), second.lse.unsqueeze(3)))
+        pairs.append(("lse", first.lse.unsqueeze(-1), second.lse.unsqueeze(-1)))
     if problem.wants_grad and first.grads is not None and second.grads is not None:
         pairs += zip(first.grads._fields, first.grads, second.grads, strict=True)
+    if first.out.dim() == PARTIAL:
+        pairs = [
+            (f"{name} of split {split}", one[split], other[split])
+            for name, one, other in pairs
+            for split in range(problem.num_splits)
+        ]
     for name, one, other in pairs:
         differs = (bits(one.contiguous()) != bits(other.contiguous())).any(dim=3)
         if rows is not None:

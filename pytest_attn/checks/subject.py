@@ -13,6 +13,8 @@ from pytest_attn.checks.trial import Trial
 from pytest_attn.device import Device
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.judge import budget_of, judge
+from pytest_attn.judge.merging import merged_output
+from pytest_attn.judge.splits import judge_splits, sides_of
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -75,6 +77,11 @@ class Subject:
         """What the kernel returns for these inputs, which it must leave as they are."""
         return self.call(self.trial(problem, given))
 
+    def run_whole(self, problem: Problem, inputs: Inputs) -> Output | Finding:
+        """What `run` returns; where that is partial results, merged in float64."""
+        result = self.run(problem, inputs)
+        return merged_output(result) if problem.num_splits and not isinstance(result, Finding) else result
+
     def trial(self, problem: Problem, given: GuardedInputs, *, poisoned: bool = True) -> Trial:
         """The kernel on these inputs, to be called more than once; see `Trial`."""
         return Trial(self.kernel, problem, given, self.device, poisoned=poisoned)
@@ -97,10 +104,18 @@ class Subject:
         """The verdict on a result of `run`, against the truth. The kernel runs before its oracle."""
         if isinstance(result, Finding):
             return Verdict((result,))
+        if problem.num_splits:
+            return self._compare_splits(problem, inputs, result)
         reference = self.reference(problem, inputs)
         with self.timed("judge"):
             allowed = self.budget(problem, inputs) if self.tolerance == DERIVED else None
             return judge(problem, inputs, result, reference, self.kernel, self.tolerance, allowed)
+
+    def _compare_splits(self, problem: Problem, inputs: Inputs, partials: Output) -> Verdict:
+        sides = sides_of(problem, inputs, self.kernel, self.tolerance)
+        truths = {own: self.reference(own, given) for own, given in sides}
+        with self.timed("judge"):
+            return judge_splits(problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance)
 
 
 def value(subject: Subject) -> Verdict:

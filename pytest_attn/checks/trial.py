@@ -83,7 +83,7 @@ class Trial:
         """An output in the form of the problem; what a storage has no place for is as the kernel declares rows without
         keys."""
         problem, storage = self._problem, self._problem.storage
-        if storage is None:
+        if storage is None or problem.num_splits:
             return output
         if output.grads is not None:
             return replace(output, grads=self._restored_gradients(output.grads, storage))
@@ -117,7 +117,7 @@ def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buff
     if not kernel.capabilities.out_variant:
         return {}
     query, (out_shape, lse_shape) = given.query.tensor, problem.stored_shapes
-    buffers = {"out": guard(query.new_full(out_shape, torch.nan))}
+    buffers = {"out": guard(query.new_full(out_shape, torch.nan, dtype=problem.out_dtype))}
     if problem.wants_lse:
         buffers["lse"] = guard(query.new_full((*lse_shape, 1), torch.nan, dtype=torch.float32))
     return buffers

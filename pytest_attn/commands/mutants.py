@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pytest_attn.commands.command import USAGE
 from pytest_attn.report.kill_table import kill_report, kill_summary
 
-DEFAULT_SWEEPS = ("smoke", "boundary", "backward", "core")
+DEFAULT_SWEEPS = ("smoke", "boundary", "backward", "core", "decode")
 
 
 def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

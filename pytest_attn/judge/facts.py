@@ -24,7 +24,7 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
     out, lse = _parts(returned)
     if not isinstance(out, Tensor):
         return Finding("type", f"out: the kernel returned {_what(returned)}, expected a tensor or (out, lse)")
-    found = [_form("out", out, out_shape, problem.dtype, inputs)] if problem.wants_out else []
+    found = [_form("out", out, out_shape, problem.out_dtype, inputs)] if problem.wants_out else []
     if problem.wants_lse:
         if not isinstance(lse, Tensor):
             return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")

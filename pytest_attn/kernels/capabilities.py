@@ -81,6 +81,9 @@ class Capabilities:
     """Gives the gradients of query, key and value: through autograd of its function, or of a function of its own (see
     `pytest_attn.kernels.gradients`)."""
 
+    split_tile: int = 1
+    """Keys of a tile, of which each split has whole ones, for `num_splits`."""
+
     variants: tuple[str, ...] = ()
     """Variants that it takes, by capability: `window_size` and so on, each of which may also be claimed by a keyword of
     its own; it is then passed the keywords of the variant."""
@@ -91,6 +94,8 @@ class Capabilities:
     def __post_init__(self) -> None:
         known = variants() if self.variants else {}
         _refuse_unknown("variants", self.variants, tuple(known))
+        if not isinstance(self.split_tile, int) or isinstance(self.split_tile, bool) or self.split_tile < 1:
+            raise ValueError(f"kernel: split_tile is {self.split_tile!r}; allowed: a whole number, 1 or more")
         _refuse_unknown("devices", self.devices, DEVICE_TYPES)
         _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
 

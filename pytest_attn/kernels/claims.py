@@ -36,4 +36,6 @@ def _row(name: str, claimed: Iterable[bool]) -> str:
 def _cell(value: Any, unlimited: Any) -> str:
     if isinstance(value, bool):
         return "x" if value else ""
+    if isinstance(value, int):
+        return str(value) if value != unlimited else ""
     return "any" if value == unlimited else ", ".join(str(part) for part in value)

@@ -142,7 +142,7 @@ class FunctionKernel:
 
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
     out_shape, lse_shape = problem.stored_shapes
-    out = inputs.query.new_empty(out_shape)
+    out = inputs.query.new_empty(out_shape, dtype=problem.out_dtype)
     return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
 
 

@@ -21,6 +21,7 @@ from pytest_attn.mutants import (
     rescale,
     scale,
     sinks,
+    splits,
     state,
     strides,
     tails,
@@ -33,7 +34,7 @@ from pytest_attn.wording import closest
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
     *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
-    *(windows, lengths, logit_changes, sinks, variant_gradients),
+    *(windows, lengths, logit_changes, sinks, splits, variant_gradients),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 

@@ -78,7 +78,19 @@ class Problem:
     @property
     def stored_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the output and of the LSE that a kernel returns."""
-        return self.storage.stored_shapes(self) if self.storage else (self.out_shape, self.lse_shape)
+        out, lse = self.storage.stored_shapes(self) if self.storage else (self.out_shape, self.lse_shape)
+        splits = (self.num_splits,) if self.num_splits else ()
+        return (*splits, *out), (*splits, *lse)
+
+    @property
+    def num_splits(self) -> int:
+        """Splits of the keys whose partial results a kernel returns; 0: it returns the result."""
+        return max((variant.splits for variant in self.variants), default=0)
+
+    @property
+    def out_dtype(self) -> torch.dtype:
+        """The dtype of the output that a kernel returns: partial results are float32 at least."""
+        return torch.promote_types(self.dtype, torch.float32) if self.num_splits else self.dtype
 
     @property
     def group(self) -> int:

@@ -58,6 +58,12 @@ def test_core_sinks(attn: Attn) -> None:
     attn.check()
 
 
+@pytest_attn.parametrize(sweep="core", group="core_splits")
+def test_core_splits(attn: Attn) -> None:
+    """Partial results of splits of the keys, each against its own keys, and merged."""
+    attn.check()
+
+
 @pytest_attn.parametrize(sweep="core", group="core_causal_blocks")
 def test_core_causal_blocks(attn: Attn) -> None:
     """Kept blocks under a causal mask."""

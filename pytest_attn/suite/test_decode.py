@@ -26,3 +26,9 @@ def test_decode_paged(attn: Attn) -> None:
 def test_decode_variants(attn: Attn) -> None:
     """Capped logits, sinks and windows, in every cache."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="decode", group="decode_splits")
+def test_decode_splits(attn: Attn) -> None:
+    """Partial results of 1 to 16 splits of the keys, each against its own keys, and merged."""
+    attn.check()

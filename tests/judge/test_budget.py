@@ -26,7 +26,7 @@ def verdict_on(name: str, case: Case, value: torch.Tensor | None = None) -> Verd
     """The verdict on a built-in kernel, with other values where given."""
     kernel: Kernel = find_kernel(name)
     problem = Problem.of(case)
-    inputs = Inputs.draw(problem, seed=42)
+    inputs = Inputs.draw(problem, 42, case.recipe)
     if value is not None:
         inputs = Inputs(inputs.query, inputs.key, value.to(problem.dtype), "other")
     output = read_output(kernel.prepare(problem, inputs)(), problem, inputs)
@@ -61,6 +61,12 @@ ALIGNMENTS: tuple[Alignment, ...] = ("bottom-right", "top-left")
 def test_rows_that_few_keys_carry_are_within_the_budget(dtype: str, align: Alignment) -> None:
     case = Case(260, 260, query_heads=2, head_dim=64, dtype=dtype, causal=align, scale=1.0)
     verdict = verdict_on("eager", case)
+    assert verdict.passed, verdict.summary
+
+
+def test_rows_that_become_the_value_of_one_key_are_within_the_budget() -> None:
+    """What the other keys take from it is lost in the rounding of the result: an error away from zero."""
+    verdict = verdict_on("gqa", Case.parse("b1-h8-kv2-s128-d128-float16-alibi-needle-out-exact"))
     assert verdict.passed, verdict.summary
 
 

@@ -11,6 +11,7 @@ from pytest_attn.mutants.backward_loop import BackwardLoop
 from pytest_attn.mutants.catalog import find_mutants, mutants
 from pytest_attn.mutants.matrix import ANY, Found, Piece, find_kills, first_kills, groups_of, kill_matrix
 from pytest_attn.mutants.mutant import Mutant
+from pytest_attn.mutants.split_loop import SplitLoop
 from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
 from pytest_attn.mutants.variant_backward_loop import VariantBackwardLoop
 from pytest_attn.mutants.variant_loop import VariantLoop
@@ -179,7 +180,12 @@ def test_the_clean_backward_loop_passes_a_sample_of_the_sweep(group: str) -> Non
     assert [record.reason for record in records if record.outcome != "passed"] == []
 
 
-SWEEPS_OF = {BackwardLoop: ("backward",), VariantLoop: ("core",), VariantBackwardLoop: ("backward",)}
+SWEEPS_OF = {
+    BackwardLoop: ("backward",),
+    VariantLoop: ("core",),
+    VariantBackwardLoop: ("backward",),
+    SplitLoop: ("decode",),
+}
 """The sweeps that show the bugs of loops other than the plain one."""
 
 FAMILIES = sorted({mutant.family for mutant in mutants()})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import assume, given, settings
@@ -18,10 +20,12 @@ from pytest_attn.problem.masks import (
     Mask,
     Pairs,
     Ragged,
+    Split,
     Window,
     intersection,
     parts,
     seeing_queries,
+    within,
 )
 
 LENGTHS = [(1, 1), (1, 5), (5, 1), (4, 4), (3, 7), (7, 3), (12, 13), (13, 12)]
@@ -42,6 +46,9 @@ def truth(mask: Mask, lengths: Lengths, batch: int, head: int) -> Tensor:
         if isinstance(mask, Window):
             behind = (lengths.query - 1 - i) - (lengths.key - 1 - j)
             return (mask.right is None or behind <= mask.right) and (mask.left is None or -behind <= mask.left)
+        if isinstance(mask, Split):
+            tiles = math.ceil(lengths.key / mask.tile)
+            return j // mask.tile // math.ceil(tiles / mask.count) == mask.number
         if isinstance(mask, Pairs):
             return j % 3 != i % 2
         if isinstance(mask, BlockSparse):
@@ -74,12 +81,15 @@ def masks(draw: st.DrawFn) -> tuple[Mask, Lengths]:
 @st.composite
 def single(draw: st.DrawFn, lengths: Lengths) -> Mask:
     """A mask that is not made of others."""
-    kind = draw(st.sampled_from(["dense", "bottom-right", "top-left", "blocks", "window", "pairs"]))
+    kind = draw(st.sampled_from(["dense", "bottom-right", "top-left", "blocks", "window", "pairs", "split"]))
     if kind == "dense":
         return Dense()
     if kind == "window":
         side = st.one_of(st.none(), st.integers(0, 12))
         return Window(draw(side), draw(side))
+    if kind == "split":
+        count = draw(st.integers(1, 5))
+        return Split(draw(st.integers(0, count - 1)), count, draw(st.integers(1, 6)))
     if kind == "pairs":
         return Pairs("every third", lambda i, j, lengths: j % 3 != i % 2)
     if kind != "blocks":
@@ -277,3 +287,19 @@ def test_a_causal_mask_of_a_padded_batch_ends_at_the_last_key_of_each() -> None:
     mask = Ragged(Causal(), (Lengths(2, 5), Lengths(2, 3), Lengths(2, 0)))
     lasts = [mask.allowed(Lengths(2, 5), batch, 0, range(2), range(5)).sum(dim=1).tolist() for batch in range(3)]
     assert lasts == [[4, 5], [2, 3], [0, 0]]
+
+
+@pytest.mark.parametrize("tile", [1, 4, 64])
+@pytest.mark.parametrize("count", [1, 3, 16])
+@pytest.mark.parametrize("keys", [0, 1, 13, 64, 129])
+def test_every_key_is_in_one_split(keys: int, count: int, tile: int) -> None:
+    splits = (Split(number, count, tile).keys(Lengths(1, keys)) for number in range(count))
+    assert [key for own in splits for key in own] == list(range(keys))
+
+
+def test_the_splits_of_a_padded_batch_are_those_of_each_sequence() -> None:
+    ragged = Ragged(Causal("bottom-right"), (Lengths(1, 9), Lengths(1, 4)))
+    allowed = [
+        within(ragged, Split(1, 3, 2)).allowed(Lengths(1, 9), batch, 0, range(1), range(9))[0] for batch in range(2)
+    ]
+    assert [each.nonzero().flatten().tolist() for each in allowed] == [[4, 5, 6, 7], [2, 3]]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.problem.variants.seqused_k import ragged_lengths
 from pytest_attn.problem.variants.variant import Variant
@@ -37,6 +37,7 @@ TOKENS: list[tuple[Variant, str]] = [
     (Bias(per_batch=True), "biasbx1"),
     (Bias(per_head=True, float32=True), "bias1xhf32"),
     (Sinks(), "sinks"),
+    (NumSplits(4), "splits4"),
 ]
 
 

@@ -54,6 +54,7 @@ def test_without_a_variant_its_keywords_say_so() -> None:
         "alibi_slopes": None,
         "attn_bias": None,
         "sinks": None,
+        "num_splits": 0,
     }
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import reduce
 
 import torch
 
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation, same
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
+from pytest_attn.judge.merging import Partial
+from pytest_attn.judge.merging import merged as merge
 from pytest_attn.problem.problem import Problem
 
 TILE = 64
@@ -110,24 +110,9 @@ def split_keys(subject: Subject) -> Iterator[Plan]:
 
 
 def merged(*sources: Estimate) -> Estimate:
-    """The result over the keys of all sources, each weighted by its sum of exponentials.
-
-    An lse that is off by e moves out by weight * (out of the source - out) * e.
-    """
-    every = torch.stack([source.lse.double() for source in sources if source.lse is not None])
-    lse = every.logsumexp(dim=0)
-    weights = (every - lse).exp().unsqueeze(4)
-    errors = [source.error.weighted(w, w.squeeze(3)) for source, w in zip(sources, weights, strict=True)]
-    outs = [source.out for source in sources if source.out is not None]
-    if not outs:
-        return Estimate(None, lse, reduce(Budget.plus, errors))
-    out = (weights * torch.stack(outs)).sum(dim=0)
-    for each, w, source in zip(outs, weights, sources, strict=True):
-        assert source.error.lse is not None
-        moved = w * (each - out).abs() * (source.error.lse.sigma + source.error.lse.shift).unsqueeze(3)
-        nothing = LseBudget(torch.zeros_like(lse), 0.0)
-        errors.append(Budget(OutBudget(moved, moved, torch.zeros_like(moved), 0.0), nothing, source.error.repeats))
-    return Estimate(out, lse, reduce(Budget.plus, errors))
+    """The result over the keys of all sources."""
+    parts = [Partial(source.out, source.lse.double(), source.error) for source in sources if source.lse is not None]
+    return Estimate(*merge(parts))
 
 
 PERMUTED_KEYS = relation(permuted_keys)

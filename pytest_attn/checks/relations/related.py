@@ -70,7 +70,7 @@ def relation(
 
 def _verdicts(subject: Subject, plans: Iterable[Plan]) -> Iterator[Verdict]:
     for plan in plans:
-        results = [subject.run(*side) for side in (plan.compared, *plan.sources)]
+        results = [subject.run_whole(*side) for side in (plan.compared, *plan.sources)]
         found = next((result for result in results if isinstance(result, Finding)), None)
         if found:
             yield Verdict((found,)).of(plan.words)

@@ -33,9 +33,9 @@ def unchanged(changes: Callable[[Subject], Iterable[Change]]) -> Check:
 
 def _verdicts(subject: Subject, changes: Iterable[Change]) -> Iterator[Verdict]:
     plain = Side(subject.problem, subject.inputs)
-    before = subject.run(*plain)
+    before = subject.run_whole(*plain)
     for words, inputs, rows in changes:
-        after = subject.run(subject.problem, inputs)
+        after = subject.run_whole(subject.problem, inputs)
         found = next((result for result in (before, after) if isinstance(result, Finding)), None)
         if found:
             yield Verdict((found,)).of(words)

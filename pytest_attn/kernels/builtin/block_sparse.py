@@ -99,6 +99,7 @@ BLOCK_SPARSE = kernel(
     gqa=True,
     block_sparse=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
     numerics=numerics,
 )(BlockSparseKernel)

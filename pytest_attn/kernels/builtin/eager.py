@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
@@ -57,6 +58,7 @@ def numerics(problem: Problem) -> Numerics:
     block_sparse_causal=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
     backward=True,
     window_size=True,
@@ -71,47 +73,12 @@ def numerics(problem: Problem) -> Numerics:
     numerics=numerics,
 )
 def eager(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    cu_seqlens_q: Tensor | None = None,
-    cu_seqlens_k: Tensor | None = None,
-    max_seqlen_q: int | None = None,
-    max_seqlen_k: int | None = None,
-    block_table: Tensor | None = None,
-    cache_seqlens: Tensor | None = None,
-    return_lse: bool = False,
-    **keywords: Any,
+    query: Tensor, key: Tensor, value: Tensor, *, return_lse: bool = False, **keywords: Any
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention in float32 over whole rows of scores, some queries of one head at a time."""
-    if cu_seqlens_q is not None and cu_seqlens_k is not None:
-        out, lse = _packed(query, key, value, cu_seqlens_q.tolist(), cu_seqlens_k.tolist(), keywords)
-    elif block_table is not None:
-        key, value = _of_pages(key, block_table), _of_pages(value, block_table)
-        out, lse = attention(query, key, value, **keywords | {"seqused_k": cache_seqlens})
-    else:
-        out, lse = attention(query, key, value, **keywords)
+    """Attention in float32 over whole rows of scores, some queries of one head at a time; keywords are those of
+    `each_sequence` and `attention`."""
+    out, lse = each_sequence(attention, query, key, value, **keywords)
     return (out, lse) if return_lse else out
-
-
-def _packed(
-    query: Tensor, key: Tensor, value: Tensor, query_ends: list[int], key_ends: list[int], keywords: dict[str, Any]
-) -> tuple[Tensor, Tensor]:
-    """out `[total_q, Hq, Dv]` and lse `[Hq, total_q]`, one sequence after the other."""
-    out = query.new_empty((*query.shape[:2], value.shape[2]))
-    lse = query.new_empty((query.shape[1], query.shape[0]), dtype=torch.float32)
-    for number in range(len(query_ends) - 1):
-        rows, keys = (slice(ends[number], ends[number + 1]) for ends in (query_ends, key_ends))
-        sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in ((query, rows), (key, keys), (value, keys)))
-        found, found_lse = attention(*sequence, **keywords)
-        out[rows], lse[:, rows] = found[0].transpose(0, 1), found_lse[0]
-    return out, lse
-
-
-def _of_pages(pool: Tensor, block_table: Tensor) -> Tensor:
-    """`[B, H, S, D]` of pages `[pages, page, H, D]`; S is a multiple of the page."""
-    return pool[block_table.long()].flatten(1, 2).transpose(1, 2)
 
 
 def attention(
@@ -124,7 +91,6 @@ def attention(
     causal_top_left: bool = False,
     block_mask: BlockMask | None = None,
     window_size: tuple[int, int] = (-1, -1),
-    seqused_k: Tensor | None = None,
     softcap: float = 0.0,
     alibi_slopes: Tensor | None = None,
     attn_bias: Tensor | None = None,
@@ -138,10 +104,9 @@ def attention(
     lse = alone.view(1, -1, 1).repeat(query.shape[0], 1, query.shape[2])
     left, right = (math.inf if side < 0 else side for side in window_size)
     # Converted as a whole, so that autograd adds the gradients of a group in float32.
-    key, value = key.float(), value.float()
+    key, value, length = key.float(), value.float(), key.shape[2]
     for batch, head in product(*map(range, query.shape[:2])):
-        length = key.shape[2] if seqused_k is None else int(seqused_k[batch])
-        keys, values = (tensor[batch, head // group, :length] for tensor in (key, value))
+        keys, values = (tensor[batch, head // group] for tensor in (key, value))
         for rows, kept in _pieces(block_mask, batch, head, query.shape[2], length):
             scores = query[batch, head, rows].float() @ keys[kept].T * scale
             at = torch.arange(rows.start, rows.stop, device=query.device).unsqueeze(1)
@@ -153,7 +118,7 @@ def attention(
             if alibi_slopes is not None:
                 scores -= alibi_slopes[head] * ahead.abs()
             if attn_bias is not None:
-                scores += attn_bias.expand(*query.shape[:2], -1, -1)[batch, head, rows, :length][:, kept]
+                scores += attn_bias.expand(*query.shape[:2], -1, -1)[batch, head, rows][:, kept]
             hidden = (ahead > (0 if causal else right)) | (ahead < -left)
             scores.masked_fill_(hidden | (tokens > at) if causal_top_left else hidden, -torch.inf)
             if sinks is not None:

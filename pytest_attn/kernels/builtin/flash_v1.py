@@ -13,13 +13,15 @@ all queries, in float32: memory grows with Sq.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from pytest_attn.kernels.builtin import flash_v2
-from pytest_attn.kernels.builtin.causal import last_keys
 from pytest_attn.kernels.builtin.flash_v2 import TILE
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.problem import Problem
@@ -37,7 +39,16 @@ def numerics(problem: Problem) -> Numerics:
     causal_top_left=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def flash_v1(
@@ -46,26 +57,38 @@ def flash_v1(
     value: Tensor,
     *,
     scale: float,
-    causal: bool = False,
-    causal_top_left: bool = False,
     return_lse: bool = False,
     tile: tuple[int, int] = (TILE, TILE),
+    **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention of all heads at once, `tile` (queries, keys) after tile."""
+    """Attention of all heads at once, `tile` (queries, keys) after tile; `variants` are the keywords of
+    `each_sequence` and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        return by_key_tiles(query, key, value, scale, Logits.of(query, key.shape[2], **changes), tile)
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
+    return (out, lse) if return_lse else out
+
+
+def by_key_tiles(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, logits: Logits, tile: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """(out, lse) of sequences that all have as many keys as `key`."""
     out = query.new_zeros((*query.shape[:3], value.shape[3]), dtype=torch.float32)
     row_max = query.new_full((*query.shape[:3], 1), -torch.inf, dtype=torch.float32)
     row_sum = torch.zeros_like(row_max)
-    last = last_keys(query, key, causal, causal_top_left)
+    if logits.sinks is not None:
+        row_max, row_sum = logits.sinks.expand_as(row_max).clone(), torch.ones_like(row_max)
     for first in range(0, key.shape[2], tile[1]):
         span = slice(first, min(first + tile[1], key.shape[2]))
         keys, values = key[:, :, span].float(), value[:, :, span].float()
-        positions = torch.arange(span.start, span.stop, device=key.device)
         for start in range(0, query.shape[2], tile[0]):
             rows = slice(start, min(start + tile[0], query.shape[2]))
-            if last[rows][-1] < span.start:
+            seen, stop = logits.seen(rows, key.shape[2])
+            if stop <= span.start or seen >= span.stop:
                 continue
-            scores = query[:, :, rows].float() @ keys.mT * scale
-            scores.masked_fill_(positions > last[rows].unsqueeze(1), -torch.inf)
+            scores = logits.changed(query[:, :, rows].float() @ keys.mT * scale, rows, span)
             tile_max = scores.amax(dim=3, keepdim=True)
             new_max = torch.maximum(row_max[:, :, rows], tile_max)
             # A row that has seen no key has the maximum -inf, and -inf less -inf is NaN.
@@ -78,5 +101,4 @@ def flash_v1(
             weighted = before * out[:, :, rows] + here * (p @ values)
             out[:, :, rows] = weighted / new_sum.masked_fill(new_sum == 0, 1.0)
             row_max[:, :, rows], row_sum[:, :, rows] = new_max, new_sum
-    lse = (row_max + row_sum.log()).squeeze(3)
-    return (out.to(query.dtype), lse) if return_lse else out.to(query.dtype)
+    return out.to(query.dtype), (row_max + row_sum.log()).squeeze(3)

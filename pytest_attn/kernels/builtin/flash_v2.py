@@ -1,19 +1,24 @@
 """FlashAttention-2 (Dao, 2023): query tiles outside, key tiles inside, one division at the end.
 
-For each tile of queries, over the tiles of keys up to the causal diagonal,
+For each tile of queries, over the tiles of keys that it sees,
 
     S = scale Q K^T, m' = max(m, rowmax(S)), P = exp(S - m')
     l = exp(m - m') l + rowsum(P),  O = exp(m - m') O + P V
 
-and then O / l, with the log-sum-exp m + log(l). Nothing but the result outlives a tile of queries.
+and then O / l, with the log-sum-exp m + log(l). Nothing but the result outlives a tile of queries. A sink is the
+maximum that a row begins with, at the sum 1.
 """
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.causal import last_keys
+from pytest_attn.kernels.builtin.flash_v2_backward import BACKWARD, flash_v2_backward
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.problem import Problem
@@ -23,9 +28,10 @@ TILE = 64
 
 
 def numerics(problem: Problem) -> Numerics:
-    """All of it in float32; torch's exponential is within a unit in the last place, and a product adds at most a tile
-    of keys, or a head dimension, in one chain."""
-    return Numerics(probabilities="float32", exp_error=2.0**-23, chain=max(TILE, problem.head_dim))
+    """All of it in float32; torch's exponential is within a unit in the last place, and so is its tangent, and a
+    product adds at most a tile of keys or queries, or a head dimension, in one chain."""
+    chain = max(TILE, problem.head_dim, problem.value_dim if problem.wants_grad else 0)
+    return Numerics(probabilities="float32", exp_error=2.0**-23, tanh_error=2.0**-22, chain=chain, backward=BACKWARD)
 
 
 @kernel(
@@ -34,7 +40,18 @@ def numerics(problem: Problem) -> Numerics:
     causal_top_left=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    backward=flash_v2_backward,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    block_table=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def flash_v2(
@@ -43,27 +60,24 @@ def flash_v2(
     value: Tensor,
     *,
     scale: float,
-    causal: bool = False,
-    causal_top_left: bool = False,
     return_lse: bool = False,
     tile: tuple[int, int] = (TILE, TILE),
+    **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention of all heads at once, `tile` (queries, keys) after tile."""
-    out, lse = flash(query, key, value, scale, last_keys(query, key, causal, causal_top_left), tile)
+    """Attention of all heads at once, `tile` (queries, keys) after tile; `variants` are the keywords of
+    `each_sequence` and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        return flash(query, key, value, scale, Logits.of(query, key.shape[2], **changes), tile)
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
     return (out, lse) if return_lse else out
 
 
 def flash(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    scale: float,
-    last: Tensor,
-    tile: tuple[int, int] = (TILE, TILE),
-    first: Tensor | None = None,
+    query: Tensor, key: Tensor, value: Tensor, scale: float, logits: Logits, tile: tuple[int, int] = (TILE, TILE)
 ) -> tuple[Tensor, Tensor]:
-    """(out, lse) of the rows of `query` `[B, H, rows, D]`, of which each may attend to the keys up to its own in `last`
-    `[rows]`, and from its own in `first` `[rows]` (None: from key 0), both ascending."""
+    """(out, lse) of the rows of `query` `[B, H, rows, D]`, to which `logits` belong."""
     out = query.new_empty((*query.shape[:3], value.shape[3]))
     lse = query.new_empty(query.shape[:3], dtype=torch.float32)
     for start in range(0, query.shape[2], tile[0]):
@@ -71,17 +85,13 @@ def flash(
         queries = query[:, :, rows].float()
         row_max = queries.new_full((*queries.shape[:3], 1), -torch.inf)
         row_sum = torch.zeros_like(row_max)
+        if logits.sinks is not None:
+            row_max, row_sum = logits.sinks[:, rows].expand_as(row_max), torch.ones_like(row_max)
         total = queries.new_zeros((*queries.shape[:3], value.shape[3]))
-        diagonal = min(int(last[rows][-1]) + 1, key.shape[2])
-        reached = 0 if first is None else max(int(first[rows][0]), 0) // tile[1] * tile[1]
-        for left in range(reached, diagonal, tile[1]):
-            span = slice(left, min(left + tile[1], diagonal))
-            scores = queries @ key[:, :, span].float().mT * scale
-            positions = torch.arange(span.start, span.stop, device=key.device)
-            hidden = positions > last[rows].unsqueeze(1)
-            if first is not None:
-                hidden |= positions < first[rows].unsqueeze(1)
-            scores.masked_fill_(hidden, -torch.inf)
+        first, stop = logits.seen(rows, key.shape[2])
+        for left in range(first // tile[1] * tile[1], stop, tile[1]):
+            span = slice(left, min(left + tile[1], stop))
+            scores = logits.changed(queries @ key[:, :, span].float().mT * scale, rows, span)
             new_max = torch.maximum(row_max, scores.amax(dim=3, keepdim=True))
             # A row that has seen no key has the maximum -inf, and -inf less -inf is NaN.
             shift = new_max.masked_fill(new_max.isneginf(), 0.0)

@@ -1,4 +1,5 @@
-"""PyTorch's FlexAttention (Dong et al., 2024): a mask is a function of positions, and blocks without any are skipped.
+"""PyTorch's FlexAttention (Dong et al., 2024): masks and changes of logits are functions of positions, and blocks
+without any pair are skipped.
 
 On a CPU it runs as plain operations over the whole score matrix: compiled there, it gives no log-sum-exp and takes half
 a minute to compile. Elsewhere it is compiled.
@@ -17,15 +18,16 @@ from torch.nn.attention import flex_attention as flex_module
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import BlockSparse, Causal
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Ragged, Window, parts
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants import Softcap
 
 LEAST_BLOCK = 128
 """Compiled kernels take blocks that are multiples of their own tiles, which this is."""
 
 
 class FlexKernel:
-    """Set-up converts the mask and, but on a CPU, compiles."""
+    """Set-up converts the mask and the changes of logits and, but on a CPU, compiles."""
 
     def prepare(self, problem: Problem, inputs: Inputs) -> Run:
         """A run of `flex_attention` with the mask of the problem."""
@@ -35,6 +37,7 @@ class FlexKernel:
         if not on_cpu:
             attention = torch.compile(attention, dynamic=False)
         keywords: dict[str, Any] = {"block_mask": flex_mask(problem, query.device), "scale": problem.scale}
+        keywords["score_mod"] = flex_score(problem, inputs)
         keywords["enable_gqa"] = problem.group > 1
         if problem.wants_lse:
             keywords |= _asking_for_lse()
@@ -51,20 +54,64 @@ class FlexKernel:
 def flex_mask(problem: Problem, device: torch.device) -> flex_module.BlockMask | None:
     """The mask of a problem as FlexAttention takes it; None where there is none."""
     queries, keys = problem.query_length, problem.key_length
-    if isinstance(problem.mask, BlockSparse):
-        block_mask = problem.mask.block_mask.to(device)
-        if all(size % LEAST_BLOCK == 0 for size in block_mask.block_shape):
-            return block_mask.flex()
-        batch, heads = block_mask.blocks.shape[:2]
-        return flex_module.create_block_mask(block_mask.mask_mod, batch, heads, queries, keys, device)
-    if isinstance(problem.mask, Causal):
-        offset = problem.mask.offset(problem.lengths)
+    masks, blocks = [mask for mask in parts(problem.mask) if not isinstance(mask, Dense)], None
+    for mask in masks:
+        if isinstance(mask, BlockSparse):
+            blocks = mask.block_mask.to(device)
+    if blocks and masks == [problem.mask] and all(size % LEAST_BLOCK == 0 for size in blocks.block_shape):
+        return blocks.flex()
+    ragged = isinstance(problem.mask, Ragged)
+    if not masks and not ragged:
+        return None
+    visible = [_visible(problem, device), *([blocks.mask_mod] if blocks else [])]
+    batch = problem.batch if blocks or ragged else None
+    heads = problem.query_heads if blocks else None
+    return flex_module.create_block_mask(flex_module.and_masks(*visible), batch, heads, queries, keys, device)
 
-        def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
-            return key <= query + offset
 
-        return flex_module.create_block_mask(visible, None, None, queries, keys, device)
-    return None
+def _visible(problem: Problem, device: torch.device) -> flex_module._mask_mod_signature:
+    """The pairs that causal masks, windows and lengths allow, all of which end at the last key of a sequence."""
+    lengths = _lengths(problem, device)
+    left = right = problem.query_length + problem.key_length
+    top_left = False
+    for mask in parts(problem.mask):
+        if isinstance(mask, Causal):
+            top_left |= mask.align == "top-left"
+            right = 0 if mask.align == "bottom-right" else right
+        elif isinstance(mask, Window):
+            left = left if mask.left is None else mask.left
+            right = right if mask.right is None else min(mask.right, right)
+
+    def visible(batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        ahead = key - query - lengths[batch] + problem.query_length
+        seen = (ahead <= right) & (ahead >= -left) & (key < lengths[batch])
+        return seen & (key <= query) if top_left else seen
+
+    return visible
+
+
+def flex_score(problem: Problem, inputs: Inputs) -> flex_module._score_mod_signature | None:
+    """What the variants of a problem make of its logits, as FlexAttention takes it; None where they change nothing."""
+    if not problem.changes_logits:
+        return None
+    lengths = _lengths(problem, inputs.query.device)
+    cap = next((variant.cap for variant in problem.variants if isinstance(variant, Softcap)), None)
+    slopes, bias = (inputs.extras.get(name) for name in ("alibi_slopes", "attn_bias"))
+    if bias is not None:
+        bias = bias.expand(problem.batch, problem.query_heads, -1, -1)
+
+    def changed(score: Tensor, batch: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
+        if cap is not None:
+            score = cap * torch.tanh(score / cap)
+        if slopes is not None:
+            score = score - slopes[head] * (key - query - lengths[batch] + problem.query_length).abs()
+        return score if bias is None else score + bias[batch, head, query, key]
+
+    return changed
+
+
+def _lengths(problem: Problem, device: torch.device) -> Tensor:
+    return torch.tensor([problem.lengths_of(batch).key for batch in range(problem.batch)], device=device)
 
 
 def _asking_for_lse() -> dict[str, Any]:
@@ -100,10 +147,17 @@ FLEX = kernel(
     causal_top_left=True,
     gqa=True,
     block_sparse=True,
+    block_sparse_causal=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    window_size=True,
+    seqused_k=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
     # Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs.
-    numerics=Numerics(normalized=True, exp_error=2.0**-23, chain=BLAS_CHAIN),
+    numerics=Numerics(normalized=True, exp_error=2.0**-23, tanh_error=2.0**-22, chain=BLAS_CHAIN),
 )(FlexKernel)
 """FlexAttention as a kernel."""

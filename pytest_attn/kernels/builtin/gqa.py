@@ -7,10 +7,15 @@ FlashAttention-2 over Sq G rows.
 
 from __future__ import annotations
 
+from typing import Any
+
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.causal import last_keys
-from pytest_attn.kernels.builtin.flash_v2 import flash, numerics
+from pytest_attn.kernels.builtin.flash_v2 import TILE, flash, numerics
+from pytest_attn.kernels.builtin.flash_v2_backward import flash_v2_backward
+from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 
 
@@ -21,32 +26,38 @@ from pytest_attn.kernels.kernel import kernel
     gqa=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    backward=flash_v2_backward,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    block_table=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def gqa(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    causal: bool = False,
-    causal_top_left: bool = False,
-    return_lse: bool = False,
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, return_lse: bool = False, **variants: Any
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention of all key heads at once, each with the query heads of its group."""
+    """Attention of all key heads at once, each with the query heads of its group; `variants` are the keywords of
+    `each_sequence` and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        return grouped(query, key, value, scale, **changes)
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
+    return (out, lse) if return_lse else out
+
+
+def grouped(
+    query: Tensor, key: Tensor, value: Tensor, scale: float, tile: tuple[int, int] = (TILE, TILE), **changes: Any
+) -> tuple[Tensor, Tensor]:
+    """(out, lse) of sequences that all have as many keys as `key`; `changes` are the keywords of `Logits.of`."""
     group = query.shape[1] // key.shape[1]
-    last = last_keys(query, key, causal, causal_top_left).repeat_interleave(group)
-    out, lse = flash(packed(query, group), key, value, scale, last)
-    return (unpacked(out, group), unpacked(lse, group)) if return_lse else unpacked(out, group)
-
-
-def packed(query: Tensor, group: int) -> Tensor:
-    """`[B, Hkv, Sq G, D]` of `[B, Hkv G, Sq, D]`: the queries of one position stand together."""
-    batch, heads, length, dim = query.shape
-    return query.reshape(batch, heads // group, group, length, dim).transpose(2, 3).flatten(2, 3)
-
-
-def unpacked(rows: Tensor, group: int) -> Tensor:
-    """The way back, for an output `[B, Hkv, Sq G, Dv]` or a log-sum-exp `[B, Hkv, Sq G]`."""
-    return rows.view(*rows.shape[:2], -1, group, *rows.shape[3:]).transpose(2, 3).flatten(1, 2)
+    logits = packed_logits(Logits.of(query, key.shape[2], **changes), group)
+    out, lse = flash(packed(query, group), key, value, scale, logits, tile)
+    return unpacked(out, group), unpacked(lse, group)

@@ -13,12 +13,15 @@ gathered at a time is one split, however long the cache. The query heads of a gr
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pytest_attn.kernels.builtin.flash_v2 import flash
-from pytest_attn.kernels.builtin.gqa import packed, unpacked
-from pytest_attn.kernels.builtin.sliding_window import window_ends
+from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.sequences import of_sequence
 from pytest_attn.kernels.builtin.split_kv_decode import merged, numerics
 from pytest_attn.kernels.kernel import kernel
 
@@ -29,14 +32,20 @@ SPLIT = 512
 @kernel(
     lse=True,
     causal=True,
+    causal_top_left=True,
     gqa=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
     window_size=True,
     seqused_k=True,
     block_table=True,
     unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def kv_cache_decode(
@@ -45,31 +54,29 @@ def kv_cache_decode(
     value: Tensor,
     *,
     scale: float,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
     seqused_k: Tensor | None = None,
     block_table: Tensor | None = None,
     cache_seqlens: Tensor | None = None,
     return_lse: bool = False,
     split: int = SPLIT,
+    **changes: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention over `split` keys of a sequence at a time; made for few queries, right for any number."""
-    window = (window_size[0], 0 if causal else window_size[1])
+    """Attention over `split` keys of a sequence at a time; made for few queries, right for any number. `changes` are
+    the keywords of `Logits.of`."""
     lengths = seqused_k if block_table is None else cache_seqlens
     group = query.shape[1] // key.shape[1 if block_table is None else 2]
     found = []
     for batch in range(len(query)):
         length = key.shape[2] if lengths is None else int(lengths[batch])
         rows = packed(query[batch : batch + 1], group).float()
-        first, last = (ends.repeat_interleave(group) for ends in window_ends(query, length, window))
-        begin = max(int(first[0]), 0)
-        stop = max(min(int(last[-1]) + 1, length), begin)
-        parts = []
+        logits = packed_logits(Logits.of(query, length, **of_sequence(changes, batch, length)), group)
+        begin, stop = logits.seen(slice(None), length)
+        stop, parts = max(stop, begin), []
         for start in range(begin, max(stop, begin + 1), split):
             span = slice(start, min(start + split, stop))
             keys, values = (cached(cache, batch, span, block_table) for cache in (key, value))
-            parts.append(flash(rows, keys, values, scale, last - start, first=first - start))
-        found.append(merged(parts))
+            parts.append(flash(rows, keys, values, scale, logits.split(start)))
+        found.append(merged(parts, logits.sinks))
     out, lse = (unpacked(torch.cat(tensors), group) for tensors in zip(*found, strict=True))
     return (out.to(query.dtype), lse) if return_lse else out.to(query.dtype)
 

@@ -6,14 +6,16 @@ queries are computed; the arithmetic is that of `naive`.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.causal import last_keys
-from pytest_attn.kernels.builtin.naive import whole_rows
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.naive import whole_row_numerics, whole_rows
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
-from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.problem import Problem
 
 CHUNK = 128
@@ -21,20 +23,30 @@ CHUNK = 128
 
 
 def numerics(problem: Problem) -> Numerics:
-    """As `naive`; the last chunk may be of few queries."""
-    few = (problem.query_length - 1) % CHUNK + 1 <= FEW_ROWS
-    chain = None if problem.dtype == torch.float32 and few else BLAS_CHAIN
-    return Numerics(probabilities="input", logits="input", normalized=True, exp_error=2.0**-23, chain=chain)
+    """As `naive`; the last chunk of a sequence may be of few queries."""
+    lengths = (problem.lengths_of(batch).query for batch in range(problem.batch))
+    return whole_row_numerics(problem, min((length - 1) % CHUNK + 1 for length in lengths))
 
 
 @kernel(
     lse=True,
     causal=True,
     causal_top_left=True,
+    gqa=True,
     block_sparse=True,
+    block_sparse_causal=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def masked(
@@ -43,30 +55,21 @@ def masked(
     value: Tensor,
     *,
     scale: float,
-    causal: bool = False,
-    causal_top_left: bool = False,
-    block_mask: BlockMask | None = None,
     return_lse: bool = False,
     chunk: int = CHUNK,
+    **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention of all heads at once, `chunk` queries after the other."""
-    out = query.new_empty((*query.shape[:3], value.shape[3]))
-    lse = query.new_empty(query.shape[:3], dtype=torch.float32)
-    last = last_keys(query, key, causal, causal_top_left)
-    keys = torch.arange(key.shape[2], device=key.device)
-    for start in range(0, query.shape[2], chunk):
-        rows = slice(start, min(start + chunk, query.shape[2]))
-        allowed = keys <= last[rows].unsqueeze(1)
-        if block_mask is not None:
-            allowed = _of_blocks(block_mask, rows, keys)
-        out[:, :, rows], row_lse = whole_rows(query[:, :, rows], key, value, scale, allowed, return_lse)
-        if row_lse is not None:
-            lse[:, :, rows] = row_lse
+    """Attention of all heads at once, `chunk` queries after the other; `variants` are the keywords of `each_sequence`
+    and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        out = query.new_empty((*query.shape[:3], value.shape[3]))
+        lse = query.new_empty(query.shape[:3], dtype=torch.float32)
+        logits = Logits.of(query, key.shape[2], **changes)
+        for start in range(0, query.shape[2], chunk):
+            rows = slice(start, min(start + chunk, query.shape[2]))
+            out[:, :, rows], lse[:, :, rows] = whole_rows(query[:, :, rows], key, value, scale, logits, rows)
+        return out, lse
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
     return (out, lse) if return_lse else out
-
-
-def _of_blocks(block_mask: BlockMask, rows: slice, keys: Tensor) -> Tensor:
-    """bool `[B, H, rows, Skv]`: what a block mask allows to some queries."""
-    query_block, key_block = block_mask.block_shape
-    queries = torch.arange(rows.start, rows.stop, device=keys.device) // query_block
-    return block_mask.blocks[:, :, queries][..., keys // key_block]

@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from pytest_attn.kernels.builtin.flash_v2 import numerics
+from pytest_attn.kernels.builtin.flash_v2_backward import flash_v2_backward
 from pytest_attn.kernels.builtin.gqa import gqa
 from pytest_attn.kernels.kernel import kernel
 
@@ -19,7 +20,18 @@ from pytest_attn.kernels.kernel import kernel
     gqa=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
+    backward=flash_v2_backward,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    block_table=True,
+    unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def mqa(query: Tensor, key: Tensor, value: Tensor, **keywords: Any) -> Tensor | tuple[Tensor, Tensor]:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
+from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, EmptyRows, Numerics
 from pytest_attn.problem.problem import Problem
@@ -48,30 +52,43 @@ def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor 
     causal_top_left=True,
     gqa=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
     backward=True,
+    window_size=True,
+    seqused_k=True,
+    cu_seqlens=True,
+    unread_padding=True,
+    alibi_slopes=True,
+    attn_bias=True,
     numerics=numerics,
     # The kernel skips what a mask leaves empty and reports the logarithm of an untouched sum.
     empty_rows=EmptyRows(out="zero", lse=0.0),
 )
 def sdpa(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    *,
-    scale: float,
-    causal: bool = False,
-    causal_top_left: bool = False,
-    return_lse: bool = False,
+    query: Tensor, key: Tensor, value: Tensor, *, scale: float, return_lse: bool = False, **variants: Any
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """`torch.ops.aten._scaled_dot_product_flash_attention_for_cpu`; the causal mask is given as one."""
-    mask = None
-    if causal or causal_top_left:
-        offset = 0 if causal_top_left else key.shape[2] - query.shape[2]
-        allowed = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool).tril(offset)
-        mask = torch.zeros(allowed.shape, dtype=query.dtype).masked_fill_(~allowed, -torch.inf)
-    group = query.shape[1] // key.shape[1]
-    if group > 1:
-        key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
-    out, lse = flash(query, key, value, scale, mask)
+    """`torch.ops.aten._scaled_dot_product_flash_attention_for_cpu`; masks, biases and ALiBi are given as one mask that
+    is added to the logits. `variants` are the keywords of `each_sequence` and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        if not (query.shape[2] and key.shape[2]):
+            empty = query.new_zeros(query.shape[:3], dtype=torch.float32)
+            return query.new_zeros((*query.shape[:3], value.shape[3])), empty
+        group = query.shape[1] // key.shape[1]
+        if group > 1:
+            key, value = key.repeat_interleave(group, dim=1), value.repeat_interleave(group, dim=1)
+        return flash(query, key, value, scale, added(Logits.of(query, key.shape[2], **changes), query, key.shape[2]))
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
     return (out, lse) if return_lse else out
+
+
+def added(logits: Logits, query: Tensor, keys: int) -> Tensor | None:
+    """What becomes of logits as a mask to add, `[B or 1, H or 1, Sq, keys]`; None where nothing does."""
+    if not logits.changes(keys):
+        return None
+    zeros = torch.zeros(1, 1, query.shape[2], keys, device=query.device)
+    mask = logits.changed(zeros, slice(0, query.shape[2]), slice(0, keys))
+    exact = logits.slopes is not None or logits.bias is not None
+    return mask if exact else mask.to(query.dtype)

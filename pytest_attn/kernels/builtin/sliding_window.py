@@ -10,11 +10,13 @@ cut to its own length.
 
 from __future__ import annotations
 
-import torch
+from typing import Any
+
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.flash_v2 import TILE, flash, numerics
-from pytest_attn.kernels.builtin.gqa import packed, unpacked
+from pytest_attn.kernels.builtin.flash_v2 import TILE, numerics
+from pytest_attn.kernels.builtin.gqa import grouped
+from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
 
 
@@ -24,10 +26,16 @@ from pytest_attn.kernels.kernel import kernel
     gqa=True,
     value_dim=True,
     strided=True,
+    bsnd=True,
     deterministic=True,
     window_size=True,
     seqused_k=True,
+    cu_seqlens=True,
     unread_padding=True,
+    softcap=True,
+    alibi_slopes=True,
+    attn_bias=True,
+    sinks=True,
     numerics=numerics,
 )
 def sliding_window(
@@ -36,41 +44,15 @@ def sliding_window(
     value: Tensor,
     *,
     scale: float,
-    causal: bool = False,
-    window_size: tuple[int, int] = (-1, -1),
-    seqused_k: Tensor | None = None,
     return_lse: bool = False,
     tile: tuple[int, int] = (TILE, TILE),
+    **variants: Any,
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention within the window (left, right), -1 = no limit; causal is a right side of 0."""
-    window = (window_size[0], 0 if causal else window_size[1])
-    if seqused_k is None:
-        out, lse = windowed(query, key, value, scale, window, tile)
-    else:
-        found = [
-            windowed(query[one], key[one, :, :length], value[one, :, :length], scale, window, tile)
-            for batch, length in enumerate(seqused_k.tolist())
-            for one in [slice(batch, batch + 1)]
-        ]
-        out, lse = (torch.cat(tensors) for tensors in zip(*found, strict=True))
+    """Attention within `window_size` (left, right), -1 = no limit; causal is a right side of 0. `variants` are the
+    keywords of `each_sequence` and `Logits.of`."""
+
+    def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
+        return grouped(query, key, value, scale, tile, **changes)
+
+    out, lse = each_sequence(attend, query, key, value, **variants)
     return (out, lse) if return_lse else out
-
-
-def windowed(
-    query: Tensor, key: Tensor, value: Tensor, scale: float, window: tuple[int, int], tile: tuple[int, int]
-) -> tuple[Tensor, Tensor]:
-    """(out, lse) of sequences that all have as many keys as `key`."""
-    group = query.shape[1] // key.shape[1]
-    first, last = (ends.repeat_interleave(group) for ends in window_ends(query, key.shape[2], window))
-    out, lse = flash(packed(query, group), key, value, scale, last, tile, first)
-    return unpacked(out, group), unpacked(lse, group)
-
-
-def window_ends(query: Tensor, keys: int, window: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """int64 `[Sq]` twice, ascending: the first and the last of `keys` keys that each query sees; below 0, or beyond the
-    last key, where the window hangs over."""
-    (left, right), queries = window, query.shape[2]
-    at = torch.arange(queries, device=query.device) + keys - queries
-    first = torch.zeros_like(at) if left < 0 else at - left
-    last = torch.full_like(at, keys - 1) if right < 0 else at + right
-    return first, last

@@ -7,6 +7,7 @@ from pytest_attn.problem.masks.dense import Dense
 from pytest_attn.problem.masks.mask import Lengths, Mask, Span
 from pytest_attn.problem.masks.pairs import Pairs
 from pytest_attn.problem.masks.ragged import Ragged
+from pytest_attn.problem.masks.split import Split
 from pytest_attn.problem.masks.visible import seeing_queries, visible_keys
 from pytest_attn.problem.masks.window import Window
 
@@ -20,11 +21,13 @@ __all__ = [
     "Pairs",
     "Ragged",
     "Span",
+    "Split",
     "Window",
     "intersection",
     "parts",
     "seeing_queries",
     "visible_keys",
+    "within",
 ]
 
 
@@ -35,6 +38,11 @@ def intersection(*masks: Mask) -> Mask:
         if not isinstance(mask, Dense):
             found = mask if isinstance(found, Dense) else Both(found, mask)
     return found
+
+
+def within(mask: Mask, other: Mask) -> Mask:
+    """The pairs of a mask that another allows too, where that is over the lengths of each sequence."""
+    return Ragged(within(mask.inner, other), mask.sequences) if isinstance(mask, Ragged) else intersection(mask, other)
 
 
 def parts(mask: Mask) -> tuple[Mask, ...]:

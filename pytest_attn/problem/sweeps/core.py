@@ -10,7 +10,7 @@ from pytest_attn.problem.case import DTYPES, Case, OracleName, Recipe
 from pytest_attn.problem.relations import relation_exists
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import HEAD_AND_VALUE_DIMS, Axes, pairwise
-from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 
 LENGTHS = ((1, 129), (4, 65), (65, 65), (128, 128), (129, 257), (257, 129), (300, 100))
@@ -49,6 +49,7 @@ VARIANTS: Mapping[str, tuple[Axes, tuple[Variant, ...]]] = {
     "alibi": ({}, (Alibi(),)),
     "bias": ({"batch": (2, 3)}, tuple(Bias(b, h, f) for b, h, f in product((False, True), repeat=3))),
     "sinks": ({}, (Sinks(),)),
+    "splits": ({"ask": ("both",)}, (NumSplits(3), NumSplits(1), NumSplits(2), NumSplits(7))),
 }
 """For each variant the axes that differ, and the values that it takes."""
 

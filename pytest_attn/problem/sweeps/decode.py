@@ -7,7 +7,7 @@ from typing import Any
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import FEW_RECIPES, Axes, pairwise
-from pytest_attn.problem.variants import KeyLengths, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants import Alibi, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 
 QUERIES = (1, 2, 5)
@@ -42,6 +42,13 @@ VARIED: tuple[tuple[Variant, ...], ...] = (
 """As models decode: Grok, gpt-oss, Mistral, Gemma 2, and windows of one key and beyond most caches."""
 
 
+SPLIT: tuple[tuple[Variant, ...], ...] = (
+    *((NumSplits(1),), (NumSplits(2),), (NumSplits(3),), (NumSplits(16),)),
+    *((NumSplits(4), WindowSize(127, 0)), (NumSplits(5), Softcap(30.0)), (NumSplits(2), Alibi())),
+)
+"""Splits of whole caches and of a tile, and more of them than there are tiles or keys."""
+
+
 def _case(
     queries: int,
     keys: int,
@@ -72,4 +79,5 @@ def decode() -> Groups:
         "decode_key_lengths": pairwise({**FIELDS, "cache": (KeyLengths(),)}, _case),
         "decode_paged": pairwise({**FIELDS, "cache": PAGES, "layout": ("contiguous", "strided")}, _case),
         "decode_variants": pairwise({**FIELDS, "cache": caches, "variants": VARIED}, _case),
+        "decode_splits": pairwise({**FIELDS, "ask": ("both",), "cache": caches, "variants": SPLIT}, _case),
     }

@@ -73,6 +73,12 @@ class Variant:
     """What a kernel evaluates on the logits to apply it."""
 
     @property
+    def splits(self) -> int:
+        """Of how many splits of the keys a kernel that claims the capability returns partial results; 0: it returns the
+        result."""
+        return 0
+
+    @property
     def token(self) -> str:
         """Its word in the id of a case."""
         raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,10 +11,15 @@ import torch
 import pytest_attn
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
+from pytest_attn.options import Options
 from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import Alignment, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.session import Session, judged
 
 KERNELS = {name: find_kernel(name) for name in BUILT_IN}
 
@@ -36,6 +42,30 @@ def test_a_built_in_kernel_is_right_wherever_it_claims_to_be(name: str) -> None:
     records = pytest_attn.check_kernel(name, sweep="smoke")
     assert [record.message for record in records if record.outcome == "failed"] == []
     assert sum(record.ran for record in records) >= 90
+
+
+VARIANTS = (
+    *(WindowSize(9, 3), KeyLengths(), Packed(), Paged(16), Softcap(2.0), Alibi(), Bias(True, True), Sinks()),
+    NumSplits(3),
+)
+CLAIMED = [(name, v) for name in BUILT_IN for v in VARIANTS if v.capability in KERNELS[name].capabilities.variants]
+
+
+@pytest.mark.parametrize(("name", "variant"), CLAIMED, ids=str)
+def test_a_built_in_kernel_is_right_on_every_variant_that_it_claims(name: str, variant: Variant) -> None:
+    case = Case(5, 66, batch=3, query_heads=2, key_heads=1, head_dim=16, dtype="float32", variants=(variant,))
+    takes = KERNELS[name].capabilities.gqa
+    records = judged(KERNELS[name], [case if takes else replace(case, key_heads=2)], Session(Options()))
+    assert [(record.outcome, record.reason) for record in records] == [("passed", "")]
+
+
+@pytest.mark.parametrize("causal", [None, "bottom-right", "top-left"])
+@pytest.mark.parametrize("name", [name for name in BUILT_IN if KERNELS[name].capabilities.backward])
+def test_a_built_in_kernel_has_the_gradients_that_it_claims(name: str, causal: Alignment | None) -> None:
+    case = Case(70, 66, query_heads=2, head_dim=16, dtype="float32", causal=causal, ask="grad")
+    one_key_head = replace(case, key_heads=1)
+    cases = [one_key_head if KERNELS[name].capabilities.gqa else case]
+    assert [record.reason for record in judged(KERNELS[name], cases, Session(Options()))] == [""]
 
 
 @pytest.mark.parametrize("name", [name for name in BUILT_IN if KERNELS[name].capabilities.block_sparse])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn.kernels.builtin.gqa import packed, unpacked
+from pytest_attn.kernels.builtin.groups import packed, unpacked
 from pytest_attn.kernels.builtin.mqa import mqa
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem

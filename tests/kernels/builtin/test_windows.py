@@ -6,24 +6,7 @@ import pytest
 import torch
 
 from pytest_attn.kernels.builtin.eager import eager
-from pytest_attn.kernels.builtin.sliding_window import sliding_window, window_ends
-
-
-@pytest.mark.parametrize(
-    ("window", "first", "last"),
-    [
-        ((-1, -1), [0, 0, 0], [4, 4, 4]),
-        ((1, 0), [1, 2, 3], [2, 3, 4]),
-        ((3, 1), [-1, 0, 1], [3, 4, 5]),
-        ((-1, 0), [0, 0, 0], [2, 3, 4]),
-        ((0, -1), [2, 3, 4], [4, 4, 4]),
-    ],
-)
-def test_a_window_ends_beside_the_position_of_its_query(
-    window: tuple[int, int], first: list[int], last: list[int]
-) -> None:
-    found = window_ends(torch.zeros(1, 1, 3, 8), 5, window)
-    assert [ends.tolist() for ends in found] == [first, last]
+from pytest_attn.kernels.builtin.sliding_window import sliding_window
 
 
 def test_tiles_that_no_window_of_a_query_tile_reaches_are_not_touched() -> None:

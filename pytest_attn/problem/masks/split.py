@@ -1,0 +1,49 @@
+"""Queries attend to the keys of one split."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.problem.masks.mask import Lengths, Span
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Every query attends to the keys of split `number` of `count`: of the tiles of `tile` keys each split has
+    ceil(tiles / count), the last ones fewer or none."""
+
+    number: int
+    count: int
+    tile: int
+
+    @property
+    def key(self) -> str:
+        """See `Mask.key`."""
+        return f"split-{self.number}-{self.count}-{self.tile}"
+
+    def keys(self, lengths: Lengths) -> range:
+        """The keys of the split."""
+        share = -(-lengths.key // (self.count * self.tile)) * self.tile
+        return range(min(self.number * share, lengths.key), min((self.number + 1) * share, lengths.key))
+
+    def row_step(self, lengths: Lengths) -> int:
+        """See `Mask.row_step`."""
+        return lengths.query
+
+    def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
+        """See `Mask.spans`."""
+        own = self.keys(lengths)
+        return [Span(own.start, own.stop, True)] if own else []
+
+    def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
+        """See `Mask.allowed`."""
+        own, key = self.keys(lengths), torch.arange(keys.start, keys.stop)
+        return ((key >= own.start) & (key < own.stop)).expand(len(rows), len(keys))
+
+    def empty_rows(self, lengths: Lengths) -> Tensor:
+        """See `Mask.empty_rows`."""
+        return torch.full((lengths.query,), not self.keys(lengths))
