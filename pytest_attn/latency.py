@@ -15,6 +15,7 @@ from pytest_attn.replay import Replay, store, store_more, store_nothing
 
 if TYPE_CHECKING:
     from pytest_attn.bench.measurement import Measurement
+    from pytest_attn.bench.samples import Samples
     from pytest_attn.gate.gate import Mode
 
 MEASUREMENT: pytest.StashKey[Measurement] = pytest.StashKey()
@@ -56,16 +57,24 @@ class Sittings:
                 if benchmark.has_error or number > len(later):
                     continue
                 before = item.stash[MEASUREMENT]
-                try:
-                    samples = attn.sit(rounds=later[number - 1], number=number, cold=cold, before=before.samples)
-                except Exception as error:
+                samples, why = _sitting(attn, before.samples, later[number - 1], number, cold)
+                if samples is None:
                     benchmark.has_error = True
                     del item.stash[MEASUREMENT]
-                    _report_failure(item, f"sitting {number + 1}: the kernel raised {type(error).__name__}: {error}")
+                    _report_failure(item, f"sitting {number + 1}: {why}")
                     continue
                 item.stash[MEASUREMENT] = replace(before, samples=before.samples.followed_by(samples))
                 store_more(benchmark, samples, item.stash[MEASUREMENT])
         return result
+
+
+def _sitting(attn: Attn, before: Samples, rounds: int, number: int, cold: bool) -> tuple[Samples | None, str]:
+    """The samples of a later sitting; None and why, where there are none."""
+    try:
+        samples = attn.sit(rounds=rounds, number=number, cold=cold, before=before)
+    except Exception as error:
+        return None, f"the kernel raised {type(error).__name__}: {error}"
+    return (None, f"noisy; {samples.unusable}") if samples.unusable else (samples, "")
 
 
 def _report_failure(item: pytest.Item, line: str) -> None:
@@ -100,10 +109,14 @@ class AttnBenchmark:
             self._attn.check()
             measurement: Measurement | None = None
             if self._benchmark.enabled:
+                from pytest_attn.bench.clock_check import BlindClockError
                 from pytest_attn.bench.measure import sittings
 
                 first, *later = sittings(rounds)
-                measurement = self._attn.measure(rounds=first, cold=cold, memory=memory)
+                try:
+                    measurement = self._attn.measure(rounds=first, cold=cold, memory=memory)
+                except BlindClockError as error:
+                    pytest.fail(str(error), pytrace=False)
                 if why := measurement.samples.unusable:
                     pytest.fail(f"{measurement.case} [{measurement.kernel}]: noisy; {why}", pytrace=False)
         except BaseException as error:

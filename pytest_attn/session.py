@@ -7,11 +7,14 @@ from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from pytest_attn.bench.clock import Clock, clock_for
+from pytest_attn.bench.clock_check import BlindClockError, why_blind
 from pytest_attn.bench.measure import measure, sit
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.memory import PeakMemory
@@ -71,6 +74,14 @@ class Session:
     def apart(self) -> Session:
         """A session of the same options on the same device that shares no memory and no files with this one."""
         return Session(replace(self.options, device=(self.device.name,)), worker=(0, self.worker))
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The clock of the device. Raises BlindClockError, a ValueError, where it times launches instead of work."""
+        clock = clock_for(self.device)
+        if why := why_blind(clock, self.device):
+            raise BlindClockError(why)
+        return clock
 
     def kernel(self, spec: str) -> Kernel:
         """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""
@@ -198,12 +209,14 @@ class Cell:
         judged right."""
         peak = self.session.peak_memory if memory else None
         with self._timed("latency"):
-            return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=peak)
+            clock = self.session.clock
+            return measure(self.subject, self.case, self.spec, rounds=rounds, cold=cold, memory=peak, clock=clock)
 
     def sit(self, *, rounds: int, number: int, before: Samples, cold: bool = False) -> Samples:
         """Further rounds of a later sitting, after those of `before`."""
         with self._timed("latency"):
-            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold, before=before)
+            clock = self.session.clock
+            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold, clock=clock, before=before)
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""

@@ -13,6 +13,7 @@ from pytest_attn.bench.memory import PeakMemory
 from pytest_attn.bench.sampler import sample
 from pytest_attn.bench.samples import Samples
 from pytest_attn.bench.source import source_hash
+from pytest_attn.bench.throttle import throttle_of
 from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
 from pytest_attn.problem.case import Case
@@ -62,8 +63,16 @@ def sit(
     flush = flush_of(device.torch) if cold else None
     with torch.no_grad():
         run = subject.kernel.prepare(subject.problem, given)
-        clock = clock or clock_for(device)
-        return sample(clock, run, controls, rounds=rounds, seed=seed, flush=flush, before=before)
+        return sample(
+            clock or clock_for(device),
+            run,
+            controls,
+            rounds=rounds,
+            seed=seed,
+            flush=flush,
+            before=before,
+            throttled=throttle_of(device),
+        )
 
 
 def _control(subject: Subject, case: Case, seed: int) -> Control:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from pytest_attn.bench.clock import Clock, Work
 from pytest_attn.bench.samples import Samples
+from pytest_attn.bench.throttle import Throttled, never
 
 BLOCK_SECONDS = 5e-3
 """Shortest block that is timed, unless the clock needs a longer one."""
@@ -21,6 +22,9 @@ RESOLUTIONS = 1000
 MOST_CALLS = 10_000
 MOST_COLD_CALLS = 8
 """Calls in a block of a cold kernel: each follows a flush, which takes longer than a short kernel."""
+
+Pair = tuple[float, float]
+NO_TIMES = (math.nan, math.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,12 +56,14 @@ def sample(
     seed: int,
     flush: Work | None,
     before: Samples | None = None,
+    throttled: Throttled = never,
 ) -> Samples:
     """Time `rounds` pairs kernel / control and, between them, as many pairs of the two controls.
 
     The order inside the pairs is balanced, half of the rounds each way, and shuffled by `seed`. `flush` empties the
     caches before every call of the kernel; None leaves them warm. `before`: samples of the same work, whose calls in a
-    block are taken over. Raises ValueError where `rounds` cannot be balanced.
+    block are taken over. Rounds after which the device is `throttled` are measured again, as many as there are rounds;
+    what cannot be measured then is NaN. Raises ValueError where `rounds` cannot be balanced.
     """
     if rounds < 2 or rounds % 2:
         raise ValueError(f"rounds is {rounds}; allowed: an even number from 2")
@@ -69,10 +75,17 @@ def sample(
         right = Arm(controls[1], left.calls)
         for arm in (subject, left, right):
             arm.seconds(clock)
-        times = [
-            (_pair(clock, subject, left, first), _pair(clock, left, right, again_first))
-            for first, again_first in zip(kernel_first, control_first, strict=True)
-        ]
+        patience = rounds
+        times: list[tuple[Pair, Pair]] = []
+        while len(times) < rounds:
+            first, again_first = kernel_first[len(times)], control_first[len(times)]
+            pairs = _pair(clock, subject, left, first), _pair(clock, left, right, again_first)
+            if not throttled():
+                times.append(pairs)
+            elif patience:
+                patience -= 1
+            else:
+                times.extend([(NO_TIMES, NO_TIMES)] * (rounds - len(times)))
     return Samples(
         kernel=tuple(pair[0] for pair, _ in times),
         control=tuple(pair[1] for pair, _ in times),
@@ -81,6 +94,7 @@ def sample(
         control_first=control_first,
         kernel_calls=subject.calls,
         control_calls=left.calls,
+        discarded=rounds - patience,
     )
 
 
@@ -95,7 +109,7 @@ def calibrated(clock: Clock, work: Work, flush: Work | None = None) -> Arm:
     return Arm(work, calls, flush)
 
 
-def _pair(clock: Clock, left: Arm, right: Arm, left_first: bool) -> tuple[float, float]:
+def _pair(clock: Clock, left: Arm, right: Arm, left_first: bool) -> Pair:
     if left_first:
         seconds = left.seconds(clock)
         return seconds, right.seconds(clock)

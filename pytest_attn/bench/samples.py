@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 
@@ -34,6 +34,9 @@ class Samples:
     control_calls: int
     """Calls of the control in one block."""
 
+    discarded: int = 0
+    """Rounds that were thrown away and measured again, as the device was throttled in them."""
+
     @property
     def rounds(self) -> int:
         """Pairs of each kind."""
@@ -43,6 +46,8 @@ class Samples:
     def unusable(self) -> str:
         """Why no statistics of the kernel's times exist; empty where they do."""
         wrong = [seconds for seconds in self.kernel if not math.isfinite(seconds)]
+        if wrong and self.discarded:
+            return f"the device was throttled in {self.discarded} rounds, too often to time {len(wrong)} others"
         return f"{len(wrong)} times of the kernel are no times, as {wrong[0]:g} s" if wrong else ""
 
     def followed_by(self, later: Samples) -> Samples:
@@ -51,7 +56,7 @@ class Samples:
             name: value + getattr(later, name) if isinstance(value := getattr(self, name), tuple) else value
             for name in Samples.__slots__
         }
-        return Samples(**joined)
+        return replace(Samples(**joined), discarded=self.discarded + later.discarded)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -61,15 +66,20 @@ class Samples:
     @staticmethod
     def of_dict(plain: Mapping[str, Any]) -> Samples:
         """The samples of `as_dict()`. Raises ValueError where a series is missing or of another length."""
-        missing = [name for name in Samples.__slots__ if name not in plain]
+        missing = [name for name in REQUIRED if name not in plain]
         if missing:
-            raise ValueError(f"samples: {missing[0]} is missing; allowed: all of {', '.join(Samples.__slots__)}")
-        fields: dict[str, Any] = {
-            name: tuple(v) if isinstance(v := plain[name], list) else v for name in Samples.__slots__
+            raise ValueError(f"samples: {missing[0]} is missing; allowed: all of {', '.join(REQUIRED)}")
+        given: dict[str, Any] = {
+            item.name: tuple(value) if isinstance(value := plain[item.name], list) else value
+            for item in fields(Samples)
+            if item.name in plain
         }
-        lengths = {name: len(value) for name, value in fields.items() if isinstance(value, tuple)}
+        lengths = {name: len(value) for name, value in given.items() if isinstance(value, tuple)}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{count} of {name}" for name, count in lengths.items())
             raise ValueError(f"samples: {counted}; allowed: as many of each")
-        fields["control_again"] = tuple((left, right) for left, right in fields["control_again"])
-        return Samples(**fields)
+        given["control_again"] = tuple((left, right) for left, right in given["control_again"])
+        return Samples(**given)
+
+
+REQUIRED = tuple(item.name for item in fields(Samples) if item.name != "discarded")

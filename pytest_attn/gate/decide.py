@@ -193,4 +193,6 @@ def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) 
         notes.append(why)
     if expected.source_hash and timings[-1].source_hash and expected.source_hash != timings[-1].source_hash:
         notes.append("the kernel's source changed")
+    if discarded := sum(timing.discarded for timing in timings):
+        notes.append(f"{discarded} rounds on a throttled device were discarded")
     return ", ".join(notes)

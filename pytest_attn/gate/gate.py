@@ -30,9 +30,6 @@ class RunFacts:
     failed: int = 0
     """Tests that failed for another reason than speed; a kernel that is wrong has no time."""
 
-    workers: int = 0
-    """Of xdist; 0 without it."""
-
     disabled: bool = False
     """`--benchmark-disable` or `--benchmark-skip`."""
 
@@ -111,8 +108,6 @@ def worst_first(decisions: Iterable[Decision]) -> tuple[Decision, ...]:
 def run_failures(facts: RunFacts) -> tuple[str, ...]:
     """What is wrong with a run as a whole, a sentence each; empty where nothing is."""
     found = []
-    if facts.workers:
-        found.append(f"times were taken beside each other under xdist (-n {facts.workers}); run them without -n")
     if facts.disabled:
         found.append("nothing was timed: --benchmark-disable or --benchmark-skip was given")
     elif not facts.collected:

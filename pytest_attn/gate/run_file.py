@@ -54,6 +54,8 @@ class Timing:
     """Device, threads, seed and cold caches: two timings that differ in these are not of the same thing."""
 
     versions: Mapping[str, Any] = field(default_factory=dict)
+    discarded: int = 0
+    """Rounds that were thrown away, as the device was throttled in them."""
 
     @property
     def raw(self) -> bool:
@@ -191,6 +193,9 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
     (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
     flops, control_flops = _positive(block.get("flops")), _positive(block.get("control_flops"))
     unusable = _unusable(kernel=seconds or (median,), control=(*control, *again))
+    discarded = block["discarded"] if isinstance(block.get("discarded"), int) else 0
+    if unusable and discarded:
+        unusable = f"the device was throttled in {discarded} rounds, too often to measure"
     return Timing(
         id=id,
         seconds=seconds,
@@ -203,6 +208,7 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
         control_work=control_flops / flops if control_flops and flops else 1.0,
         conditions={name: block[name] for name in ("device", "threads", "seed", "cold") if name in block},
         versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
+        discarded=discarded,
     )
 
 

@@ -124,6 +124,22 @@ def test_a_later_sitting_takes_over_the_calls_in_a_block(clock):
     assert [clock.log.count(name) for name in ("kernel", "control", "twin")] == [21, 41, 21]
 
 
+def test_a_round_of_a_throttled_device_is_measured_again_and_counted(clock):
+    answers = iter([False, True, True] + [False] * 30)
+    works = (clock.work("kernel"), (clock.work("control"), clock.work("twin")))
+    samples = sample(clock, *works, rounds=20, seed=1, flush=None, throttled=lambda: next(answers))
+    assert samples.discarded == 2
+    assert clock.log.count("twin") == 1 + 20 + 2
+    assert samples.kernel == pytest.approx([0.006] * 20)
+    assert sum(samples.kernel_first) == 10
+
+
+def test_a_device_that_stays_throttled_is_not_waited_for(clock):
+    works = (clock.work("kernel"), (clock.work("control"), clock.work("twin")))
+    samples = sample(clock, *works, rounds=20, seed=1, flush=None, throttled=lambda: True)
+    assert samples.unusable == "the device was throttled in 20 rounds, too often to time 20 others"
+
+
 def test_no_garbage_is_collected_while_it_samples(clock):
     seen = []
     works = (clock.work("control"), clock.work("twin"))

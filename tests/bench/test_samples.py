@@ -43,6 +43,23 @@ def test_a_later_sitting_follows_round_by_round():
     assert (both.kernel_calls, both.rounds) == (1, 4)
 
 
+def test_discarded_rounds_of_all_sittings_are_counted():
+    assert SAMPLES.followed_by(replace(SAMPLES, discarded=2)).discarded == 2
+    assert Samples.of_dict(replace(SAMPLES, discarded=3).as_dict()).discarded == 3
+
+
+def test_samples_of_before_rounds_were_discarded_are_read():
+    plain = SAMPLES.as_dict()
+    del plain["discarded"]
+    assert Samples.of_dict(plain) == SAMPLES
+
+
+def test_times_that_throttling_left_none_of_say_so():
+    assert replace(SAMPLES, kernel=(0.1, float("nan")), discarded=4).unusable == (
+        "the device was throttled in 4 rounds, too often to time 1 others"
+    )
+
+
 @pytest.mark.parametrize("seconds", [float("nan"), float("inf")])
 def test_times_without_statistics_say_so(seconds):
     assert replace(SAMPLES, kernel=(0.1, seconds)).unusable.startswith("1 times of the kernel are no times, as ")

@@ -189,6 +189,12 @@ def test_another_torch_is_no_other_machine_but_is_told(host: Host, baseline: Bas
     assert "torch 2.13 there, torch 2.14 here" in found[0].line
 
 
+def test_discarded_rounds_are_told(host: Host, baseline: Baseline) -> None:
+    found = judged(host, baseline, again=False, changes={"discarded": 3})
+    assert words(found) == {"same"}
+    assert "3 rounds on a throttled device were discarded" in found[0].line
+
+
 def test_a_speed_up_beyond_what_the_machine_can_do_is_suspicious(host: Host) -> None:
     # The control runs at twice the FLOP rate of the synthetic kernel: 0.22 of its time is 2.3 times, 0.15 is 3.3 times.
     baseline = Baseline.of(host.runs(5, IDS, slow=-0.78))

@@ -43,7 +43,6 @@ def test_a_reporting_gate_fails_on_nothing(word: Word) -> None:
         ({"collected": 0, "measured": 0}, "no latency test was collected"),
         ({"collected": 3, "measured": 0, "skipped": 3}, "all 3 latency tests were skipped"),
         ({"collected": 3, "measured": 0, "skipped": 1, "failed": 2}, "nothing was timed, of 3"),
-        ({"collected": 3, "measured": 3, "workers": 2}, "xdist (-n 2)"),
         ({"collected": 3, "measured": 0, "disabled": True}, "--benchmark-disable"),
         ({"collected": 3, "measured": 3, "baseline": False}, "no baseline of this machine"),
     ],

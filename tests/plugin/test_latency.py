@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
 import pytest
 
 import pytest_attn.suite
+from pytest_attn.bench.clock import CpuClock
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.problem.sweep import find_sweep
 
@@ -112,7 +114,7 @@ def test_what_is_stored_names_no_folder_and_no_object(time_case, stored):
 def test_a_saved_run_keeps_its_raw_times_without_being_asked(time_case, pytester):
     time_case("--benchmark-save=night", "--benchmark-storage=file://stored")
     (file,) = (pytester.path / "stored").rglob("0001_night.json")
-    assert len(json.loads(file.read_text())["benchmarks"][0]["stats"]["data"]) == 24
+    assert len(json.loads(file.read_text())["benchmarks"][0]["stats"]["data"]) == 32
 
 
 def test_a_saved_run_is_compared_from_another_folder(time_case, pytester, monkeypatch):
@@ -139,6 +141,22 @@ def test_a_wrong_kernel_fails_and_is_not_timed(own, pytester, stored):
 def test_an_error_while_timing_is_shown_as_it_is(own, pytester, stored):
     result = own("-k", smallest(pytester).id, lines="", kernel="tired")
     result.stdout.fnmatch_lines(["E*RuntimeError: enough"])
+    assert stored() == []
+
+
+def test_a_clock_that_times_launches_fails_the_test_in_one_sentence(own, pytester, stored, monkeypatch):
+    monkeypatch.setattr(CpuClock, "measure", lambda clock, work, before=None: work() is None or 5e-6)
+    result = own("-k", smallest(pytester).id)
+    result.assert_outcomes(failed=1, deselected=len(find_sweep("smoke").groups["smoke_output"]) - 1)
+    result.stdout.fnmatch_lines(["perf_counter: 8 times the work took 1 times as long; it times launches, *"])
+    assert stored() == []
+
+
+def test_a_later_sitting_on_a_throttled_device_fails_the_test_and_is_not_stored(own, pytester, stored, monkeypatch):
+    answers = itertools.chain([False] * 4, itertools.repeat(True))
+    monkeypatch.setattr("pytest_attn.bench.measure.throttle_of", lambda device: lambda: next(answers))
+    result = own("-k", smallest(pytester).id)
+    result.stdout.fnmatch_lines(["sitting 2: noisy; the device was throttled in 4 rounds, too often to time 4 others"])
     assert stored() == []
 
 
