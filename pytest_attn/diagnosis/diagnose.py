@@ -28,6 +28,7 @@ from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, on
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
+from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
@@ -71,6 +72,9 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 """From the specific to the general; the first that explains the error names it."""
 
+HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (written_inputs, padding_read, repeated, strides, mistaken_variant)
+"""Those that need no model of logits which nothing changes."""
+
 UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
 """Findings that say by themselves all that can be said."""
 
@@ -87,8 +91,8 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
         return None
     if subject.problem.wants_grad:
         return None
-    # Hypotheses know one mask, and logits that nothing changes.
-    if subject.problem.variants or not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
+    # The others know one mask.
+    if not subject.problem.variants and not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
         return None
     if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
         return None
@@ -102,7 +106,7 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
 
 
 def _explained(evidence: Evidence) -> Diagnosis | None:
-    for hypothesis in HYPOTHESES:
+    for hypothesis in HYPOTHESES_OF_VARIANTS if evidence.problem.variants else HYPOTHESES:
         if evidence.box.left <= 0:
             return None
         found = hypothesis(evidence)

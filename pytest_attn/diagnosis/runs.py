@@ -108,9 +108,14 @@ class Runs:
     @cached_property
     def second_is_right(self) -> bool:
         """Whether the second result is right; for the derived budget, in the rows that are looked at."""
-        if self.subject.tolerance != DERIVED or not isinstance(self.second, Output):
+        if self.subject.tolerance != DERIVED or self._beyond_models or not isinstance(self.second, Output):
             return self.right(self.second)
         return self.explained_by(self.model.reference(), self.problem.ask)
+
+    @property
+    def _beyond_models(self) -> bool:
+        """Whether models know less than the case asks: a variant, or gradients."""
+        return bool(self.problem.variants) or self.problem.wants_grad
 
     @cached_property
     def is_finite(self) -> bool:
@@ -176,7 +181,7 @@ class Runs:
         problem, inputs = self.sample
         problem = replace(problem, ask=ask or ("both" if output.lse is not None else "out"))
         kernel = self.subject.kernel
-        if not _near(problem, output, reference) or facts(problem, output, reference.empty_rows, kernel.empty_rows):
+        if not near(problem, output, reference) or facts(problem, output, reference.empty_rows, kernel.empty_rows):
             return False
         out = output.out.to(problem.oracle_dtype) if problem.wants_out else None
         if out is not None and reference.out is not None:
@@ -196,7 +201,7 @@ class Runs:
         return not self.problem.wants_lse or self.explained_by(self.model.reference(), "lse")
 
 
-def _near(problem: Problem, output: Output, reference: Reference) -> bool:
+def near(problem: Problem, output: Output, reference: Reference) -> bool:
     """Whether a result is so close to a reference that it is worth a budget: most hypotheses are far off."""
     kept = ~reference.empty_rows
     pairs: list[tuple[Tensor | None, Tensor | None]] = [(output.lse, reference.lse)] if problem.wants_lse else []

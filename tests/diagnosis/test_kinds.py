@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 from failing import diagnosis_of
 
-from pytest_attn.judge.kinds import Kind
 from pytest_attn.mutants.catalog import find_mutants
+from pytest_attn.problem.kinds import Kind
 
 NOT_NAMED_YET: tuple[Kind, ...] = ("delta", "window", "logits", "sink")
 """No diagnosis looks at gradients, or at what a variant does."""
