@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
     from pytest_attn.problem.problem import Problem
     from pytest_attn.problem.variants.mistake import Mistake
     from pytest_attn.problem.variants.variant import Tile
+
+HIDDEN = -1e4
+"""A logit whose exponential is 0."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,7 @@ class Bias(Variant):
         def hidden(logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
             own = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head].cpu()
             small = own[tile.query, tile.key].abs() < 1 / 256
-            return self.change(logits, tile, extras).masked_fill(small, -math.inf)
+            return self.change(logits, tile, extras).masked_fill(small, HIDDEN)
 
         yield Mistake("logits", "keys of a bias of 0 are hidden", instead(problem, self, Instead(hidden)), inputs)
 

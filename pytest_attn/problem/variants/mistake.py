@@ -21,17 +21,21 @@ if TYPE_CHECKING:
 Change = Callable[["Tensor", "Tile", Mapping[str, "Tensor"]], "Tensor"]
 """See `Variant.change`."""
 
+Amend = Callable[["Tensor | None", "Tensor"], tuple["Tensor | None", "Tensor"]]
+
 
 @dataclass(frozen=True, eq=False)
 class Mistake:
     """A kind of bug, in words, and the problem and inputs that a kernel with it solves; `lse_problem` is that of its
-    LSE where it is another."""
+    LSE where it is another. `amend` makes its output, None where it is not asked for, and its LSE of those of the
+    problem."""
 
     kind: Kind
     phrase: str
     problem: Problem
     inputs: Inputs
     lse_problem: Problem | None = None
+    amend: Amend | None = None
 
 
 @dataclass(frozen=True)

@@ -65,5 +65,16 @@ class Sinks(Variant):
             "the sink has the wrong sign": -sinks,
         }
         guesses |= {f"the sink counts {times} times, as of {times} splits": sinks + math.log(times) for times in SPLITS}
+        logits = sinks.cpu().double().view(1, -1, 1)
+        keyless = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape)
+
+        def with_ones(out: Tensor | None, lse: Tensor) -> tuple[Tensor | None, Tensor]:
+            return None if out is None else out + (logits - lse).exp().unsqueeze(3), lse
+
+        def beside_keys(out: Tensor | None, lse: Tensor) -> tuple[Tensor | None, Tensor]:
+            return out, lse.masked_fill(keyless, -math.inf)
+
+        yield Mistake("sink", "the sink has a value of ones", problem, inputs, amend=with_ones)
+        yield Mistake("sink", "rows without keys have no sink", problem, inputs, amend=beside_keys)
         for phrase, other in guesses.items():
             yield Mistake("sink", phrase, problem, with_extra(inputs, "sinks", other))

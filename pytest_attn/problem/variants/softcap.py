@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.variants.mistake import Change, Mistake
     from pytest_attn.problem.variants.variant import Tile
 
-TILES = (64, 32, 128)
+TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32))
 """Queries and keys of a tile."""
 
 
@@ -78,24 +78,24 @@ class Softcap(Variant):
         yield Mistake("logits", "capped logits are not scaled", replace(problem, scale=1.0), inputs)
         exchanged = replace(problem, variants=(*(each for each in problem.variants if each is not self), self))
         yield Mistake("logits", "logits are capped after all other changes", exchanged, inputs)
-        for tile in TILES:
-            yield Mistake(
-                "logits",
-                f"logits are capped after they are masked, in tiles of {tile}: hidden keys have the logit -cap",
-                self._after_mask(problem, tile),
-                inputs,
-            )
+        if "attn_bias" in inputs.extras:
+            return  # has no place for keys beyond the last
+        phrase = "logits are capped after they are masked: hidden keys have the logit -cap"
+        for rows, keys in TILES:
+            yield Mistake("logits", phrase, self._after_mask(problem, rows, keys), _padded(inputs, keys))
 
-    def _after_mask(self, problem: Problem, tile: int) -> Problem:
-        """Every key of a tile that some row of it sees takes part, with the logit -cap where it is hidden."""
+    def _after_mask(self, problem: Problem, rows: int, keys: int) -> Problem:
+        """Every key of a tile that some row of it sees takes part, with the logit -cap where it is hidden; keys beyond
+        the last of the problem fill its tile."""
         import torch
 
         from pytest_attn.problem.masks import Pairs
         from pytest_attn.problem.variants.mistake import Instead, instead
 
         def allowed(batch: int, head: int) -> Tensor:
-            rows, keys = range(problem.query_length), range(problem.key_length)
-            return problem.mask.allowed(problem.lengths, batch, head, rows, keys)
+            places = range(problem.query_length), range(problem.key_length)
+            seen = problem.mask.allowed(problem.lengths, batch, head, *places)
+            return torch.nn.functional.pad(seen, (0, -seen.shape[1] % keys, 0, -seen.shape[0] % rows))
 
         def how(logits: Tensor, at: Tile, extras: Mapping[str, Tensor]) -> Tensor:
             capped = (logits / self.cap).tanh() * self.cap
@@ -103,9 +103,19 @@ class Softcap(Variant):
 
         def visited(query: Tensor, key: Tensor, lengths: object) -> Tensor:
             seen = allowed(0, 0)
-            padded = torch.nn.functional.pad(seen, (0, -seen.shape[1] % tile, 0, -seen.shape[0] % tile))
-            tiles = padded.view(padded.shape[0] // tile, tile, padded.shape[1] // tile, tile).any(dim=3).any(dim=1)
-            return tiles[query.flatten() // tile][:, key // tile]
+            tiles = seen.view(seen.shape[0] // rows, rows, seen.shape[1] // keys, keys).any(dim=3).any(dim=1)
+            return tiles[query.flatten() // rows][:, key // keys]
 
         other = instead(problem, self, Instead(how))
-        return replace(other, mask=Pairs(f"capped-tiles-{tile}", visited))
+        length = problem.key_length + -problem.key_length % keys
+        return replace(other, key_length=length, mask=Pairs(f"capped-tiles-{rows}x{keys}", visited))
+
+
+def _padded(inputs: Inputs, keys: int) -> Inputs:
+    """Inputs with zeros after the last key, up to a whole tile."""
+    import torch
+
+    key, value = (
+        torch.nn.functional.pad(each, (0, 0, 0, -each.shape[2] % keys)) for each in (inputs.key, inputs.value)
+    )
+    return replace(inputs, key=key, value=value)

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from pytest_attn.problem.problem import Problem
     from pytest_attn.problem.variants.mistake import Mistake
 
-TILES = (64, 32, 128, 16)
-"""Keys and queries of a tile."""
+TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32), (16, 16))
+"""Queries and keys of a tile."""
 
 UNLIMITED = -1
 """What flash-attention passes for a side without a limit."""
@@ -111,8 +111,8 @@ class WindowSize(Variant):
         guesses.append(("the right side of the window is ignored", Window(left, None)))
         for phrase, mask in guesses:
             yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs)
-        for tile in TILES:
-            for phrase, formula in self._in_tiles(tile):
+        for rows, keys in TILES:
+            for phrase, formula in self._in_tiles(rows, keys):
                 mask = Pairs(f"{self.token}-{phrase}", formula)
                 yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs)
 
@@ -130,28 +130,28 @@ class WindowSize(Variant):
             inside &= ahead >= -self.left
         return inside if self.right is None else inside & (ahead <= self.right)
 
-    def _in_tiles(self, tile: int) -> Iterator[tuple[str, Formula]]:
-        """What becomes of a window where a tile of that many keys or queries is treated in another way."""
+    def _in_tiles(self, rows: int, keys: int) -> Iterator[tuple[str, Formula]]:
+        """What becomes of a window where a tile of that many queries or keys is treated in another way."""
 
         def last_whole(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
             offset = lengths.key - lengths.query
-            last = (lengths.key - 1) // tile * tile
-            stop = key == key if self.right is None else key < (query // tile + 1) * tile + offset + self.right
+            last = (lengths.key - 1) // keys * keys
+            stop = key == key if self.right is None else key < (query // rows + 1) * rows + offset + self.right
             return self._inside(key - query - offset) | ((key >= last) & stop)
 
         def first_whole(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
             offset = lengths.key - lengths.query
-            first = (query // tile * tile + offset - (self.left or 0)).clamp_min(0) // tile
+            first = (query // rows * rows + offset - (self.left or 0)).clamp_min(0) // keys
             ahead = key - query - offset
-            whole = (key // tile == first) & ((ahead <= self.right) if self.right is not None else key == key)
+            whole = (key // keys == first) & ((ahead <= self.right) if self.right is not None else key == key)
             return self._inside(ahead) | whole
 
         def of_last_row(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
             offset = lengths.key - lengths.query
-            last = ((query // tile + 1) * tile).clamp_max(lengths.query) - 1
-            first = (last + offset - (self.left or 0)).clamp_min(0) // tile * tile
+            last = ((query // rows + 1) * rows).clamp_max(lengths.query) - 1
+            first = (last + offset - (self.left or 0)).clamp_min(0) // keys * keys
             return self._inside(key - query - offset) & (key >= first)
 
-        yield f"the window is ignored on the last tile of {tile} keys", last_whole
-        yield f"the first tile of {tile} keys of a window is attended to whole", first_whole
-        yield f"tiles of {tile} keys are skipped that lie before the window of the last row of a tile", of_last_row
+        yield f"the window is ignored on the last tile of {keys} keys", last_whole
+        yield f"the first tile of {keys} keys of a window is attended to whole", first_whole
+        yield f"tiles of {keys} keys are skipped that lie before the window of the last row of a tile", of_last_row
