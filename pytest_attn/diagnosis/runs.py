@@ -22,6 +22,7 @@ from pytest_attn.judge.judge import judge
 from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Ask, Layout
@@ -81,14 +82,15 @@ class Runs:
         if isinstance(output, Finding):
             return output
         lse = output.lse if problem.wants_lse else None
-        return Output(output.out.detach().cpu().clone(), None if lse is None else lse.detach().cpu().clone())
+        grads = output.grads and Gradients(*(tensor.detach().cpu().clone() for tensor in output.grads))
+        return Output(output.out.detach().cpu().clone(), None if lse is None else lse.detach().cpu().clone(), grads)
 
     @cached_property
     def second(self) -> Output | Finding | None:
         """What the kernel returns when it is run on the case again; the output with it where only the LSE is asked
         for."""
         result = self.run(self.problem, self.inputs)
-        if self.problem.wants_out or not isinstance(result, Output):
+        if self.problem.wants_out or self.problem.wants_grad or not isinstance(result, Output):
             return result
         beside = self.run(self.shown, self.inputs)
         return replace(result, out=beside.out) if isinstance(beside, Output) else beside
@@ -122,8 +124,9 @@ class Runs:
         """Whether every number of the second result is finite."""
         if not isinstance(self.second, Output):
             return True
-        lse = self.second.lse
-        return bool(self.second.out.isfinite().all()) and (lse is None or not bool(lse.isnan().any()))
+        lse, grads = self.second.lse, self.second.grads or ()
+        finite = all(bool(tensor.isfinite().all()) for tensor in (self.second.out, *grads))
+        return finite and (lse is None or not bool(lse.isnan().any()))
 
     # The rows that hypotheses are tested on
 

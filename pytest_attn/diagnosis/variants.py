@@ -18,7 +18,7 @@ from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import Causal, Ragged, intersection, parts
+from pytest_attn.problem.masks import Causal, Lengths, Pairs, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.mistake import Mistake, with_extra, without
 from pytest_attn.problem.variants.variant import Variant
@@ -92,8 +92,8 @@ def _right(evidence: Runs, problem: Problem, mistake: Mistake, output: Output) -
     inputs, kernel = mistake.inputs, evidence.subject.kernel
     reference = stream(problem, inputs)
     if mistake.amend is not None:
-        out, lse = mistake.amend(reference.out, reference.lse)
-        reference = replace(reference, out=out, lse=lse)
+        out_meant, lse_meant = mistake.amend(reference.out, reference.lse)
+        reference = replace(reference, out=out_meant, lse=lse_meant)
     if not near(problem, output, reference) or facts(problem, output, reference.empty_rows, kernel.empty_rows):
         return False
     out = output.out.to(problem.oracle_dtype) if problem.wants_out else None
@@ -154,12 +154,15 @@ def _misread(variant: Variant, name: str, tensor: Tensor, problem: Problem, inpu
 
 def _beside_variants(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
     """What may be wrong beside the variants: the causal mask, the scale, the key heads."""
-    if any(isinstance(part, Causal) for part in parts(problem.mask)):
-        inner = intersection(*(part for part in parts(problem.mask) if not isinstance(part, Causal)))
-        mask = Ragged(inner, problem.mask.sequences) if isinstance(problem.mask, Ragged) else inner
-        phrase = "the causal mask is forgotten beside the variant"
-        dense = replace(problem, mask=mask)
-        yield Mistake("causal diagonal", phrase, dense, inputs)
+    masks = parts(problem.mask)
+    causal = next((part for part in masks if isinstance(part, Causal)), None)
+    if causal is not None:
+        dense = problem.masked(part for part in masks if part is not causal)
+        yield Mistake("causal diagonal", "the causal mask is forgotten beside the variant", dense, inputs)
+        for step, words in ((1, "far"), (-1, "short")):
+            diagonal = _diagonal(causal, step)
+            moved = problem.masked(diagonal if part is causal else part for part in masks)
+            yield Mistake("causal diagonal", f"the causal diagonal lies one key too {words}", moved, inputs)
     scales = {1.0: "is missing", 1 / math.sqrt(problem.head_dim): "given is ignored", problem.scale**2: "counts twice"}
     for scale, words in scales.items():
         if not math.isclose(scale, problem.scale):
@@ -167,5 +170,14 @@ def _beside_variants(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
     if problem.key_heads > 1 and problem.group > 1:
         read = torch.arange(problem.query_heads) % problem.key_heads
         own = replace(problem, key_heads=problem.query_heads)
-        moved = replace(inputs, key=inputs.key[:, read], value=inputs.value[:, read])
-        yield Mistake("head mapping", "query head h reads key head h modulo their number", own, moved)
+        other = replace(inputs, key=inputs.key[:, read], value=inputs.value[:, read])
+        yield Mistake("head mapping", "query head h reads key head h modulo their number", own, other)
+
+
+def _diagonal(causal: Causal, step: int) -> Pairs:
+    """The causal mask with so many keys more."""
+
+    def allowed(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        return key <= query + causal.offset(lengths) + step
+
+    return Pairs(f"{causal.key}-{step}", allowed)

@@ -61,11 +61,21 @@ class Problem:
         """The same problem with other variants, and in its mask what they contribute in the place of what the own ones
         did."""
         variants = tuple(variants)
-        heads = {"query_heads": self.query_heads, "key_heads": self.key_heads}
-        shape = Case(self.query_length, self.key_length, batch=self.batch, **heads)
+        shape = Case(
+            self.query_length,
+            self.key_length,
+            batch=self.batch,
+            query_heads=self.query_heads,
+            key_heads=self.key_heads,
+        )
         contributed = {mask.key for variant in self.variants if (mask := variant.mask(shape))}
         own = [part for part in parts(self.mask) if part.key not in contributed]
         return replace(self, variants=variants, mask=_varied(own, shape, variants))
+
+    def masked(self, masks: Iterable[Mask]) -> Problem:
+        """The same problem with other masks, cut to the same sequences."""
+        mask = intersection(*masks)
+        return replace(self, mask=Ragged(mask, self.mask.sequences) if isinstance(self.mask, Ragged) else mask)
 
     @property
     def lengths(self) -> Lengths:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_attn.problem.variants.variant import Variant
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.case import Case
     from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.kinds import Kind
-    from pytest_attn.problem.masks import Lengths, Mask
+    from pytest_attn.problem.masks import Lengths
     from pytest_attn.problem.problem import Problem
     from pytest_attn.problem.variants.mistake import Mistake
 
@@ -74,6 +74,7 @@ class KeyLengths(Variant):
 
 def length_mistakes(variant: Variant, problem: Problem, inputs: Inputs, page: int = 1) -> Iterator[Mistake]:
     """Wrong numbers of keys, and a causal diagonal that ends elsewhere than at the last."""
+    from pytest_attn.problem.masks import Causal, Pairs, parts
     from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
     room = problem.key_length
@@ -92,19 +93,11 @@ def length_mistakes(variant: Variant, problem: Problem, inputs: Inputs, page: in
     for kind, phrase, longer in guesses:
         keys = tuple((each.query, min(max(longer(each.key), 0), room)) for each in own)
         yield Mistake(kind, phrase, instead(problem, variant, Instead(sequences=keys)), inputs)
-    padded = replace(problem, mask=_diagonal_of_room(problem))
-    end = "the causal diagonal ends at the last key that there is room for, not at the last of the sequence"
-    yield Mistake("causal diagonal", end, padded, inputs)
-
-
-def _diagonal_of_room(problem: Problem) -> Mask:
-    from pytest_attn.problem.masks import Causal, Pairs, Ragged, intersection, parts
-
-    longer = problem.key_length - problem.query_length
+    behind = room - problem.query_length
 
     def diagonal(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
-        return key <= query + longer
+        return key <= query + behind
 
-    masks = (Pairs("room", diagonal) if isinstance(part, Causal) else part for part in parts(problem.mask))
-    inner = intersection(*masks)
-    return Ragged(inner, problem.mask.sequences) if isinstance(problem.mask, Ragged) else inner
+    masks = [Pairs("room", diagonal) if isinstance(part, Causal) else part for part in parts(problem.mask)]
+    end = "the causal diagonal ends at the last key that there is room for, not at the last of the sequence"
+    yield Mistake("causal diagonal", end, problem.masked(masks), inputs)
