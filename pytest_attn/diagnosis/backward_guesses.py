@@ -24,11 +24,13 @@ HALF = (torch.bfloat16, torch.float16)
 
 
 class Guess(NamedTuple):
-    """A kind of bug, in words, and the gradients of a backward pass that has it."""
+    """A kind of bug, in words, and the gradients of a backward pass that has it; `rounds` where it is a rounding, which
+    need not fall the same way in every number."""
 
     kind: Kind
     phrase: str
     gradients: ReferenceGradients
+    rounds: bool = False
 
 
 def guesses(true: Backward) -> Iterator[Guess]:
@@ -206,13 +208,18 @@ def _precision(true: Backward) -> Iterator[Guess]:
             continue
         score_gradients, weights = true.score_gradients, true.weights
         rounded = score_gradients.to(dtype).double(), weights.to(dtype).double()
-        yield Guess("precision", f"dS is rounded to {word}", true.gradients(None, rounded[0]))
-        yield Guess("precision", f"P is rounded to {word} in the backward pass", true.gradients(rounded[1]))
-        yield Guess("precision", f"P and dS are rounded to {word}", true.gradients(rounded[1], rounded[0]))
-        yield Guess("precision", f"delta is rounded to {word}", _with(true, delta=true.delta.to(dtype).double()))
-        yield Guess("precision", f"the LSE is rounded to {word}", _with(true, lse=true.lse.to(dtype).double()))
+        found: dict[str, tuple[Kind, ReferenceGradients]] = {
+            f"dS is rounded to {word}": ("precision", true.gradients(None, rounded[0])),
+            f"P is rounded to {word} in the backward pass": ("precision", true.gradients(rounded[1])),
+            f"P and dS are rounded to {word}": ("precision", true.gradients(rounded[1], rounded[0])),
+            f"delta is rounded to {word}": ("delta", _with(true, delta=true.delta.to(dtype).double())),
+            f"the LSE is rounded to {word}": ("precision", _with(true, lse=true.lse.to(dtype).double())),
+        }
+        for phrase, (kind, gradients) in found.items():
+            yield Guess(kind, phrase, gradients, rounds=True)
         for rows, keys in TILES:
-            yield Guess("precision", f"gradients are kept in {word} between tiles", true.in_tiles(dtype, rows, keys))
+            kept = true.in_tiles(dtype, rows, keys)
+            yield Guess("precision", f"gradients are kept in {word} between tiles", kept, rounds=True)
 
 
 def _with(true: Backward, **tensors: Any) -> ReferenceGradients:

@@ -97,7 +97,7 @@ class _Errors:
                     return False
                 continue
             # The kernel rounds the other way where a number lies in the middle, and is then off by a whole last bit.
-            near = guess.kind == "precision" or self._is_rounding(name, off, expected)
+            near = guess.rounds or self._is_rounding(name, off, expected)
             if not near or _rms(off) * CLOSER > _rms(wrong):
                 return False
             changed = True

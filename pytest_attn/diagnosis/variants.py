@@ -40,6 +40,8 @@ def padding_read(evidence: Runs) -> Diagnosis | None:
 def mistaken_variant(evidence: Runs) -> Diagnosis | None:
     """The first mistake about a variant, or about the mask and the scale beside it, that gives the kernel's result; and
     the first of another kind that gives it as well, as the case cannot tell the two apart."""
+    if evidence.second_is_right:
+        return None
     found: Mistake | None = None
     for mistake in mistakes(evidence.problem, evidence.inputs.to(torch.device("cpu"))):
         if evidence.box.left <= 0:
@@ -162,7 +164,7 @@ def _beside_variants(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
         for step, words in ((1, "far"), (-1, "short")):
             diagonal = _diagonal(causal, step)
             moved = problem.masked(diagonal if part is causal else part for part in masks)
-            yield Mistake("causal diagonal", f"the causal diagonal lies one key too {words}", moved, inputs)
+            yield Mistake("causal diagonal", f"the diagonal lies one key too {words}", moved, inputs)
     scales = {1.0: "is missing", 1 / math.sqrt(problem.head_dim): "given is ignored", problem.scale**2: "counts twice"}
     for scale, words in scales.items():
         if not math.isclose(scale, problem.scale):

@@ -99,5 +99,5 @@ def length_mistakes(variant: Variant, problem: Problem, inputs: Inputs, page: in
         return key <= query + behind
 
     masks = [Pairs("room", diagonal) if isinstance(part, Causal) else part for part in parts(problem.mask)]
-    end = "the causal diagonal ends at the last key that there is room for, not at the last of the sequence"
+    end = "the causal diagonal ends at the last key that there is room for, not of the sequence"
     yield Mistake("causal diagonal", end, problem.masked(masks), inputs)
