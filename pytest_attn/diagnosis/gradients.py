@@ -97,8 +97,10 @@ class _Errors:
                     return False
                 continue
             # The kernel rounds the other way where a number lies in the middle, and is then off by a whole last bit.
-            near = guess.rounds or self._is_rounding(name, off, expected)
-            if not near or _rms(off) * CLOSER > _rms(wrong):
+            if not guess.rounds and not self._is_rounding(name, off, expected):
+                return False
+            size = _median if guess.rounds else _rms
+            if size(off) * CLOSER > size(wrong):
                 return False
             changed = True
         return changed
@@ -113,6 +115,10 @@ class _Errors:
         if not bool(off.isfinite().all()) or _rms(off) > _rms(sigma):
             return False
         return bool((off.abs() <= largest_deviation(off.numel()) * sigma).all())
+
+
+def _median(tensor: Tensor) -> float:
+    return float(tensor.abs().median())
 
 
 def _rms(tensor: Tensor) -> float:
