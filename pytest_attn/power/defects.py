@@ -137,10 +137,8 @@ def block_dropped(correct: Correct) -> Defect | LeftOut:
 
 def scale_off(correct: Correct) -> Defect | LeftOut:
     """The softmax scale times 1 + x; the kernel runs anew for each x."""
-    problem, name = correct.problem, "softmax scale times 1 + x"
-    return anew(
-        correct.flops, name, "share", SHARES, lambda x: rescaled(problem, 1 + x).unrounded(problem, correct.inputs)
-    )
+    problem, inputs, name = correct.problem, correct.inputs, "softmax scale times 1 + x"
+    return anew(correct.flops, name, "share", SHARES, lambda x: rescaled(problem, 1 + x).unrounded(problem, inputs))
 
 
 def lse_shifted(correct: Correct) -> Defect:
@@ -204,11 +202,9 @@ def _dropping(
         return clean.with_rows(without(problem, some).unrounded(problem, inputs), rows)
 
     counted, tried = ("once", amounts) if amounts else ("keys", Amounts(1, len(keys) // 2, whole=True))
-    return (
-        anew(correct.flops, name, counted, tried, dropped)
-        if problem.variants
-        else Defect(name, counted, tried, dropped)
-    )
+    if problem.variants:
+        return anew(correct.flops, name, counted, tried, dropped)
+    return Defect(name, counted, tried, dropped)
 
 
 def _once(name: str, result: Unrounded) -> Defect:

@@ -13,7 +13,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.report.power_table import Power
 
-TOKENS = ("win9x3", "ragged", "packed", "paged16", "softcap2", "alibi", "bias", "sinks", "paged16-sinks")
+TOKENS = ("win9x3", "ragged", "packed", "paged16", "softcap2", "alibi", "bias1x1", "sinks", "paged16-sinks")
 
 
 def least(power: Power) -> dict[str, float | None]:
