@@ -48,7 +48,7 @@ PHRASES: dict[str, str] = {
     "softcap-twice": "logits are capped twice",
     "softcap-not-multiplied-back": "the tangent of capped logits is not multiplied with the cap",
     "softcap-of-unscaled-logits": "logits are capped before they are scaled",
-    "softcap-for-scale": "capped logits are not scaled",
+    "softcap-for-scale": "the softmax scale is missing",
     "softcap-clamps": "logits are cut off at the cap",
     "slope-of-next-head": "each head reads alibi_slopes of the next head",
     "slope-of-key-head": "each head reads alibi_slopes of the number of its key head",
@@ -114,3 +114,21 @@ def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
     evidence = Evidence(failed_cell(VariantLoop, SLOPED.id).subject, red, TimeBox(60))
     named = [hypothesis.__name__ for hypothesis in HYPOTHESES_OF_VARIANTS if hypothesis(evidence)]
     assert named == ["repeated"]
+
+
+def test_the_first_length_and_the_room_are_both_told_where_they_are_one() -> None:
+    (mutant,) = find_mutants(["padding-attended"])
+    words = phrase_of(mutant.kernel, "b4-h2-s5x131-d16-float32-causal-paged64-both-exact")
+    assert words == "every sequence has as many keys as the first, or padding is attended to: key lengths are ignored"
+
+
+def test_a_mistake_that_a_bias_has_no_numbers_for_is_passed_over() -> None:
+    (mutant,) = find_mutants(["bias-forgotten"])
+    words = phrase_of(mutant.kernel, "b3-h2-s5x131-d16-float32-paged64-bias1x1-both-exact")
+    assert words == "attn_bias is ignored"
+
+
+def test_queries_that_no_sequence_has_say_nothing() -> None:
+    (mutant,) = find_mutants(["sink-of-next-head"])
+    words = phrase_of(mutant.kernel, "b3-h2-s5x40-d16-float32-packed-sinks-both-exact")
+    assert words == "each head reads sinks of the next head"

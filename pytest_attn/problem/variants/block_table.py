@@ -128,9 +128,11 @@ class Paged(Variant):
             yield Mistake("head mapping", phrase, replace(problem, key_length=room), read)
         # Beyond the length that there is room for, the last page holds more rows.
         whole = self._of_pages(inputs, pool, table)
-        if "attn_bias" not in inputs.extras:
-            yield from length_mistakes(self, replace(problem, key_length=room), whole, self.page)
-        yield from length_mistakes(self, problem, inputs, self.page)
+        if "attn_bias" in inputs.extras:
+            yield from length_mistakes(self, problem, inputs, self.page)
+            return
+        for most in dict.fromkeys((problem.key_length, room)):
+            yield from length_mistakes(self, replace(problem, key_length=room), whole, self.page, most)
 
     def _of_pages(self, inputs: Inputs, pool: Inputs, pages: Tensor) -> Inputs:
         """The inputs whose sequences have those pages `[B, pages]` of a pool."""

@@ -72,12 +72,15 @@ class KeyLengths(Variant):
         yield from length_mistakes(self, problem, inputs)
 
 
-def length_mistakes(variant: Variant, problem: Problem, inputs: Inputs, page: int = 1) -> Iterator[Mistake]:
-    """Wrong numbers of keys, and a causal diagonal that ends elsewhere than at the last."""
+def length_mistakes(
+    variant: Variant, problem: Problem, inputs: Inputs, page: int = 1, most: int | None = None
+) -> Iterator[Mistake]:
+    """Wrong numbers of keys, at most `most`, all by default, and a causal diagonal that ends elsewhere than at the
+    last."""
     from pytest_attn.problem.masks import Causal, Pairs, parts
     from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
-    room = problem.key_length
+    room = problem.key_length if most is None else most
     own = [problem.lengths_of(batch) for batch in range(problem.batch)]
     guesses: list[tuple[Kind, str, Callable[[int], int]]] = [
         ("empty rows", "a sequence without keys is taken to have one", lambda keys: max(keys, 1)),

@@ -75,7 +75,6 @@ class Softcap(Variant):
         }
         for phrase, how in guesses.items():
             yield Mistake("logits", phrase, instead(problem, self, Instead(how)), inputs)
-        yield Mistake("logits", "capped logits are not scaled", replace(problem, scale=1.0), inputs)
         exchanged = replace(problem, variants=(*(each for each in problem.variants if each is not self), self))
         yield Mistake("logits", "logits are capped after all other changes", exchanged, inputs)
         if "attn_bias" in inputs.extras:
