@@ -55,7 +55,8 @@ def test_a_file_imports_only_what_stands_left_of_it(path: Path) -> None:
 def test_only_their_command_and_the_measure_of_power_import_mutants() -> None:
     others = [path for path in FILES if folder(path) != "mutants"]
     importing = [path for path in others if any(name.startswith("pytest_attn.mutants") for name in imports(path))]
-    assert importing == [PACKAGE / "commands" / "mutants.py", PACKAGE / "power" / "clean.py"]
+    of_power = [PACKAGE / "power" / f"{name}.py" for name in ("clean", "clean_variants", "gradients")]
+    assert importing == [PACKAGE / "commands" / "mutants.py", *of_power]
 
 
 def test_nothing_imports_the_plugin() -> None:

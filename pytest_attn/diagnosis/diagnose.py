@@ -9,6 +9,7 @@ from pytest_attn.checks.subject import Subject
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
+from pytest_attn.diagnosis.gradients import not_zeroed, padding_overflows, wrong_step
 from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
 from pytest_attn.diagnosis.keys import attended_keys
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
@@ -28,6 +29,7 @@ from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, on
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
+from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
@@ -71,6 +73,20 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 """From the specific to the general; the first that explains the error names it."""
 
+HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (written_inputs, padding_read, repeated, strides, mistaken_variant)
+"""Those that need no model of logits which nothing changes."""
+
+HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
+    written_inputs,
+    repeated,
+    strides,
+    not_zeroed,
+    beside_inputs,
+    padding_overflows,
+    wrong_step,
+)
+"""Those of a backward pass, whose forward pass other cases judge."""
+
 UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
 """Findings that say by themselves all that can be said."""
 
@@ -85,10 +101,9 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
     if _flops(subject.problem) > most:
         return None
-    if subject.problem.wants_grad:
-        return None
-    # Hypotheses know one mask, and logits that nothing changes.
-    if subject.problem.variants or not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
+    # The others know one mask.
+    plain = not subject.problem.variants and not subject.problem.wants_grad
+    if plain and not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
         return None
     if verdict.passed or verdict.findings[0].what in UNEXPLAINED:
         return None
@@ -102,13 +117,19 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
 
 
 def _explained(evidence: Evidence) -> Diagnosis | None:
-    for hypothesis in HYPOTHESES:
+    for hypothesis in _hypotheses(evidence.problem):
         if evidence.box.left <= 0:
             return None
         found = hypothesis(evidence)
         if found is not None:
             return found
     return None
+
+
+def _hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:
+    if problem.wants_grad:
+        return HYPOTHESES_OF_GRADIENTS
+    return HYPOTHESES_OF_VARIANTS if problem.variants else HYPOTHESES
 
 
 def _flops(problem: Problem) -> float:

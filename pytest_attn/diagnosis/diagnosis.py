@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_attn.judge.kinds import Kind
+from pytest_attn.problem.kinds import Kind
 
 
 @dataclass(frozen=True, slots=True)

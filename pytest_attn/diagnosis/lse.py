@@ -12,8 +12,8 @@ from torch import Tensor
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.places import named
-from pytest_attn.judge.kinds import Kind
 from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.kinds import Kind
 from pytest_attn.problem.problem import TORCH_DTYPES
 
 LOG2_E = math.log2(math.e)

@@ -35,7 +35,8 @@ def strides(evidence: Evidence) -> Diagnosis | None:
         return None
     if not evidence.right(evidence.run(evidence.problem, evidence.inputs, layout="contiguous")):
         return None
-    return Diagnosis("strides", "right where query, key and value are contiguous, wrong with strides of their own")
+    names = "query, key, value and grad_out" if evidence.problem.wants_grad else "query, key and value"
+    return Diagnosis("strides", f"right where {names} are contiguous, wrong with strides of their own")
 
 
 def value_strides(evidence: Evidence) -> Diagnosis | None:

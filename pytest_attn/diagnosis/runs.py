@@ -22,6 +22,7 @@ from pytest_attn.judge.judge import judge
 from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Ask, Layout
@@ -81,14 +82,15 @@ class Runs:
         if isinstance(output, Finding):
             return output
         lse = output.lse if problem.wants_lse else None
-        return Output(output.out.detach().cpu().clone(), None if lse is None else lse.detach().cpu().clone())
+        grads = output.grads and Gradients(*(tensor.detach().cpu().clone() for tensor in output.grads))
+        return Output(output.out.detach().cpu().clone(), None if lse is None else lse.detach().cpu().clone(), grads)
 
     @cached_property
     def second(self) -> Output | Finding | None:
         """What the kernel returns when it is run on the case again; the output with it where only the LSE is asked
         for."""
         result = self.run(self.problem, self.inputs)
-        if self.problem.wants_out or not isinstance(result, Output):
+        if self.problem.wants_out or self.problem.wants_grad or not isinstance(result, Output):
             return result
         beside = self.run(self.shown, self.inputs)
         return replace(result, out=beside.out) if isinstance(beside, Output) else beside
@@ -108,17 +110,23 @@ class Runs:
     @cached_property
     def second_is_right(self) -> bool:
         """Whether the second result is right; for the derived budget, in the rows that are looked at."""
-        if self.subject.tolerance != DERIVED or not isinstance(self.second, Output):
+        if self.subject.tolerance != DERIVED or self._beyond_models or not isinstance(self.second, Output):
             return self.right(self.second)
         return self.explained_by(self.model.reference(), self.problem.ask)
+
+    @property
+    def _beyond_models(self) -> bool:
+        """Whether models know less than the case asks: a variant, or gradients."""
+        return bool(self.problem.variants) or self.problem.wants_grad
 
     @cached_property
     def is_finite(self) -> bool:
         """Whether every number of the second result is finite."""
         if not isinstance(self.second, Output):
             return True
-        lse = self.second.lse
-        return bool(self.second.out.isfinite().all()) and (lse is None or not bool(lse.isnan().any()))
+        lse, grads = self.second.lse, self.second.grads or ()
+        finite = all(bool(tensor.isfinite().all()) for tensor in (self.second.out, *grads))
+        return finite and (lse is None or not bool(lse.isnan().any()))
 
     # The rows that hypotheses are tested on
 
@@ -176,7 +184,7 @@ class Runs:
         problem, inputs = self.sample
         problem = replace(problem, ask=ask or ("both" if output.lse is not None else "out"))
         kernel = self.subject.kernel
-        if not _near(problem, output, reference) or facts(problem, output, reference.empty_rows, kernel.empty_rows):
+        if not near(problem, output, reference) or facts(problem, output, reference.empty_rows, kernel.empty_rows):
             return False
         out = output.out.to(problem.oracle_dtype) if problem.wants_out else None
         if out is not None and reference.out is not None:
@@ -196,7 +204,7 @@ class Runs:
         return not self.problem.wants_lse or self.explained_by(self.model.reference(), "lse")
 
 
-def _near(problem: Problem, output: Output, reference: Reference) -> bool:
+def near(problem: Problem, output: Output, reference: Reference) -> bool:
     """Whether a result is so close to a reference that it is worth a budget: most hypotheses are far off."""
     kept = ~reference.empty_rows
     pairs: list[tuple[Tensor | None, Tensor | None]] = [(output.lse, reference.lse)] if problem.wants_lse else []

@@ -37,7 +37,7 @@ def repeated(evidence: Evidence) -> Diagnosis | None:
     phrase = evidence.verdict.findings[0].phrase
     again = phrase.startswith((FIRST, SECOND, ELSEWHERE))
     if evidence.second_is_right:
-        if again or phrase.startswith(("out: ", "lse: ")):
+        if again or phrase.startswith(("out: ", "lse: ", "dq: ", "dk: ", "dv: ")):
             return Diagnosis("stale state", "run alone on the same inputs, the kernel is right")
         return None
     third = evidence.run(evidence.problem, evidence.inputs)
@@ -45,6 +45,8 @@ def repeated(evidence: Evidence) -> Diagnosis | None:
         return None
     pairs = [(evidence.second.out, third.out)] if evidence.problem.wants_out else []
     pairs += [(evidence.second.lse, third.lse)] if evidence.second.lse is not None and third.lse is not None else []
+    if evidence.second.grads is not None and third.grads is not None:
+        pairs += zip(evidence.second.grads, third.grads, strict=True)
     if all(torch.equal(a.nan_to_num(0.5), b.nan_to_num(0.5)) for a, b in pairs):
         return None
     return Diagnosis("stale state", "two runs on the same inputs give different results")

@@ -38,11 +38,20 @@ class BackwardLoop(TileLoop):
         """The forward pass and, where asked for, the backward one."""
         if not problem.wants_grad:
             return super().run(problem, inputs)
-        forward = super().run(replace(problem, ask="both"), inputs)
+        forward = self.forward(problem, inputs)
         return replace(forward, lse=None, grads=self.gradients(problem, inputs, forward))
 
+    def forward(self, problem: Problem, inputs: Inputs) -> Output:
+        """The forward pass, with its LSE."""
+        return super().run(replace(problem, ask="both"), inputs)
+
     def gradients(self, problem: Problem, inputs: Inputs, forward: Output) -> Gradients:
-        """The whole backward pass: sums in float32, those of key and value for each query head apart."""
+        """The whole backward pass."""
+        return Gradients(*(each.to(problem.dtype) for each in self.summed_gradients(problem, inputs, forward)))
+
+    def summed_gradients(self, problem: Problem, inputs: Inputs, forward: Output) -> Gradients:
+        """The backward pass before its results are rounded: sums in float32, those of key and value for each query head
+        apart."""
         assert inputs.grad_out is not None
         assert forward.lse is not None
         kept = Kept(forward.lse.unsqueeze(3), self.delta(inputs, forward))
@@ -54,8 +63,7 @@ class BackwardLoop(TileLoop):
             for rows in self.query_tiles(problem):
                 for keys in self.backward_key_tiles(problem, lane, rows):
                     self.add_tile(problem, inputs, kept, Gradients(dq, dk, dv), lane, rows, keys)
-        dk, dv = self.sum_group(problem, dk), self.sum_group(problem, dv)
-        return Gradients(*(tensor.to(problem.dtype) for tensor in (dq, dk, dv)))
+        return Gradients(dq, self.sum_group(problem, dk), self.sum_group(problem, dv))
 
     def add_tile(
         self,

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from pytest_attn.judge.kinds import Kind
 from pytest_attn.mutants.tile_loop import TileLoop
+from pytest_attn.problem.kinds import Kind
 
 Loop = TypeVar("Loop", bound=type[TileLoop])
 

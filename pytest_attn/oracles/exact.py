@@ -40,13 +40,13 @@ def exact(problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:
             return merge(KeyBlockTable(**table), mask.block_mask)
     if problem.wants_grad:
         content = f"gradients|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}"
-        return Reference.of_tensors("exact", cache.get(content, lambda: _with_gradients(problem, inputs).tensors()))
+        return Reference.of_tensors("exact", cache.get(content, lambda: with_gradients(problem, inputs).tensors()))
     content = f"exact|{inputs.key_of_content}|{problem.scale!r}|{problem.mask.key}|{problem.ask == 'lse'}"
     return Reference.of_tensors("exact", cache.get(content, lambda: stream(problem, inputs).tensors()))
 
 
-def _with_gradients(problem: Problem, inputs: Inputs) -> Reference:
-    """Of float64 throughout, which is what the oracle takes for float32."""
+def with_gradients(problem: Problem, inputs: Inputs) -> Reference:
+    """Output, LSE and gradients; of float64 throughout, which is what the oracle takes for float32."""
     forward = stream(replace(problem, ask="both", dtype=torch.float32), inputs)
     return replace(forward, grads=stream_gradients(problem, inputs, forward))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -25,6 +25,15 @@ class Unrounded:
 
     out: Tensor
     lse: Tensor
+
+    def with_rows(self, other: Unrounded, slabs: Iterable[Slab]) -> Unrounded:
+        """The same result with the rows of some slabs from another; a row that has no keys there stays."""
+        out, lse = self.out.clone(), self.lse.clone()
+        for batch, head, rows in slabs:
+            where = (batch, head, slice(rows.start, rows.stop))
+            kept = ~torch.isneginf(other.lse[where])
+            out[where][kept], lse[where][kept] = other.out[where][kept], other.lse[where][kept]
+        return Unrounded(out, lse)
 
     def stored(self, problem: Problem) -> Output:
         """The result as the kernel returns it: the output rounded once to the problem's dtype, the LSE to float32."""

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.streaming import Slab, slabs
-from pytest_attn.power.clean import Rescaled, Unrounded
+from pytest_attn.power.clean import Unrounded
+from pytest_attn.power.clean_variants import rescaled, without
 from pytest_attn.power.merge import drop, leak
 from pytest_attn.power.search import Amounts
 from pytest_attn.problem.inputs import Inputs
@@ -32,6 +35,13 @@ MOST_FLOPS = 1e10
 """A defect that needs a run of the kernel for each amount is left out where a run costs more."""
 
 
+class Result(Protocol):
+    """A result before it is stored."""
+
+    def stored(self, problem: Problem) -> Output:
+        """It as the kernel returns it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Correct:
     """A correct result, what it was computed from, and what computing it costs in floating-point operations."""
@@ -40,6 +50,12 @@ class Correct:
     inputs: Inputs
     clean: Unrounded
     flops: int
+
+    @property
+    def queries(self) -> Tensor:
+        """bool `[B, 1, Sq]`: queries that a sequence has."""
+        lengths = torch.tensor([self.problem.lengths_of(batch).query for batch in range(self.problem.batch)])
+        return (torch.arange(self.problem.query_length) < lengths.unsqueeze(1)).unsqueeze(1)
 
     @property
     def middle_row(self) -> tuple[int, int, int]:
@@ -56,7 +72,7 @@ class Defect:
     name: str
     counted: str
     amounts: Amounts
-    inject: Callable[[float], Unrounded]
+    inject: Callable[[float], Result]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +117,8 @@ def keys_dropped_in_one_row(correct: Correct) -> Defect | LeftOut:
 def pads_attended(correct: Correct) -> Defect:
     """Zero pad keys, of logit 0 and value 0, that take weight in every row; at most half as many as there are keys."""
     amounts = Amounts(1, max(1, correct.problem.key_length // 2), whole=True)
-    return Defect("zero pad keys attended", "keys", amounts, lambda pads: leak(correct.clean, pads))
+    there = correct.queries
+    return Defect("zero pad keys attended", "keys", amounts, lambda pads: leak(correct.clean, pads, there))
 
 
 def block_dropped(correct: Correct) -> Defect | LeftOut:
@@ -115,17 +132,13 @@ def block_dropped(correct: Correct) -> Defect | LeftOut:
         return LeftOut(name, f"fewer than {2 * KEY_BLOCK} keys are attended")
     middle = int(keys[len(keys) // 2]) // KEY_BLOCK * KEY_BLOCK
     block = torch.arange(middle, middle + KEY_BLOCK)
-    return _once(name, drop(problem, correct.inputs, correct.clean, block, slabs(problem)))
+    return _dropping(name, correct, block, tuple(slabs(problem)), ONCE)
 
 
 def scale_off(correct: Correct) -> Defect | LeftOut:
     """The softmax scale times 1 + x; the kernel runs anew for each x."""
-    name = "softmax scale times 1 + x"
-    if correct.flops > MOST_FLOPS:
-        cost = f"{correct.flops / 1e9:.3g} GFLOP for each amount, at most {MOST_FLOPS / 1e9:g} are spent"
-        return LeftOut(name, cost)
-    problem = correct.problem
-    return Defect(name, "share", SHARES, lambda x: Rescaled(problem, 1 + x).unrounded(problem, correct.inputs))
+    problem, inputs, name = correct.problem, correct.inputs, "softmax scale times 1 + x"
+    return anew(correct.flops, name, "share", SHARES, lambda x: rescaled(problem, 1 + x).unrounded(problem, inputs))
 
 
 def lse_shifted(correct: Correct) -> Defect:
@@ -165,12 +178,33 @@ def spread(keys: Tensor, count: int) -> Tensor:
     return keys[(2 * torch.arange(count) + 1) * len(keys) // (2 * count)]
 
 
-def _dropping(name: str, correct: Correct, keys: Tensor, rows: tuple[Slab, ...]) -> Defect | LeftOut:
+def anew(flops: int, name: str, counted: str, amounts: Amounts, inject: Callable[[float], Result]) -> Defect | LeftOut:
+    """A defect for each amount of which the kernel runs anew; left out where that costs too much."""
+    if flops > MOST_FLOPS:
+        cost = f"{flops / 1e9:.3g} GFLOP for each amount, at most {MOST_FLOPS / 1e9:g} are spent"
+        return LeftOut(name, cost)
+    return Defect(name, counted, amounts, inject)
+
+
+def _dropping(
+    name: str, correct: Correct, keys: Tensor, rows: tuple[Slab, ...], amounts: Amounts | None = None
+) -> Defect | LeftOut:
+    """`keys`, or without `amounts` some of them, forgotten by the rows of slabs."""
     if len(keys) < 2:
         return LeftOut(name, "there is one key")
-    amounts = Amounts(1, len(keys) // 2, whole=True)
     problem, inputs, clean = correct.problem, correct.inputs, correct.clean
-    return Defect(name, "keys", amounts, lambda count: drop(problem, inputs, clean, spread(keys, int(count)), rows))
+
+    def dropped(count: float) -> Unrounded:
+        some = keys if amounts else spread(keys, int(count))
+        if not problem.variants:
+            return drop(problem, inputs, clean, some, rows)
+        # What a variant makes of the logits is not known to the merge.
+        return clean.with_rows(without(problem, some).unrounded(problem, inputs), rows)
+
+    counted, tried = ("once", amounts) if amounts else ("keys", Amounts(1, len(keys) // 2, whole=True))
+    if problem.variants:
+        return anew(correct.flops, name, counted, tried, dropped)
+    return Defect(name, counted, tried, dropped)
 
 
 def _once(name: str, result: Unrounded) -> Defect:

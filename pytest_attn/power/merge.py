@@ -48,10 +48,13 @@ def drop(problem: Problem, inputs: Inputs, clean: Unrounded, keys: Tensor, slabs
     return Unrounded(out, lse)
 
 
-def leak(clean: Unrounded, pads: float) -> Unrounded:
-    """The result of a kernel that attends to zero pad keys, of logit 0 and value 0, in every row."""
+def leak(clean: Unrounded, pads: float, queries: Tensor | None = None) -> Unrounded:
+    """The result of a kernel that attends to zero pad keys, of logit 0 and value 0, in every row, or in those
+    of `queries`, bool that expands to `[B, H, Sq]`."""
+    queries = torch.ones_like(clean.lse, dtype=torch.bool) if queries is None else queries
     lse = torch.logaddexp(clean.lse, torch.tensor(math.log(pads), dtype=clean.lse.dtype))
-    return Unrounded(clean.out * (clean.lse - lse).exp().unsqueeze(3).to(clean.out.dtype), lse)
+    left = torch.where(queries, (clean.lse - lse).exp(), 1.0)
+    return Unrounded(clean.out * left.unsqueeze(3).to(clean.out.dtype), torch.where(queries, lse, clean.lse))
 
 
 def _lost(problem: Problem, inputs: Inputs, clean: Unrounded, keys: Tensor, slab: Slab) -> tuple[Tensor, Tensor]:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from collections.abc import Container, Iterator, Sequence
 
 from pytest_attn.power.clean import Clean
-from pytest_attn.power.defects import Correct, Defect, LeftOut, defects
-from pytest_attn.power.judges import JUDGES, Judges
+from pytest_attn.power.clean_variants import CleanVariants, clean
+from pytest_attn.power.defects import Correct, Defect, LeftOut, Result, defects
+from pytest_attn.power.gradients import CleanBackward, gradient_defects
+from pytest_attn.power.judges import Judges
 from pytest_attn.power.search import least_seen
+from pytest_attn.power.variant_defects import variant_defects
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
@@ -24,13 +27,12 @@ def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> 
     _refuse(case, budget_gflop)
     problem = Problem.of(case)
     inputs = Inputs.draw(problem, seed, case.recipe)
-    loop = Clean(problem)
-    clean = loop.unrounded(problem, inputs)
+    loop = CleanBackward(problem) if problem.wants_grad else clean(problem)
     judges = Judges.of(problem, inputs, loop.kernel)
-    stored = judges.store(clean)
-    verdicts = {name: judges.verdict(name, stored) for name in JUDGES}
+    result, found = _result_and_defects(problem, inputs, loop, case.flops)
+    stored = judges.store(result)
+    verdicts = {name: judges.verdict(name, stored) for name in judges.names}
     red = {name: verdict.summary for name, verdict in verdicts.items() if not verdict.passed}
-    found = tuple(defects(Correct(problem, inputs, clean, case.flops)))
     return Power(
         case=case.id,
         dtype=case.dtype,
@@ -39,15 +41,26 @@ def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> 
         keys=case.key_length,
         pairs=case.pairs,
         seed=seed,
-        judges=JUDGES,
+        judges=judges.names,
         rows=_rows([defect for defect in found if isinstance(defect, Defect)], judges, red),
         red=red,
         left_out={defect.name: defect.why for defect in found if isinstance(defect, LeftOut)},
     )
 
 
+def _result_and_defects(
+    problem: Problem, inputs: Inputs, loop: Clean, flops: int
+) -> tuple[Result, tuple[Defect | LeftOut, ...]]:
+    if isinstance(loop, CleanBackward):
+        gradients = loop.backward(problem, inputs)
+        return gradients, tuple(gradient_defects(problem, inputs, gradients, flops))
+    result = loop.unrounded(problem, inputs)
+    correct = Correct(problem, inputs, result, flops)
+    return result, (*defects(correct), *variant_defects(correct))
+
+
 def _rows(found: Sequence[Defect], judges: Judges, red: Container[str]) -> tuple[Seen, ...]:
-    able = [name for name in JUDGES if name not in red]
+    able = [name for name in judges.names if name not in red]
     least: dict[str, dict[str, float | None]] = {}
 
     def search(defect: Defect) -> dict[str, float | None]:
@@ -61,12 +74,14 @@ def _rows(found: Sequence[Defect], judges: Judges, red: Container[str]) -> tuple
 
 
 def _refuse(case: Case, budget_gflop: float) -> None:
-    if case.ask == "grad":
-        raise ValueError(f"case {case.id} asks for gradients; allowed: out, lse or both")
     if case.unsatisfiable:
         raise ValueError(f"case {case.id} is unsatisfiable: {case.unsatisfiable}")
-    if case.variants or (case.causal and case.sparsity is not None):
-        raise ValueError(f"case {case.id}: defects are injected under one mask; allowed: a case without variants")
+    foreign = [each.capability for each in case.variants if each.capability not in CleanVariants.capabilities.variants]
+    if foreign:
+        known = ", ".join(CleanVariants.capabilities.variants)
+        raise ValueError(f"case {case.id}: the clean kernel does not know {foreign[0]}; allowed: {known}")
+    if case.sparsity is not None and (case.causal or case.variants):
+        raise ValueError(f"case {case.id}: the clean kernel does not know a block mask beside another")
     if case.flops > budget_gflop * 1e9:
         cost = f"case {case.id} costs {case.flops / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
         raise ValueError(f"{cost}; allowed: a case that costs less, or --budget=none")

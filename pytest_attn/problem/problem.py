@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 import torch
 
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.case import Ask, Case
-from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection
+from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection, parts
 from pytest_attn.problem.variants.variant import Variant
 
 TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -55,6 +56,26 @@ class Problem:
             ask=case.ask,
             variants=case.variants,
         )
+
+    def varied(self, variants: Iterable[Variant]) -> Problem:
+        """The same problem with other variants, and in its mask what they contribute in the place of what the own ones
+        did."""
+        variants = tuple(variants)
+        shape = Case(
+            self.query_length,
+            self.key_length,
+            batch=self.batch,
+            query_heads=self.query_heads,
+            key_heads=self.key_heads,
+        )
+        contributed = {mask.key for variant in self.variants if (mask := variant.mask(shape))}
+        own = [part for part in parts(self.mask) if part.key not in contributed]
+        return replace(self, variants=variants, mask=_varied(own, shape, variants))
+
+    def masked(self, masks: Iterable[Mask]) -> Problem:
+        """The same problem with other masks, cut to the same sequences."""
+        mask = intersection(*masks)
+        return replace(self, mask=Ragged(mask, self.mask.sequences) if isinstance(self.mask, Ragged) else mask)
 
     @property
     def lengths(self) -> Lengths:
@@ -130,9 +151,14 @@ class Problem:
 
 def _mask_of(case: Case) -> Mask:
     masks: list[Mask | None] = [_blocks_of(case), Causal(case.causal) if case.causal else None]
-    masks += [variant.mask(case) for variant in case.variants]
-    mask = intersection(*(mask for mask in masks if mask is not None))
-    found = (variant.lengths(case) for variant in case.variants)
+    return _varied([mask for mask in masks if mask is not None], case, case.variants)
+
+
+def _varied(masks: Iterable[Mask], case: Case, variants: Iterable[Variant]) -> Mask:
+    """Masks and what the variants of a case contribute to them."""
+    contributed = (variant.mask(case) for variant in variants)
+    mask = intersection(*masks, *(mask for mask in contributed if mask is not None))
+    found = (variant.lengths(case) for variant in variants)
     sequences = next((lengths for lengths in found if lengths is not None), None)
     return mask if sequences is None else Ragged(mask, tuple(Lengths(*lengths) for lengths in sequences))
 

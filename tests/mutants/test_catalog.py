@@ -8,10 +8,10 @@ from typing import get_args
 
 import pytest
 
-from pytest_attn.judge.kinds import Kind
 from pytest_attn.mutants.catalog import find_mutants, mutants
 from pytest_attn.mutants.mutant import Mutant
 from pytest_attn.mutants.tile_loop import TileLoop
+from pytest_attn.problem.kinds import Kind
 
 
 def own_steps(mutant: Mutant) -> set[str]:

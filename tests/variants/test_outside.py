@@ -13,6 +13,7 @@ from prefix_lm import PrefixLM, attention
 import pytest_attn
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.variants import registry
+from pytest_attn.report.record import Record
 
 ID = "b1-h2-s65-d32-bfloat16-prefix20-out-exact"
 KERNEL = """
@@ -32,15 +33,15 @@ def registered(monkeypatch: pytest.MonkeyPatch) -> None:
     pytest_attn.register_variant(PrefixLM)
 
 
-def outcome(off: int, case: str = ID) -> str:
-    """Of a kernel whose prefix is `off` keys too long."""
+def judged(off: int, case: str = ID) -> Record:
+    """A kernel whose prefix is `off` keys too long."""
 
     @pytest_attn.kernel(prefix_length=True)
     def kernel(query: Any, key: Any, value: Any, *, scale: float, prefix_length: int | None) -> Any:
         return attention(query, key, value, scale, prefix_length, off)
 
     [record] = pytest_attn.check_kernel(kernel, case=[case])
-    return record.outcome
+    return record
 
 
 @pytest.mark.usefixtures("registered")
@@ -52,13 +53,15 @@ def test_its_token_is_read_back() -> None:
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("case", [ID, ID.replace("exact", "hiddenkeys"), ID.replace("prefix20-", "")])
 def test_a_right_kernel_is_green(case: str) -> None:
-    assert outcome(0, case) == "passed"
+    assert judged(0, case).outcome == "passed"
 
 
 @pytest.mark.usefixtures("registered")
 @pytest.mark.parametrize("off", [-1, 1])
-def test_a_prefix_that_is_one_key_off_is_red(off: int) -> None:
-    assert outcome(off) == "failed"
+def test_a_prefix_that_is_one_key_off_is_red_and_named(off: int) -> None:
+    record = judged(off)
+    assert record.outcome == "failed"
+    assert record.reason.endswith(f"looks like: prefix_length has length {20 + off}, expected 20")
 
 
 @pytest.mark.usefixtures("registered")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
 from pytest_attn.problem.variants.variant import Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Generator, Tensor
 
     from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
     from pytest_attn.problem.variants.variant import Tile
+
+HIDDEN = -1e4
+"""A logit whose exponential is 0."""
 
 
 @dataclass(frozen=True)
@@ -61,3 +66,33 @@ class Bias(Variant):
         """See `Variant.change`."""
         bias = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head]
         return logits.add_(bias.cpu()[tile.query, tile.key].to(logits.dtype))
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """See `Variant.mistakes`."""
+        from pytest_attn.problem.variants.mistake import Instead, Mistake, instead, with_extra
+
+        bias = inputs.extras["attn_bias"]
+        for step, words in ((1, "before"), (-1, "after")):
+            moved = with_extra(inputs, "attn_bias", bias.roll(step, 3))
+            yield Mistake("logits", f"each key has the bias of the one {words} it", problem, moved)
+        turned = with_extra(inputs, "attn_bias", bias.mT.reshape(bias.shape))
+        yield Mistake("strides", "the bias is read with its rows and columns exchanged", problem, turned)
+        read = with_extra(inputs, "attn_bias", _column_by_column(bias))
+        yield Mistake("strides", "the bias is read as if it lay column by column", problem, read)
+        others = (*(each for each in problem.variants if each is not self),)
+        yield Mistake(
+            "logits", "the bias is added before logits are changed", replace(problem, variants=(self, *others)), inputs
+        )
+
+        def hidden(logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
+            own = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head].cpu()
+            small = own[tile.query, tile.key].abs() < 1 / 256
+            return self.change(logits, tile, extras).masked_fill(small, HIDDEN)
+
+        yield Mistake("logits", "keys of a bias of 0 are hidden", instead(problem, self, Instead(hidden)), inputs)
+
+
+def _column_by_column(bias: Tensor) -> Tensor:
+    """The numbers of each head's bias in the order in which they lie, taken for those of its columns."""
+    rows, keys = bias.shape[2:]
+    return bias.reshape(*bias.shape[:2], keys, rows).mT.contiguous()

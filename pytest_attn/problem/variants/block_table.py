@@ -5,15 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar
 
-from pytest_attn.problem.variants.seqused_k import ragged_lengths
+from pytest_attn.problem.variants.seqused_k import length_mistakes, ragged_lengths
 from pytest_attn.problem.variants.variant import Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from torch import Generator, Tensor
 
     from pytest_attn.problem.case import Case
     from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
 
 SPARE = 3
 """Pages of the pool that no sequence has."""
@@ -33,6 +36,7 @@ class Paged(Variant):
     pattern: ClassVar = r"paged(\d+)"
     absent: ClassVar = {"block_table": None, "cache_seqlens": None}
     stores: ClassVar = True
+    kind: ClassVar = "leaked keys"
 
     page: int = 16
 
@@ -100,3 +104,37 @@ class Paged(Variant):
         needed = torch.arange(table.shape[1], device=table.device) * self.page < lengths.unsqueeze(1)
         pool[table[needed]] = pages[needed]
         return pool
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """See `Variant.mistakes`."""
+        import torch
+
+        from pytest_attn.problem.variants.mistake import Mistake
+
+        pool, table = self.store(inputs), inputs.extras["block_table"].long()
+        place = torch.arange(table.numel(), device=table.device).view(table.shape) % len(pool.key)
+        room = table.shape[1] * self.page
+        guesses = {
+            "the table of pages is not read: each sequence has neighbouring pages": place,
+            "every sequence reads the first pages of the pool": place[:1].expand_as(table),
+            "every sequence reads the pages of the first": table[:1].expand_as(table),
+            "each page but the first is read at the place of the one before": torch.cat(
+                [table[:, :1], table[:, :-1]], dim=1
+            ),
+            "each sequence reads the pages of the next": table.roll(-1, 0),
+        }
+        for phrase, pages in guesses.items():
+            read = self._of_pages(inputs, pool, pages)
+            yield Mistake("head mapping", phrase, replace(problem, key_length=room), read)
+        # Beyond the length that there is room for, the last page holds more rows.
+        whole = self._of_pages(inputs, pool, table)
+        if "attn_bias" in inputs.extras:
+            yield from length_mistakes(self, problem, inputs, self.page)
+            return
+        for most in dict.fromkeys((problem.key_length, room)):
+            yield from length_mistakes(self, replace(problem, key_length=room), whole, self.page, most)
+
+    def _of_pages(self, inputs: Inputs, pool: Inputs, pages: Tensor) -> Inputs:
+        """The inputs whose sequences have those pages `[B, pages]` of a pool."""
+        key, value = (tensor[pages].flatten(1, 2).transpose(1, 2) for tensor in (pool.key, pool.value))
+        return replace(inputs, key=key, value=value, unread=None, storage=None)

@@ -6,17 +6,19 @@ from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from pytest_attn.problem.variants.seqused_k import ragged_lengths
+from pytest_attn.problem.variants.seqused_k import length_mistakes, ragged_lengths
 from pytest_attn.problem.variants.variant import Side, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from torch import Generator, Tensor
 
     from pytest_attn.problem.case import Case
     from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.kinds import Kind
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Packed(Variant):
     absent: ClassVar = dict.fromkeys(("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"))
     stores: ClassVar = True
     differentiable: ClassVar = True
+    kind: ClassVar = "leaked keys"
 
     @property
     def token(self) -> str:
@@ -98,6 +101,44 @@ class Packed(Variant):
         by_head = stored.transpose(0, 1) if stored.dim() == 3 else stored
         for batch, (start, stop) in enumerate(pairwise(_ends(problem, side))):
             into[batch, :, : stop - start] = by_head[:, start:stop]
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """See `Variant.mistakes`."""
+        from pytest_attn.problem.variants.mistake import Mistake
+
+        ends, queries = _ends(problem, "key"), _ends(problem, "query")
+        own, total = [range(*pair) for pair in pairwise(ends)], ends[-1]
+        late = [range(min(each.start + 1, total), min(each.stop + 1, total)) for each in own]
+        following = [*own[1:], own[0]]
+        guesses: list[tuple[Kind, str, Sequence[range]]] = [
+            ("lost keys", "the last key of each sequence is left out", [each[:-1] for each in own]),
+            ("head mapping", "the keys of each sequence begin and end one token late", late),
+            ("head mapping", "keys are found by the ends of the queries", [range(*pair) for pair in pairwise(queries)]),
+            ("head mapping", "each sequence reads the keys of the next", following),
+            ("leaked keys", "every sequence reads the keys of all", [range(total)] * len(own)),
+            ("head mapping", "every sequence reads the keys of the first", [own[0]] * len(own)),
+        ]
+        for kind, phrase, ranges in guesses:
+            cut = [range(min(each.start, total), min(each.stop, total)) for each in ranges]
+            yield Mistake(kind, phrase, *_of_tokens(self, problem, inputs, cut))
+        yield from length_mistakes(self, problem, inputs)
+
+
+def _of_tokens(variant: Packed, problem: Problem, inputs: Inputs, ranges: Sequence[range]) -> tuple[Problem, Inputs]:
+    """The problem in which each sequence has those of all packed keys."""
+    from pytest_attn.problem.variants.mistake import Instead, instead
+
+    stored, longest = variant.store(inputs), max(1, *(len(each) for each in ranges))
+
+    def padded(packed: Tensor) -> Tensor:
+        found = packed.new_zeros(len(ranges), packed.shape[1], longest, packed.shape[2])
+        for batch, each in enumerate(ranges):
+            found[batch, :, : len(each)] = packed[each.start : each.stop].transpose(0, 1)
+        return found
+
+    lengths = ((problem.lengths_of(batch).query, len(each)) for batch, each in enumerate(ranges))
+    other = instead(replace(problem, key_length=longest), variant, Instead(sequences=tuple(lengths)))
+    return other, replace(inputs, key=padded(stored.key), value=padded(stored.value), unread=None, storage=None)
 
 
 def _ends(problem: Problem, side: Side) -> list[int]:

@@ -8,10 +8,16 @@ from typing import TYPE_CHECKING, ClassVar
 from pytest_attn.problem.variants.variant import Variant
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from torch import Generator, Tensor
 
     from pytest_attn.problem.case import Case
+    from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.kinds import Kind
+    from pytest_attn.problem.masks import Lengths
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
 
 TILE = 64
 """Keys of a tile, or a divisor of them, in most kernels."""
@@ -39,6 +45,7 @@ class KeyLengths(Variant):
     pattern: ClassVar = r"ragged"
     absent: ClassVar = {"seqused_k": None}
     differentiable: ClassVar = True
+    kind: ClassVar = "leaked keys"
 
     @property
     def token(self) -> str:
@@ -59,3 +66,41 @@ class KeyLengths(Variant):
 
         lengths = [problem.lengths_of(batch).key for batch in range(problem.batch)]
         return {"seqused_k": torch.tensor(lengths, dtype=torch.int32)}
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """See `Variant.mistakes`."""
+        yield from length_mistakes(self, problem, inputs)
+
+
+def length_mistakes(
+    variant: Variant, problem: Problem, inputs: Inputs, page: int = 1, most: int | None = None
+) -> Iterator[Mistake]:
+    """Wrong numbers of keys, at most `most`, all by default, and a causal diagonal that ends elsewhere than at the
+    last."""
+    from pytest_attn.problem.masks import Causal, Pairs, parts
+    from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
+
+    room = problem.key_length if most is None else most
+    own = [problem.lengths_of(batch) for batch in range(problem.batch)]
+    guesses: list[tuple[Kind, str, Callable[[int], int]]] = [
+        ("empty rows", "a sequence without keys is taken to have one", lambda keys: max(keys, 1)),
+        ("tail", "sequences have 1 key too many: padding is attended to", lambda keys: keys + 1),
+        ("tail", "the last key of each sequence is left out", lambda keys: keys - 1),
+        ("tail", "every sequence has as many keys as the first", lambda keys: own[0].key),
+        ("tail", f"the last page of {page} keys is attended to whole", lambda keys: -(-keys // page) * page),
+        ("leaked keys", "padding is attended to: key lengths are ignored", lambda keys: room),
+    ]
+    for tile in (128, 64, 32, 16):
+        whole = f"sequences are rounded up to whole tiles of {tile} keys: padding is attended to"
+        guesses.append(("tail", whole, lambda keys, tile=tile: -(-keys // tile) * tile))  # type: ignore[misc]
+    for kind, phrase, longer in guesses:
+        keys = tuple((each.query, min(max(longer(each.key), 0), room)) for each in own)
+        yield Mistake(kind, phrase, instead(problem, variant, Instead(sequences=keys)), inputs)
+    behind = room - problem.query_length
+
+    def diagonal(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        return key <= query + behind
+
+    masks = [Pairs("room", diagonal) if isinstance(part, Causal) else part for part in parts(problem.mask)]
+    end = "the causal diagonal ends at the last key that there is room for, not of the sequence"
+    yield Mistake("causal diagonal", end, problem.masked(masks), inputs)

@@ -9,11 +9,16 @@ from typing import TYPE_CHECKING, ClassVar
 from pytest_attn.problem.variants.variant import LINEAR, Variant
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from torch import Generator, Tensor
 
+    from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
+
+SPLITS = range(2, 9)
+"""Splits of the keys."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Sinks(Variant):
     capability: ClassVar = "sinks"
     pattern: ClassVar = r"sinks"
     absent: ClassVar = {"sinks": None}
+    kind: ClassVar = "sink"
     keeps: ClassVar = LINEAR | {"permutedkeys", "lastrow"}
 
     @property
@@ -43,3 +49,32 @@ class Sinks(Variant):
     def sink(self, extras: Mapping[str, Tensor]) -> Tensor:
         """See `Variant.sink`."""
         return extras["sinks"]
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """See `Variant.mistakes`."""
+        from pytest_attn.problem.variants.mistake import Mistake, with_extra, without
+
+        alone = without(problem, self)
+        yield Mistake("sink", "the sink takes weight from the output and is not in the LSE", problem, inputs, alone)
+        yield Mistake("sink", "the sink is in the LSE and takes no weight from the output", alone, inputs, problem)
+        sinks = inputs.extras["sinks"]
+        guesses = {
+            "the sink itself is added to the sum of exponentials, not its exponential": sinks.clamp_min(0.0).log(),
+            "the sink is taken for an exponent of 2": sinks * math.log(2),
+            "the sink is multiplied with log2(e) once too often": sinks / math.log(2),
+            "the sink has the wrong sign": -sinks,
+        }
+        guesses |= {f"the sink counts {times} times, as of {times} splits": sinks + math.log(times) for times in SPLITS}
+        logits = sinks.cpu().double().view(1, -1, 1)
+        keyless = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape)
+
+        def with_ones(out: Tensor | None, lse: Tensor) -> tuple[Tensor | None, Tensor]:
+            return None if out is None else out + (logits - lse).exp().unsqueeze(3), lse
+
+        def beside_keys(out: Tensor | None, lse: Tensor) -> tuple[Tensor | None, Tensor]:
+            return out, lse.masked_fill(keyless, -math.inf)
+
+        yield Mistake("sink", "the sink has a value of ones", problem, inputs, amend=with_ones)
+        yield Mistake("sink", "rows without keys have no sink", problem, inputs, amend=beside_keys)
+        for phrase, other in guesses.items():
+            yield Mistake("sink", phrase, problem, with_extra(inputs, "sinks", other))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
@@ -13,8 +13,10 @@ if TYPE_CHECKING:  # ids need no torch
 
     from pytest_attn.problem.case import Case
     from pytest_attn.problem.inputs import Inputs
+    from pytest_attn.problem.kinds import Kind
     from pytest_attn.problem.masks import Mask
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.variants.mistake import Mistake
 
 Function = Literal["tanh"]
 """What a kernel evaluates on logits beside the exponential, with an error that its `Numerics` declares."""
@@ -71,6 +73,9 @@ class Variant:
 
     functions: ClassVar[tuple[Function, ...]] = ()
     """What a kernel evaluates on the logits to apply it."""
+
+    kind: ClassVar[Kind] = "logits"
+    """What a diagnosis calls it where the variant is ignored or misread."""
 
     @property
     def splits(self) -> int:
@@ -137,3 +142,9 @@ class Variant:
     def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
         """What reaches a kernel that claims the capability."""
         return {name: extras[name] for name in self.absent}
+
+    def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """What a wrong kernel may compute in its place, likely ones first. That the variant is ignored, that a whole
+        number of it is one off, and that a tensor of it is another head's or batch's, scaled or rounded, is tried for
+        every variant."""
+        return iter(())

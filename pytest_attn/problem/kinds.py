@@ -40,5 +40,5 @@ Kind = Literal[
 
 "null" is a result that is no attention at all: zeros, the mean of the values, the scaled query. "delta" is the row sum
 of grad_out * out in a backward pass, "window" where a sliding window lies, "logits" what softcap, ALiBi or a bias makes
-of the scores, "sink" the logit without a value: no diagnosis names these four yet.
+of the scores, "sink" the logit without a value.
 """
