@@ -1,4 +1,4 @@
-"""How these tests share the machine: a worker of xdist, and every process that it starts, takes its share of the cores."""
+"""How these tests share the machine: a worker of xdist and what it starts take their share of the cores."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ import os
 
 from pytest_attn.run import cores
 
-# Before torch is imported, which reads this once. Threads that wait for a core in each other's way are ten times slower.
+# Before torch is imported, which reads this once. Threads in each other's way wait for a core ten times longer.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, cores() // workers)))
