@@ -80,6 +80,8 @@ def _refuse(case: Case, budget_gflop: float) -> None:
     if foreign:
         known = ", ".join(CleanVariants.capabilities.variants)
         raise ValueError(f"case {case.id}: the clean kernel does not know {foreign[0]}; allowed: {known}")
+    if case.variants and case.ask == "grad":
+        raise ValueError(f"case {case.id}: the clean backward pass knows no variants; allowed: out, lse or both")
     if case.sparsity is not None and (case.causal or case.variants):
         raise ValueError(f"case {case.id}: the clean kernel does not know a block mask beside another")
     if case.flops > budget_gflop * 1e9:

@@ -82,8 +82,8 @@ PHRASES: dict[str, str] = {
 }
 
 
-def test_every_mutant_of_a_variant_has_a_phrase() -> None:
-    assert list(PHRASES) == list(KILLED_ON)
+def test_every_mutant_of_a_forward_pass_of_a_variant_has_a_phrase() -> None:
+    assert list(PHRASES) == [name for name, case in KILLED_ON.items() if case.ask != "grad"]
 
 
 @pytest.mark.parametrize("name", PHRASES)

@@ -1,5 +1,5 @@
 """Mutants of the variants of attention: the loop that they differ from is right where they die, and they live where
-there is no variant. That they die is the matter of `tests/diagnosis/test_variants.py`."""
+there is no variant. That those of the forward pass die is the matter of `tests/diagnosis/test_variants.py`."""
 
 from __future__ import annotations
 
@@ -31,6 +31,12 @@ def test_the_clean_loop_is_right_where_they_die(case: Case) -> None:
     loop = VariantBackwardLoop if case.ask == "grad" else VariantLoop
     (record,) = judged(tile_loop(loop), [case], Session(Options()))
     assert (record.outcome, record.reason) == ("passed", "")
+
+
+@pytest.mark.parametrize("name", [name for name, case in KILLED_ON.items() if case.ask == "grad"])
+def test_a_mutant_of_gradients_dies_where_its_bug_shows(name: str) -> None:
+    found = find_kills(Piece(find_mutants([name]), (KILLED_ON[name],), {"test": DERIVED}))
+    assert [kill.case for kill in found.killed.values()] == [KILLED_ON[name].id]
 
 
 @pytest.mark.parametrize("name", KILLED_ON)
