@@ -67,8 +67,9 @@ def test_a_backward_function_is_given_the_lse_and_the_keywords_of_the_kernel() -
         return attention(query, key, value, scale=scale), torch.zeros(query.shape[:3])
 
     reason(forward, CAUSAL)
-    shape = (1, 2, 9, 8)
-    assert given == [{"scale": CAUSAL.softmax_scale, "causal": True, "lse": (1, 2, 9), "grad_out": shape, "out": shape}]
+    shape, scale = (1, 2, 9, 8), CAUSAL.softmax_scale
+    # The gradients are wrong, so that the diagnosis calls it again.
+    assert given[0] == {"scale": scale, "causal": True, "lse": (1, 2, 9), "grad_out": shape, "out": shape}
 
 
 def test_a_class_returns_an_output_with_gradients() -> None:
