@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from pytest_attn.judge.chains import HALF_CHAIN
 from pytest_attn.judge.judge import judge
 from pytest_attn.judge.merging import Partial, merged, merged_output
-from pytest_attn.judge.rounding import HALF_CHAIN, _exp_error, _tanh_error, budget
+from pytest_attn.judge.rounding import _exp_error, _tanh_error, budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
