@@ -13,8 +13,8 @@ from typing import Any
 
 import torch
 
-from pytest_attn.bench.clock import Clock, clock_for
-from pytest_attn.bench.clock_check import BlindClockError, why_blind
+from pytest_attn.bench.clock import Clock
+from pytest_attn.bench.clock_check import checked_clock
 from pytest_attn.bench.measure import measure, sit
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.memory import PeakMemory
@@ -77,11 +77,8 @@ class Session:
 
     @cached_property
     def clock(self) -> Clock:
-        """The clock of the device. Raises BlindClockError, a ValueError, where it times launches instead of work."""
-        clock = clock_for(self.device)
-        if why := why_blind(clock, self.device):
-            raise BlindClockError(why)
-        return clock
+        """The clock of the device, once checked; see `checked_clock`."""
+        return checked_clock(self.device)
 
     def kernel(self, spec: str) -> Kernel:
         """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""

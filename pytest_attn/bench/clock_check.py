@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn.bench.clock import Clock
+from pytest_attn.bench.clock import Clock, clock_for
 from pytest_attn.bench.control import Control
 from pytest_attn.device import Device
 
@@ -33,6 +33,14 @@ def why_blind(clock: Clock, device: Device) -> str:
         return ""
     grown = f"{long / short:.2g} times as long" if short > 0 else f"{long:g} s"
     return f"{clock.name}: {TIMES} times the work took {grown}; it times launches, not the work of the device"
+
+
+def checked_clock(device: Device) -> Clock:
+    """The clock of a device. Raises BlindClockError, a ValueError, where it times launches instead of work."""
+    clock = clock_for(device)
+    if why := why_blind(clock, device):
+        raise BlindClockError(why)
+    return clock
 
 
 def _fastest(clock: Clock, side: int, device: torch.device) -> float:
