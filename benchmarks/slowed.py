@@ -1,40 +1,45 @@
 """A kernel that does more of its own work: `--attn-kernel=benchmarks/slowed.py:sdpa` with ATTN_SLOWED=0.10.
 
-The work is done again for the last query rows of every head, as many as take the wanted share of the whole on this
-machine; both are timed before, in the process that uses them. ATTN_SLOWED_LOG names a file that takes a JSON line for
-each preparation: `case` by its shapes, the `nominal` share and the `measured` one. Without ATTN_SLOWED the kernel is as
-it was.
+The work is done again for the last query rows of every head, as many as make the whole slower by the wanted share on
+this machine: the slowed kernel is timed beside the plain one, each in blocks that follow a matmul, as the benchmark
+times them. ATTN_SLOWED_LOG names a file that takes a JSON line for each preparation: `case` by its shapes, the
+`nominal` share and the `measured` one; the rows that were found are kept beside it, for the processes that follow.
+Without ATTN_SLOWED the kernel is as it was.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
 import time
-from collections.abc import Hashable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from pytest_attn.kernels.builtin.sdpa import sdpa as clean
 from pytest_attn.kernels.kernel import Kernel, Run
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-REPEATS = 5
-"""Of each work that is timed."""
+SEARCHED = 25
+"""Pairs of blocks that are timed for each number of rows that is tried."""
+
+LOGGED = 5
+"""Pairs of blocks that are timed at each preparation; there are many."""
 
 STEPS = 7
 """Halvings of the range of rows."""
 
+BLOCK_SECONDS = 5e-3
+ROWS = "rows.json"
+
 
 class Slowed:
     """The built-in `sdpa`, slower by a share that is measured."""
-
-    def __init__(self) -> None:
-        self._rows: dict[Hashable, int] = {}
-        """By problem and share, found once in a process."""
 
     def prepare(self, problem: Problem, inputs: Inputs) -> Run:
         """The whole and, where a share is asked for, the last rows again."""
@@ -42,17 +47,22 @@ class Slowed:
         share = float(os.environ.get("ATTN_SLOWED", "0"))
         if not share:
             return whole
-        key = (problem.out_shape, problem.key_heads, problem.key_length, problem.dtype, problem.mask.key, share)
-        if key not in self._rows:
-            self._rows[key] = _rows_of(problem, inputs, whole, share)
-        again = _last_rows(problem, inputs, self._rows[key])
-        _log(problem, share, _by_turns(again, whole))
+        slowed = _slowed(problem, inputs, whole, _known_rows(problem, inputs, whole, share))
+        _log(problem, share, _share(slowed, whole, LOGGED))
+        return slowed
 
-        def run() -> Any:
-            again()
-            return whole()
 
-        return run
+def _known_rows(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
+    """The rows for a problem and a share, found once for all processes that log to one folder."""
+    log = os.environ.get("ATTN_SLOWED_LOG")
+    path = Path(log).with_name(ROWS) if log else None
+    key = json.dumps([*_shapes(problem), share])
+    known: dict[str, int] = json.loads(path.read_text()) if path and path.is_file() else {}
+    if key not in known:
+        known[key] = _rows_of(problem, inputs, whole, share)
+        if path:
+            path.write_text(json.dumps(known))
+    return known[key]
 
 
 def _rows_of(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
@@ -61,10 +71,20 @@ def _rows_of(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
     tried: list[tuple[float, int]] = []
     for _ in range(STEPS):
         rows = (low + high) // 2
-        measured = _by_turns(_last_rows(problem, inputs, rows), whole)
+        measured = _share(_slowed(problem, inputs, whole, rows), whole, SEARCHED)
         tried.append((abs(measured - share), rows))
         low, high = (rows, high) if measured < share else (low, rows)
     return min(tried)[1]
+
+
+def _slowed(problem: Problem, inputs: Inputs, whole: Run, rows: int) -> Run:
+    again = _last_rows(problem, inputs, rows)
+
+    def run() -> Any:
+        again()
+        return whole()
+
+    return run
 
 
 def _last_rows(problem: Problem, inputs: Inputs, rows: int) -> Run:
@@ -72,23 +92,39 @@ def _last_rows(problem: Problem, inputs: Inputs, rows: int) -> Run:
     return clean.prepare(fewer, replace(inputs, query=inputs.query[:, :, -rows:].contiguous()))
 
 
-def _by_turns(part: Run, whole: Run) -> float:
-    ratios = []
-    for _ in range(REPEATS):
+def _share(slowed: Run, whole: Run, pairs: int) -> float:
+    """By how much the slowed kernel is slower, the median over pairs of blocks."""
+    matrix = torch.ones(512, 512)
+    product = torch.empty_like(matrix)
+    whole()
+    start = time.perf_counter()
+    whole()
+    calls = math.ceil(BLOCK_SECONDS / (time.perf_counter() - start))
+
+    def block(run: Run) -> float:
+        torch.mm(matrix, matrix, out=product)
         start = time.perf_counter()
-        part()
-        middle = time.perf_counter()
-        whole()
-        ratios.append((middle - start) / (time.perf_counter() - middle))
-    return statistics.median(ratios)
+        for _ in range(calls):
+            run()
+        return time.perf_counter() - start
+
+    ratios = []
+    for number in range(pairs):
+        first, second = (slowed, whole) if number % 2 else (whole, slowed)
+        times = block(first), block(second)
+        ratios.append(times[0] / times[1] if number % 2 else times[1] / times[0])
+    return statistics.median(ratios) - 1
 
 
 def _log(problem: Problem, nominal: float, measured: float) -> None:
     path = os.environ.get("ATTN_SLOWED_LOG")
     if path:
-        shapes = [*problem.out_shape, problem.key_heads, problem.key_length, str(problem.dtype), problem.mask.key]
         with Path(path).open("a") as lines:
-            lines.write(json.dumps({"case": shapes, "nominal": nominal, "measured": measured}) + "\n")
+            lines.write(json.dumps({"case": _shapes(problem), "nominal": nominal, "measured": measured}) + "\n")
+
+
+def _shapes(problem: Problem) -> list[object]:
+    return [*problem.out_shape, problem.key_heads, problem.key_length, str(problem.dtype), str(problem.mask.key)]
 
 
 sdpa = Kernel("slowed", Slowed(), clean.capabilities, clean.numerics, clean.empty_rows)

@@ -36,6 +36,9 @@ class Rule:
     fewest_confirmations: int = 2
     """Of these, so many must have met a quiet machine."""
 
+    fewest_to_change: int = 5
+    """So many quiet ones must have measured what is called slower or faster: three may share a mood."""
+
     fewest_runs: int = 5
     """Fresh processes that a baseline holds at least."""
 

@@ -23,6 +23,9 @@ class Suspicion:
     again: Comparison | None
     """Of the confirming processes; None while too few have measured."""
 
+    fewest: int
+    """Fresh processes that it takes to call it changed."""
+
     notes: str = ""
     """What a reader should know beside."""
 
@@ -52,6 +55,9 @@ class Suspicion:
         if not changed:
             return replace(figures, word="same", reason=", ".join(notes))
         word: Word = "slower" if again.direction > 0 else "faster"
+        if again.processes < self.fewest:
+            why = f"{word} by {again.processes} fresh processes, {self.fewest} are needed to call it so"
+            return replace(figures, word="noisy", reason=why)
         if word == "faster":
             notes.append("accept it lest a later slowdown hides behind it")
         return replace(figures, word=word, stage="confirmed", reason=", ".join(notes))
