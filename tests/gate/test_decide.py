@@ -29,7 +29,7 @@ def baseline(host: Host) -> Baseline:
 
 def judged(host: Host, baseline: Baseline, again: bool = True, **changes: Any) -> tuple[Decision, ...]:
     """Decisions on a night, confirmed under the same conditions."""
-    confirmation = host.runs(3, IDS, **changes) if again else []
+    confirmation = host.runs(5, IDS, **changes) if again else []
     return decide(baseline, [host.run(IDS, **changes)], confirmation)
 
 
@@ -61,13 +61,19 @@ def test_what_seems_changed_stays_open(host: Host, baseline: Baseline) -> None:
 
 
 def test_a_slowdown_that_fresh_processes_do_not_show_is_the_same(host: Host, baseline: Baseline) -> None:
-    found = decide(baseline, [host.run(IDS, slow=0.15)], host.runs(3, IDS))
+    found = decide(baseline, [host.run(IDS, slow=0.15)], host.runs(5, IDS))
     assert {(decision.word, decision.stage) for decision in found} == {("same", "not confirmed")}
+
+
+def test_three_fresh_processes_that_agree_are_too_few_to_call_it_slower(host: Host, baseline: Baseline) -> None:
+    found = decide(baseline, [host.run(IDS, slow=0.15)], host.runs(3, IDS, slow=0.15))
+    assert {(decision.word, decision.open) for decision in found} == {("noisy", True)}
+    assert "slower by 3 fresh processes, 5 are needed to call it so" in found[0].line
 
 
 def test_confirmation_may_hold_the_suspects_alone(host: Host, baseline: Baseline) -> None:
     night = host.run(IDS, slow={IDS[1]: 0.15})
-    found = decide(baseline, [night], host.runs(3, [IDS[1]], slow=0.15, complete=False))
+    found = decide(baseline, [night], host.runs(5, [IDS[1]], slow=0.15, complete=False))
     assert [decision.word for decision in found] == ["same", "slower", "same", "same"]
 
 
@@ -93,15 +99,15 @@ def test_a_restless_control_makes_a_case_noisy(host: Host, baseline: Baseline) -
 
 
 def test_contamination_of_the_confirming_processes_confirms_nothing(host: Host, baseline: Baseline) -> None:
-    again = host.runs(3, IDS, slow=0.15, changes={"again": ((1.0, 1.3),) * 20})
+    again = host.runs(5, IDS, slow=0.15, changes={"again": ((1.0, 1.3),) * 20})
     assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"noisy"}
 
 
 def test_a_restless_run_is_measured_again_and_settled_by_fresh_processes(host: Host, baseline: Baseline) -> None:
     restless = host.run(IDS, changes={"again": ((1.0, 1.3),) * 20})
     assert all(decision.open for decision in decide(baseline, [restless]))
-    assert words(decide(baseline, [restless], host.runs(3, IDS))) == {"same"}
-    assert words(decide(baseline, [restless], host.runs(3, IDS, slow=0.15))) == {"slower"}
+    assert words(decide(baseline, [restless], host.runs(5, IDS))) == {"same"}
+    assert words(decide(baseline, [restless], host.runs(5, IDS, slow=0.15))) == {"slower"}
 
 
 def test_one_process_of_several_with_times_that_are_none_is_noisy(host: Host, baseline: Baseline) -> None:
@@ -209,7 +215,7 @@ def test_a_kernel_that_no_longer_does_its_work_does_not_pass(host: Host) -> None
 
 
 def test_a_baseline_of_too_few_runs_decides_nothing(host: Host) -> None:
-    found = judged(host, Baseline.of(host.runs(3, IDS)), slow=0.5)
+    found = judged(host, Baseline.of(host.runs(5, IDS)), slow=0.5)
     assert {decision.reason for decision in found} == {"3 usable runs in the baseline, 5 are needed"}
 
 
@@ -222,7 +228,7 @@ def test_without_raw_times_the_floor_alone_decides_and_says_so(host: Host) -> No
 
 
 def test_a_floor_of_its_own_lets_a_case_slow_further(host: Host, baseline: Baseline) -> None:
-    night, again = host.run(IDS, slow=0.15), host.runs(3, IDS, slow=0.15)
+    night, again = host.run(IDS, slow=0.15), host.runs(5, IDS, slow=0.15)
     found = decide(baseline, [night], again, floors={IDS[0]: 0.30})
     assert [decision.word for decision in found] == ["same", "slower", "slower", "slower"]
 

@@ -140,7 +140,7 @@ def test_what_autosave_leaves_is_history_and_no_baseline(store: Store, fresh: li
     assert baseline is not None
     assert len(baseline.runs) == 5
     assert len(store.stored()) == 6
-    night_two = decide(baseline, [host.run(IDS, slow=0.5)], host.runs(3, IDS, slow=0.5))
+    night_two = decide(baseline, [host.run(IDS, slow=0.5)], host.runs(5, IDS, slow=0.5))
     assert {decision.word for decision in night_two} == {"slower"}
 
 
@@ -150,7 +150,7 @@ def test_slow_drift_that_every_night_accepts_is_found_against_the_golden_baselin
     store.record(fresh, **BY)
     for night in range(1, 9):
         store.accept(written(tmp_path / f"night{night}", host.runs(5, IDS, slow=0.012 * night)), **BY)
-    tonight = host.run(IDS, slow=0.1), host.runs(3, IDS, slow=0.1)
+    tonight = host.run(IDS, slow=0.1), host.runs(5, IDS, slow=0.1)
     rolling, golden = store.baseline(), store.golden()
     assert rolling is not None
     assert golden is not None

@@ -39,7 +39,7 @@ def test_a_slower_kernel_fails_its_own_test_with_one_line(night):
         "floor 5%",
         "smallest detectable",
         "confirmed",
-        "by 3 fresh processes",
+        "by 6 fresh processes",
         "reproduce: ",
     ):
         assert part in line
