@@ -144,7 +144,7 @@ def shortest(baseline: Baseline) -> float:
 
 def runs_of(folder: Path) -> list[StoredRun]:
     """The runs in a folder, oldest first."""
-    return [read_run(path) for path in sorted(folder.glob("*.json"))]
+    return [read_run(path) for path in sorted(folder.glob("[0-9]*.json"))]
 
 
 if __name__ == "__main__":
