@@ -26,8 +26,8 @@ class Precision:
 
     @staticmethod
     def of(name: str, problem: Problem) -> Precision:
-        """Of a name in `Numerics`."""
-        dtype = problem.dtype if name == "input" else TORCH_DTYPES[name]
+        """Of a name in `Numerics`; float32 is float64 for inputs of that, as nothing is summed in less than it came."""
+        dtype = problem.dtype if name == "input" else problem.sum_dtype if name == "float32" else TORCH_DTYPES[name]
         return Precision(dtype, unit_roundoff(dtype))
 
     @staticmethod

@@ -203,7 +203,7 @@ def probabilities_precision(problem: Problem, numerics: Numerics) -> Precision:
 def _exp_error(problem: Problem, numerics: Numerics) -> float:
     if numerics.exp_error is not None:
         return numerics.exp_error
-    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-16
+    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-16
 
 
 def _tanh_error(problem: Problem, numerics: Numerics) -> float:
@@ -211,7 +211,7 @@ def _tanh_error(problem: Problem, numerics: Numerics) -> float:
         return 0.0
     if numerics.tanh_error is not None:
         return numerics.tanh_error
-    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-11
+    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-11
 
 
 def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
@@ -230,6 +230,9 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         rows, square, out_square, largest
     )
     rest = rest + out_square * rows.sink_variance.unsqueeze(3)
+    if problem.oracle_dtype == problem.dtype:
+        # The reference rounds as much again.
+        rest = 2 * rest + out_square * (ROUNDING_SQUARE * result**2)
     sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
@@ -248,7 +251,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         systematic += abs(float((stored - rows.peak).mean()))
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
-        systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
+        systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
     sigma = sigma.sqrt_().clamp_min_(tiny)
     leading, out = leads(1 - rows.peak, problem.dtype), reference.out
     systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
@@ -275,7 +278,7 @@ def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tens
         walk, steady = roundings(tiles, tiles)
         by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
     if numerics.split:
-        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(torch.float32)) ** 2 * rows.lse.square()
+        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(problem.sum_dtype)) ** 2 * rows.lse.square()
     return square * by_square.unsqueeze(3) + out_square * by_out.unsqueeze(3)
 
 
@@ -289,10 +292,10 @@ def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Ten
 def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
     accumulator = Precision.of(numerics.accumulator, problem).unit ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
-    variance = ROUNDING_SQUARE * (unit_roundoff(torch.float32) ** 2 * rows.lse.square())
+    variance = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
     variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance
-    # The reference of a half type is float32 as well, and rounds as much again.
-    sides = 2 if problem.oracle_dtype == torch.float32 else 1
+    # The reference of a half type is float32 as well, and rounds as much again; so is that of float64.
+    sides = 2 if problem.oracle_dtype == problem.sum_dtype else 1
     shift = _exp_error(problem, numerics) + _tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
     return LseBudget((sides * variance).sqrt_(), shift)

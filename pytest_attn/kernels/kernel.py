@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
-import torch
 from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
@@ -147,7 +146,7 @@ class FunctionKernel:
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
     out_shape, lse_shape = problem.stored_shapes
     out = inputs.query.new_empty(out_shape, dtype=problem.out_dtype)
-    return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
+    return Output(out, out.new_empty(lse_shape, dtype=problem.sum_dtype) if problem.wants_lse else None)
 
 
 def kernel(

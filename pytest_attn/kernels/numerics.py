@@ -9,7 +9,7 @@ from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.wording import names_unknown_fields
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
-"""A precision inside a kernel: that of the inputs, or a named one."""
+"""A precision inside a kernel: that of the inputs, or a named one; float32 is float64 for inputs of that."""
 
 BLAS_CHAIN = 256
 """Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
@@ -60,11 +60,11 @@ class Numerics:
 
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
-    for float32."""
+    for float32, 2^-51 for float64."""
 
     tanh_error: float | None = None
     """Largest relative error of the hyperbolic tangent, where logits are capped. None: 2^-11 for half types (hardware
-    tanh), 2^-22 for float32."""
+    tanh), 2^-22 for float32, 2^-51 for float64."""
 
     chain: int | None = None
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
