@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pytest_attn.problem.case import Case
 from pytest_attn.wording import closest
 
-ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4}
+ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
 BYTE_FORMULA = "query-key-value-out-once"
 FLOP_FORMULA = "pairs-2d-2dv"
 

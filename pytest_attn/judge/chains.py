@@ -20,7 +20,7 @@ HALF_CHAIN = 512
 
 def longest_chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
     """The longest chain of a product that sums so many terms."""
-    if numerics.chain is None and problem.dtype == torch.float32:
+    if numerics.chain is None and problem.full_precision:
         return terms
     return terms.clamp_max(numerics.chain or HALF_CHAIN)
 

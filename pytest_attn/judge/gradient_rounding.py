@@ -65,13 +65,9 @@ from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, Out
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
 from pytest_attn.judge.leading_terms import leads, mean_rounding
+from pytest_attn.judge.precision import Precision, unit_roundoff
 from pytest_attn.judge.repeats import repeats
-from pytest_attn.judge.rounding import (
-    ROUNDING_SQUARE,
-    _exp_error,
-    _precision,
-    unit_roundoff,
-)
+from pytest_attn.judge.rounding import ROUNDING_SQUARE, _exp_error, probabilities_precision
 from pytest_attn.judge.row_classes import RowClasses
 from pytest_attn.judge.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
@@ -109,8 +105,9 @@ class _Pass:
         self.head_squares = {
             n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
         }
-        self.scores = Rounding.to(numerics.backward.score_gradients, problem, problem.scale)
-        self.probabilities = Rounding.to(numerics.probabilities, problem)
+        scores = Precision.of_operand(numerics.backward.score_gradients, problem, numerics)
+        self.scores = Rounding.to(scores, problem.scale)
+        self.probabilities = Rounding.to(probabilities_precision(problem, numerics))
         self.stored_dv = torch.zeros(inputs.value.shape, dtype=torch.float64)
         self.row_repeats = 1.0
 
@@ -163,7 +160,7 @@ class _Pass:
             dv.add(
                 tile, term_sums(weights.T, self.probabilities, alike.T, rows.grad_out, classes.grad_out, classes.count)
             )
-            stored = weights.to(_precision(self.numerics.probabilities, problem)).to(weights.dtype)
+            stored = probabilities_precision(problem, self.numerics).rounded(weights)
             add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
             if problem.group > 1:
                 add_rows(alone[0], tile.group, terms.T @ rows.query)
@@ -202,7 +199,7 @@ class _Pass:
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
         variance += units.probabilities * products + units.result * out_square
         if numerics.stored_accumulator is not None:
-            stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
+            stored = ROUNDING_SQUARE * Precision.of(numerics.stored_accumulator, problem).unit ** 2
             walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
             variance += stored * (walk * value_square + (steady + 1) * out_square)
         if numerics.split:

@@ -12,13 +12,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.rounding import (
-    ROUNDING_SQUARE,
-    _exp_error,
-    _precision,
-    budget,
-    unit_roundoff,
-)
+from pytest_attn.judge.precision import Precision
+from pytest_attn.judge.rounding import ROUNDING_SQUARE, _exp_error, budget, probabilities_precision
 from pytest_attn.judge.rounding import Rows as ForwardRows
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
@@ -45,13 +40,13 @@ class Units:
         """Of the numerics that a kernel declares for a problem."""
 
         def square(name: str) -> float:
-            return ROUNDING_SQUARE * unit_roundoff(_precision(name, problem)) ** 2
+            return ROUNDING_SQUARE * Precision.of(name, problem).unit ** 2
 
         backward = numerics.backward
         return Units(
             sums=square(numerics.accumulator),
             logits=0.0 if numerics.logits == "float32" else square(numerics.logits),
-            probabilities=square(numerics.probabilities),
+            probabilities=ROUNDING_SQUARE * probabilities_precision(problem, numerics).unit ** 2,
             stored=square(backward.stored_gradients),
             grouped=square(backward.grouped_gradients) if problem.group > 1 else 0.0,
             result=square("input"),
@@ -69,10 +64,9 @@ class Rounding:
     factor: float = 1.0
 
     @staticmethod
-    def to(precision: str, problem: Problem, factor: float = 1.0) -> Rounding:
-        """To a named precision."""
-        found = torch.finfo(_precision(precision, problem))
-        return Rounding(found.eps / 2, found.smallest_normal * found.eps, abs(factor))
+    def to(precision: Precision, factor: float = 1.0) -> Rounding:
+        """To a precision."""
+        return Rounding(precision.unit, precision.grid, abs(factor))
 
     def variance(self, weights: Tensor) -> Tensor:
         """Of the errors of weights; less than half of the grid is lost whole."""
@@ -173,7 +167,7 @@ def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numeric
         assert lse is not None
         return lse.sigma.square().double()
     rows = ForwardRows.of(problem, inputs, reference, numerics)
-    accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    accumulator = ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
     return (accumulator * (steady + 1) + rows.shared * rows.weight_variance * rows.weight_square).double()
 

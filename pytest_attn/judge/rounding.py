@@ -5,7 +5,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
 
 **Variance.** Independent roundings add in the mean square:
 
-    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
+    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p, TF32's where products
+                                                     are of that (the inputs are TF32 numbers then)
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
               + (c u_a)^2 (walk(n) W + steady(n)) out^2    the sum of weights, which divides the output
@@ -68,13 +69,14 @@ from torch import Tensor
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.leading_terms import leads, mean_rounding
+from pytest_attn.judge.precision import Precision, unit_roundoff
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.masks import visible_keys
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 
 ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
 """Relative RMS error of rounding to nearest, in unit roundoffs, for log-uniform mantissas: 0.425.
@@ -86,11 +88,6 @@ ROUNDING_SQUARE = ROUNDING_RMS**2
 
 CHANGE_ROUNDINGS = 4
 """Roundings of a logit that is changed, of kernel and reference together."""
-
-
-def unit_roundoff(dtype: torch.dtype) -> float:
-    """Half the distance from 1 to the next number."""
-    return torch.finfo(dtype).eps / 2
 
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
@@ -174,15 +171,15 @@ def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Ten
 
 
 def _accumulator_square(problem: Problem, numerics: Numerics) -> float:
-    return float(ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2)
+    return float(ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2)
 
 
 def _weight_variance(
     problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
 ) -> Tensor:
     """t_i^2 `[B, H, Sq]`: variance of the relative error of a weight."""
-    accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
-    stored = unit_roundoff(_precision(numerics.logits, problem)) ** 2
+    accumulator = Precision.of(numerics.accumulator, problem).unit ** 2
+    stored = Precision.of(numerics.logits, problem).unit ** 2
     terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
     walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
     query_square = inputs.query.cpu().float().square().sum(dim=3)
@@ -198,14 +195,15 @@ def _weight_variance(
     return variance * ROUNDING_SQUARE + (_exp_error(problem, numerics) / 2) ** 2 + tangent
 
 
-def _precision(name: str, problem: Problem) -> torch.dtype:
-    return problem.dtype if name == "input" else TORCH_DTYPES[name]
+def probabilities_precision(problem: Problem, numerics: Numerics) -> Precision:
+    """What a kernel rounds its probabilities to before their product with the values."""
+    return Precision.of_operand(numerics.probabilities, problem, numerics)
 
 
 def _exp_error(problem: Problem, numerics: Numerics) -> float:
     if numerics.exp_error is not None:
         return numerics.exp_error
-    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-16
+    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-16
 
 
 def _tanh_error(problem: Problem, numerics: Numerics) -> float:
@@ -213,7 +211,7 @@ def _tanh_error(problem: Problem, numerics: Numerics) -> float:
         return 0.0
     if numerics.tanh_error is not None:
         return numerics.tanh_error
-    return 2.0**-22 if problem.dtype == torch.float32 else 2.0**-11
+    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-11
 
 
 def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
@@ -232,11 +230,14 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         rows, square, out_square, largest
     )
     rest = rest + out_square * rows.sink_variance.unsqueeze(3)
+    if problem.oracle_dtype == problem.dtype:
+        # The reference rounds as much again.
+        rest = 2 * rest + out_square * (ROUNDING_SQUARE * result**2)
     sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
     bound = rounded.unsqueeze(3) * mean_value + result * reference.out.abs() + grid / 2
-    if _precision(numerics.probabilities, problem) == torch.float16:
+    if probabilities_precision(problem, numerics).dtype == torch.float16:
         top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
         quantum = top.unsqueeze(3) * 2.0**-24
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
@@ -246,11 +247,11 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
     systematic = _exp_error(problem, numerics) + _tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
     if numerics.normalized:
-        stored = rows.peak.to(_precision(numerics.probabilities, problem)).to(rows.peak.dtype)
+        stored = probabilities_precision(problem, numerics).rounded(rows.peak)
         systematic += abs(float((stored - rows.peak).mean()))
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
-        systematic += 2 * unit_roundoff(torch.float32) * float(rows.lse.abs().max())
+        systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
     sigma = sigma.sqrt_().clamp_min_(tiny)
     leading, out = leads(1 - rows.peak, problem.dtype), reference.out
     systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
@@ -259,7 +260,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
 
 def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
     """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
-    rounded = torch.full_like(rows.peak, unit_roundoff(_precision(numerics.probabilities, problem)))
+    rounded = torch.full_like(rows.peak, probabilities_precision(problem, numerics).unit)
     if not numerics.normalized and not bool(rows.sink_weight.any()):
         rounded[rows.peak * rows.keys < 1 + 1e-6] = 0.0
     return rounded
@@ -267,17 +268,17 @@ def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> 
 
 def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tensor, out_square: Tensor) -> Tensor:
     """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
-    accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    accumulator = ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2
     walk, steady = roundings(rows.keys, longest_chain(numerics, problem, rows.keys))
     row_walk, row_steady = row_roundings(numerics, problem, rows.keys)
     by_square, by_out = accumulator * walk, accumulator * (steady + row_steady + row_walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
-        stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
+        stored = ROUNDING_SQUARE * Precision.of(numerics.stored_accumulator, problem).unit ** 2
         tiles = (rows.keys / numerics.tile).ceil()
         walk, steady = roundings(tiles, tiles)
         by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
     if numerics.split:
-        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(torch.float32)) ** 2 * rows.lse.square()
+        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(problem.sum_dtype)) ** 2 * rows.lse.square()
     return square * by_square.unsqueeze(3) + out_square * by_out.unsqueeze(3)
 
 
@@ -289,12 +290,12 @@ def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Ten
 
 
 def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
-    accumulator = unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    accumulator = Precision.of(numerics.accumulator, problem).unit ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
-    variance = ROUNDING_SQUARE * (unit_roundoff(torch.float32) ** 2 * rows.lse.square())
+    variance = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
     variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance
-    # The reference of a half type is float32 as well, and rounds as much again.
-    sides = 2 if problem.oracle_dtype == torch.float32 else 1
+    # The reference of a half type is float32 as well, and rounds as much again; so is that of float64.
+    sides = 2 if problem.oracle_dtype == problem.sum_dtype else 1
     shift = _exp_error(problem, numerics) + _tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
     return LseBudget((sides * variance).sqrt_(), shift)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pytest_attn.problem.case import Layout
+from pytest_attn.problem.case import DTYPES, Layout
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import TORCH_DTYPES, Problem
 from pytest_attn.problem.variants.registry import variants
@@ -23,8 +23,8 @@ class Capabilities:
     devices: tuple[str, ...] = DEVICE_TYPES
     """Device types."""
 
-    dtypes: tuple[str, ...] = tuple(TORCH_DTYPES)
-    """Data types of query, key, value and output."""
+    dtypes: tuple[str, ...] = DTYPES
+    """Data types of query, key, value and output; float64 is claimed by name."""
 
     head_dims: tuple[int, ...] | None = None
     """Head dimensions; None = any."""
@@ -34,7 +34,7 @@ class Capabilities:
 
     lse: bool = False
     """Passed `return_lse`; where True, returns (out, lse): natural log of the sum of exponentials of the scaled scores,
-    float32 `[B, Hq, Sq]`."""
+    float32 `[B, Hq, Sq]`, float64 where the inputs are."""
 
     causal: bool = False
     """Passed `causal`: query i sees keys j <= i + Skv - Sq (bottom-right)."""

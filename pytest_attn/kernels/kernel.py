@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
-import torch
 from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
@@ -67,6 +66,10 @@ class Kernel:
                 raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
             return declared
         return self.numerics.get(str(problem.dtype).removeprefix("torch."), Numerics())
+
+    def in_tf32(self, problem: Problem) -> bool:
+        """Whether its matrix products take the inputs in TF32. Raises ValueError as `numerics_for`."""
+        return self.numerics_for(problem).products == "tf32"
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
@@ -143,7 +146,7 @@ class FunctionKernel:
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
     out_shape, lse_shape = problem.stored_shapes
     out = inputs.query.new_empty(out_shape, dtype=problem.out_dtype)
-    return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
+    return Output(out, out.new_empty(lse_shape, dtype=problem.sum_dtype) if problem.wants_lse else None)
 
 
 def kernel(

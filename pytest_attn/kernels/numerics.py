@@ -9,13 +9,16 @@ from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.wording import names_unknown_fields
 
 Precision = Literal["input", "float32", "bfloat16", "float16"]
-"""A precision inside a kernel: that of the inputs, or a named one."""
+"""A precision inside a kernel: that of the inputs, or a named one; float32 is float64 for inputs of that."""
 
 BLAS_CHAIN = 256
 """Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
 
 FEW_ROWS = 3
 """Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""
+
+Products = Literal["input", "tf32"]
+"""A precision of the operands of matrix products."""
 
 EmptyOut = Literal["zero", "any"]
 
@@ -24,6 +27,13 @@ EmptyOut = Literal["zero", "any"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
     """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
+
+    products: Products = "input"
+    """Precision to which the operands of matrix products are rounded: "tf32" where tensor cores are given float32 and
+    use 10 bits of its mantissa, as by Triton's `tl.dot` unless `input_precision` says otherwise, and by torch where
+    `torch.backends.cuda.matmul.allow_tf32` is set. Such a kernel is given inputs that TF32 holds, so that these lose
+    nothing; its probabilities and score gradients, operands too, are rounded. One that multiplies the query by the
+    scale before the product rounds that once more, unless the scale is a power of two."""
 
     probabilities: Precision = "input"
     """Precision to which each probability is rounded before the product with the values."""
@@ -50,11 +60,11 @@ class Numerics:
 
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
-    for float32."""
+    for float32, 2^-51 for float64."""
 
     tanh_error: float | None = None
     """Largest relative error of the hyperbolic tangent, where logits are capped. None: 2^-11 for half types (hardware
-    tanh), 2^-22 for float32."""
+    tanh), 2^-22 for float32, 2^-51 for float64."""
 
     chain: int | None = None
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
@@ -72,6 +82,8 @@ class Numerics:
         for name in ("probabilities", "logits", "accumulator"):
             if getattr(self, name) not in get_args(Precision):
                 raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: {precisions}")
+        if self.products not in get_args(Products):
+            raise ValueError(f"Numerics: products is {self.products!r}; allowed: {', '.join(get_args(Products))}")
         if self.stored_accumulator not in (None, *get_args(Precision)):
             raise ValueError(
                 f"Numerics: stored_accumulator is {self.stored_accumulator!r}; allowed: None, {precisions}"

@@ -62,11 +62,14 @@ FIXED_FORM: tuple[OracleName, ...] = ("fias", "loop", "analytic")
 """The oracles of softmax(scale q k^T) v, which know no variants."""
 
 DTYPES = ("bfloat16", "float16", "float32")
-"""Data types of query, key, value and output that the judge has a budget for."""
+"""Data types of query, key, value and output that sweeps vary, and that kernels claim unless they say otherwise."""
+
+ALL_DTYPES = (*DTYPES, "float64")
+"""Those that the judge has a budget for."""
 
 
 _WORDS = {
-    "dtype": DTYPES,
+    "dtype": ALL_DTYPES,
     "causal": (None, *get_args(Alignment)),
     "recipe": get_args(Recipe),
     "layout": get_args(Layout),
@@ -118,6 +121,8 @@ class Case:
             if getattr(self, name) not in allowed:
                 words = ", ".join(str(word) for word in allowed)
                 raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
+        if self.dtype == "float64" and self.ask == "grad":
+            raise ValueError(f"case: dtype is float64 and gradients are asked for; allowed: {', '.join(DTYPES)}")
         if self.scale is not None and not math.isfinite(self.scale):
             raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:

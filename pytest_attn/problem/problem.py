@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import Ask, Case
+from pytest_attn.problem.case import ALL_DTYPES, Ask, Case
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection, parts
 from pytest_attn.problem.variants.variant import Variant
 
-TORCH_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ALL_DTYPES}
 
 
 @dataclass(frozen=True)
@@ -145,8 +145,19 @@ class Problem:
 
     @property
     def oracle_dtype(self) -> torch.dtype:
-        """The precision of references: one above the inputs."""
-        return torch.float64 if self.dtype == torch.float32 else torch.float32
+        """The precision of references: one above the inputs, where there is one."""
+        return torch.float64 if self.full_precision else torch.float32
+
+    @property
+    def full_precision(self) -> bool:
+        """Whether the inputs are float32 or more, so that kernels sum in no higher precision."""
+        return self.dtype.itemsize >= 4
+
+    @property
+    def sum_dtype(self) -> torch.dtype:
+        """The precision of the log-sum-exp, and of sums where a kernel declares nothing less: float32, or that of the
+        inputs where it is more."""
+        return torch.promote_types(self.dtype, torch.float32)
 
 
 def _mask_of(case: Case) -> Mask:

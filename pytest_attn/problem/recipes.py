@@ -1,6 +1,7 @@
 """How query, key and value are drawn. Inputs matter more than thresholds: each recipe makes one kind of bug visible.
 
-A drawer returns float32 tensors; `Inputs.draw` rounds them to the dtype of the problem.
+A drawer returns float32 tensors, `normal` float64 ones for a problem of that; `Inputs.draw` rounds them to the dtype of
+the problem.
 """
 
 from __future__ import annotations
@@ -43,7 +44,8 @@ def _shapes(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...], tuple[i
 
 def normal(problem: Problem, generator: torch.Generator) -> Drawn:
     """Standard normal."""
-    query, key, value = (torch.randn(shape, generator=generator) for shape in _shapes(problem))
+    dtype = problem.sum_dtype
+    query, key, value = (torch.randn(shape, generator=generator, dtype=dtype) for shape in _shapes(problem))
     return query, key, value
 
 

@@ -12,9 +12,11 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import last_place, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import ALL_DTYPES
 from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 1024
@@ -33,7 +35,7 @@ LANES = 8 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 4
 def numerics(problem: Problem) -> Numerics:
     """Probabilities stay in float32; torch's exponential is within a unit in the last place, and so is its tangent;
     BLAS adds about 200 terms in a row."""
-    if problem.dtype != torch.float32:
+    if not problem.full_precision:
         return Numerics(probabilities="float32", tanh_error=2.0**-22, backward=BACKWARD)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
     lengths = {problem.lengths_of(batch).query for batch in range(problem.batch)} - {0}
@@ -42,7 +44,7 @@ def numerics(problem: Problem) -> Numerics:
         rows |= {problem.lengths_of(batch).key for batch in range(problem.batch)} - {0}
     few = min(rows) <= FEW_ROWS * torch.get_num_threads()
     return Numerics(
-        exp_error=2.0**-23,
+        exp_error=last_place(problem),
         chain=None if few else BLAS_CHAIN,
         row_chain=-(-problem.key_length // LANES),
         backward=BACKWARD,
@@ -50,6 +52,7 @@ def numerics(problem: Problem) -> Numerics:
 
 
 @kernel(
+    dtypes=ALL_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -100,15 +103,15 @@ def attention(
     group = query.shape[1] // key.shape[1]
     out = query.new_zeros((*query.shape[:3], value.shape[3]))
     # A query block without keys has its sink alone.
-    alone = query.new_full(query.shape[1:2], -torch.inf, dtype=torch.float32) if sinks is None else sinks
+    alone = widened(query.new_full(query.shape[1:2], -torch.inf) if sinks is None else sinks.to(widened(query).dtype))
     lse = alone.view(1, -1, 1).repeat(query.shape[0], 1, query.shape[2])
     left, right = (math.inf if side < 0 else side for side in window_size)
     # Converted as a whole, so that autograd adds the gradients of a group in float32.
-    key, value, length = key.float(), value.float(), key.shape[2]
+    key, value, length = widened(key), widened(value), key.shape[2]
     for batch, head in product(*map(range, query.shape[:2])):
         keys, values = (tensor[batch, head // group] for tensor in (key, value))
         for rows, kept in _pieces(block_mask, batch, head, query.shape[2], length):
-            scores = query[batch, head, rows].float() @ keys[kept].T * scale
+            scores = widened(query[batch, head, rows]) @ keys[kept].T * scale
             at = torch.arange(rows.start, rows.stop, device=query.device).unsqueeze(1)
             tokens = torch.arange(length, device=query.device)[kept]
             # How many keys each key stands behind the diagonal that ends at the last key.

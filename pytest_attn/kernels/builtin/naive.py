@@ -23,9 +23,11 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
 from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import ALL_DTYPES
 from pytest_attn.problem.problem import Problem
 
 
@@ -37,7 +39,7 @@ def numerics(problem: Problem) -> Numerics:
 
 def whole_row_numerics(problem: Problem, rows: int) -> Numerics:
     """Those of `whole_rows`, where products have so many rows at least."""
-    chain = None if problem.dtype == torch.float32 and rows <= FEW_ROWS else BLAS_CHAIN
+    chain = None if problem.full_precision and rows <= FEW_ROWS else BLAS_CHAIN
     return Numerics(
         probabilities="input",
         logits="input",
@@ -84,6 +86,7 @@ def of_group(tensor: Tensor, group: int) -> Tensor:
 
 
 @kernel(
+    dtypes=ALL_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -127,16 +130,16 @@ def whole_rows(
     group = query.shape[1] // key.shape[1]
     if group > 1:
         key, value = (tensor.repeat_interleave(group, dim=1) for tensor in (key, value))
-    # Products in float32, rounded when they are stored, are what a half matmul does where it is fast.
-    scores = (query.float() @ key.float().mT).mul_(scale)
+    # Products in float32 or more, rounded when they are stored, are what a half matmul does where it is fast.
+    scores = (widened(query) @ widened(key).mT).mul_(scale)
     if logits.changes(key.shape[2]):
         scores = logits.changed(scores, rows, slice(0, key.shape[2]))
     scores = scores.to(query.dtype)
     if logits.sinks is None:
-        lse, weights = scores.float().logsumexp(dim=3), scores.softmax(dim=3)
+        lse, weights = widened(scores).logsumexp(dim=3), scores.softmax(dim=3)
     else:
         sinks = logits.sinks[:, rows].expand(*scores.shape[:3], 1)
-        with_sink = torch.cat([scores.float(), sinks], dim=3)
+        with_sink = torch.cat([widened(scores), sinks], dim=3)
         lse, weights = with_sink.logsumexp(dim=3), with_sink.softmax(dim=3)[..., :-1].to(query.dtype)
     # A row without keys would be softmax of nothing, NaN; its output is 0.
-    return (weights.nan_to_num_(0.0).float() @ value.float()).to(query.dtype), lse
+    return (widened(weights.nan_to_num_(0.0)) @ widened(value)).to(query.dtype), lse
