@@ -24,7 +24,10 @@ SEEN = (
     "b1-h2-s128x300-d64-float32-large-both-exact",
     "b1-h8-kv1-s1x1000-d128-float32-both-exact",
 )
-RELATED = tuple(f"b1-h4-kv2-s130x200-d64-float32-causal-both-{relation}" for relation in get_args(Relation))
+RELATED = tuple(
+    f"b1-h4-kv2-s130x200-d64-float32{'-causal' if relation in ('hiddenkeys', 'lastrow') else ''}-both-{relation}"
+    for relation in get_args(Relation)
+)
 
 
 def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:

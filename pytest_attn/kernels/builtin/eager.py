@@ -119,7 +119,7 @@ def attention(
             if softcap:
                 scores = softcap * torch.tanh(scores / softcap)
             if alibi_slopes is not None:
-                scores -= alibi_slopes[head] * ahead.abs()
+                scores -= alibi_slopes[head].to(scores.dtype) * ahead.abs()
             if attn_bias is not None:
                 scores += attn_bias.expand(*query.shape[:2], -1, -1)[batch, head, rows][:, kept]
             hidden = (ahead > (0 if causal else right)) | (ahead < -left)
