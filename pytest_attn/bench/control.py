@@ -52,4 +52,4 @@ class Control:
 
 def _multiplied(dtype: torch.dtype) -> torch.dtype:
     """The type that a CPU multiplies natively and that is nearest to `dtype`."""
-    return square_dtype() if dtype == torch.bfloat16 else torch.float32
+    return square_dtype() if dtype == torch.bfloat16 else torch.promote_types(dtype, torch.float32)

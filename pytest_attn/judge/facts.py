@@ -28,7 +28,7 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
     if problem.wants_lse:
         if not isinstance(lse, Tensor):
             return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")
-        found.append(_form("lse", lse, lse_shape, torch.float32, inputs))
+        found.append(_form("lse", lse, lse_shape, problem.accumulator_dtype, inputs))
     elif isinstance(lse, Tensor) and lse.numel():
         return Finding(
             "lse", f"lse: not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"

@@ -65,13 +65,8 @@ from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, Out
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
 from pytest_attn.judge.leading_terms import leads, mean_rounding
+from pytest_attn.judge.precision import exp_error, is_stored, precision, unit_roundoff, variance_of
 from pytest_attn.judge.repeats import repeats
-from pytest_attn.judge.rounding import (
-    ROUNDING_SQUARE,
-    _exp_error,
-    _precision,
-    unit_roundoff,
-)
 from pytest_attn.judge.row_classes import RowClasses
 from pytest_attn.judge.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
@@ -163,7 +158,7 @@ class _Pass:
             dv.add(
                 tile, term_sums(weights.T, self.probabilities, alike.T, rows.grad_out, classes.grad_out, classes.count)
             )
-            stored = weights.to(_precision(self.numerics.probabilities, problem)).to(weights.dtype)
+            stored = weights.to(precision(self.numerics.probabilities, problem)).to(weights.dtype)
             add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
             if problem.group > 1:
                 add_rows(alone[0], tile.group, terms.T @ rows.query)
@@ -202,11 +197,11 @@ class _Pass:
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
         variance += units.probabilities * products + units.result * out_square
         if numerics.stored_accumulator is not None:
-            stored = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.stored_accumulator, problem)) ** 2
+            stored = variance_of(numerics.stored_accumulator, problem)
             walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
             variance += stored * (walk * value_square + (steady + 1) * out_square)
         if numerics.split:
-            variance += 2 * ROUNDING_SQUARE * unit_roundoff(torch.float32) ** 2 * rows.lse.square() * delta_square
+            variance += 2 * variance_of(None, problem) * rows.lse.square() * delta_square
         return variance
 
     def budget(self) -> GradientBudget:
@@ -218,7 +213,7 @@ class _Pass:
         by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
         together = by_key.sum(dim=2)
         keys = float(repeats(problem, self.inputs).max())
-        stores = backward.stored_gradients != "float32"
+        stores = is_stored(backward.stored_gradients, problem)
         query_tiles = _tiles(problem, backward.query_tile, of_queries=True) if stores else torch.ones_like(self.queries)
         query_tiles = query_tiles.view_as(by_key).amax(dim=2)
         ranks = {"dq": self.inputs.key, "dk": self.inputs.query, "dv": self.inputs.grad_out}
@@ -271,7 +266,7 @@ class _Pass:
         if head_square is not None:
             sigma += units.grouped * head_square
         result = units.result * square
-        if self.numerics.backward.stored_gradients != "float32":
+        if is_stored(self.numerics.backward.stored_gradients, problem):
             # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
             sigma += (steps.square() - 1) * grid**2 / 12
         if head_square is not None and problem.group > 1:
@@ -280,7 +275,7 @@ class _Pass:
         sigma = sigma + sums.rounded + result + grid**2 / 12
         bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
         tiny = torch.finfo(torch.float32).tiny
-        systematic = _exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
+        systematic = exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
         systematic += largest_deviation(1) * float(self.lse_variance.sum()) ** 0.5 / self.lse_variance.numel()
         allowed = OutBudget(sigma.sqrt().clamp_min(tiny), rest, bound.clamp_min(tiny), systematic)
         independent = sums.total + result.sum(dim=3)

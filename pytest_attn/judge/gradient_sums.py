@@ -12,14 +12,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.rounding import (
-    ROUNDING_SQUARE,
-    _exp_error,
-    _precision,
-    budget,
-    unit_roundoff,
-)
+from pytest_attn.judge.precision import ROUNDING_SQUARE, exp_error, is_stored, precision, variance_of
 from pytest_attn.judge.rounding import Rows as ForwardRows
+from pytest_attn.judge.rounding import budget
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
 from pytest_attn.oracles.reference import Reference
@@ -43,19 +38,15 @@ class Units:
     @staticmethod
     def of(problem: Problem, numerics: Numerics) -> Units:
         """Of the numerics that a kernel declares for a problem."""
-
-        def square(name: str) -> float:
-            return ROUNDING_SQUARE * unit_roundoff(_precision(name, problem)) ** 2
-
         backward = numerics.backward
         return Units(
-            sums=square(numerics.accumulator),
-            logits=0.0 if numerics.logits == "float32" else square(numerics.logits),
-            probabilities=square(numerics.probabilities),
-            stored=square(backward.stored_gradients),
-            grouped=square(backward.grouped_gradients) if problem.group > 1 else 0.0,
-            result=square("input"),
-            common=(_exp_error(problem, numerics) / 2) ** 2,
+            sums=variance_of(numerics.accumulator, problem),
+            logits=variance_of(numerics.logits, problem) if is_stored(numerics.logits, problem) else 0.0,
+            probabilities=variance_of(numerics.probabilities, problem),
+            stored=variance_of(backward.stored_gradients, problem),
+            grouped=variance_of(backward.grouped_gradients, problem) if problem.group > 1 else 0.0,
+            result=variance_of("input", problem),
+            common=(exp_error(problem, numerics) / 2) ** 2,
         )
 
 
@@ -69,9 +60,9 @@ class Rounding:
     factor: float = 1.0
 
     @staticmethod
-    def to(precision: str, problem: Problem, factor: float = 1.0) -> Rounding:
+    def to(name: str, problem: Problem, factor: float = 1.0) -> Rounding:
         """To a named precision."""
-        found = torch.finfo(_precision(precision, problem))
+        found = torch.finfo(precision(name, problem))
         return Rounding(found.eps / 2, found.smallest_normal * found.eps, abs(factor))
 
     def variance(self, weights: Tensor) -> Tensor:
@@ -173,7 +164,7 @@ def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numeric
         assert lse is not None
         return lse.sigma.square().double()
     rows = ForwardRows.of(problem, inputs, reference, numerics)
-    accumulator = ROUNDING_SQUARE * unit_roundoff(_precision(numerics.accumulator, problem)) ** 2
+    accumulator = variance_of(numerics.accumulator, problem)
     _, steady = row_roundings(numerics, problem, rows.keys)
     return (accumulator * (steady + 1) + rows.shared * rows.weight_variance * rows.weight_square).double()
 

@@ -7,22 +7,23 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, cast
 
-import torch
 from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward, Gradients, declared_backward, through_autograd
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` float32 and `grads`."""
+    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` of
+    the problem's `accumulator_dtype`, and `grads`."""
 
     out: Tensor
     lse: Tensor | None = None
@@ -66,7 +67,7 @@ class Kernel:
             if not isinstance(declared, Numerics):
                 raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
             return declared
-        return self.numerics.get(str(problem.dtype).removeprefix("torch."), Numerics())
+        return self.numerics.get(problem.data_type.name, Numerics())
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
@@ -143,7 +144,7 @@ class FunctionKernel:
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
     out_shape, lse_shape = problem.stored_shapes
     out = inputs.query.new_empty(out_shape, dtype=problem.out_dtype)
-    return Output(out, out.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None)
+    return Output(out, out.new_empty(lse_shape, dtype=problem.accumulator_dtype) if problem.wants_lse else None)
 
 
 def kernel(
@@ -181,7 +182,7 @@ def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem
     if inspect.isroutine(given):
         return cast(Callable[[Problem], Numerics], given)
     if isinstance(given, Numerics):
-        return dict.fromkeys(TORCH_DTYPES, given)
+        return dict.fromkeys(data_types(), given)
     if not isinstance(given, Mapping | None):
         raise ValueError(
             f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics, or a "
@@ -189,8 +190,8 @@ def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem
         )
     by_dtype = dict(given or {})
     for dtype, numerics in by_dtype.items():
-        if dtype not in TORCH_DTYPES:
-            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(str(dtype), TORCH_DTYPES)}")
+        if dtype not in data_types():
+            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(str(dtype), data_types())}")
         if not isinstance(numerics, Numerics):
             raise ValueError(f"kernel: numerics for {dtype} is {numerics!r}; allowed: a Numerics")
     return by_dtype

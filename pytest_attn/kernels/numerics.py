@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.wording import names_unknown_fields
 
-Precision = Literal["input", "float32", "bfloat16", "float16"]
+Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
 
 BLAS_CHAIN = 256
@@ -28,11 +28,13 @@ class Numerics:
     probabilities: Precision = "input"
     """Precision to which each probability is rounded before the product with the values."""
 
-    logits: Precision = "float32"
-    """Precision in which the scaled scores are stored before the softmax."""
+    logits: Precision | None = None
+    """Precision in which the scaled scores are stored before the softmax. None: float32, or float64 for inputs of
+    float64."""
 
-    accumulator: Precision = "float32"
-    """Precision in which both products and the sum of weights accumulate."""
+    accumulator: Precision | None = None
+    """Precision in which both products and the sum of weights accumulate. None: float32, or float64 for inputs of
+    float64."""
 
     normalized: bool = False
     """Whether the probabilities are divided by their sum before they are rounded, as softmax followed by a product
@@ -46,19 +48,21 @@ class Numerics:
     """Keys of a tile, where the running output is rounded after each."""
 
     split: bool = False
-    """Whether results of parts of the keys are merged through their log-sum-exp in float32, as split-KV kernels do."""
+    """Whether results of parts of the keys are merged through their log-sum-exp, as split-KV kernels do, in float32
+    (float64 for inputs of float64)."""
 
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
-    for float32."""
+    for float32, 2^-50 for float64."""
 
     tanh_error: float | None = None
     """Largest relative error of the hyperbolic tangent, where logits are capped. None: 2^-11 for half types (hardware
-    tanh), 2^-22 for float32."""
+    tanh), 2^-22 for float32, 2^-50 for float64."""
 
     chain: int | None = None
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
-    kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
+    kernels sum by tiles, and all terms of a sum for float32 and float64. BLAS libraries on CPUs add about 200 in a
+    row."""
 
     row_chain: int | None = None
     """As `chain`, of sums along a row without a product: of its weights, and of P * dP. None: as `chain`. Vector units
@@ -69,13 +73,11 @@ class Numerics:
 
     def __post_init__(self) -> None:
         precisions = ", ".join(get_args(Precision))
-        for name in ("probabilities", "logits", "accumulator"):
-            if getattr(self, name) not in get_args(Precision):
-                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: {precisions}")
-        if self.stored_accumulator not in (None, *get_args(Precision)):
-            raise ValueError(
-                f"Numerics: stored_accumulator is {self.stored_accumulator!r}; allowed: None, {precisions}"
-            )
+        if self.probabilities not in get_args(Precision):
+            raise ValueError(f"Numerics: probabilities is {self.probabilities!r}; allowed: {precisions}")
+        for name in ("logits", "accumulator", "stored_accumulator"):
+            if getattr(self, name) not in (None, *get_args(Precision)):
+                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: None, {precisions}")
         for name in ("exp_error", "tanh_error"):
             error = getattr(self, name)
             if error is not None and not (_is_number(error) and 0.0 <= error < 1.0):

@@ -17,9 +17,10 @@ from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.mutants.lane import Lane
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 
 
 @dataclass(eq=False)
@@ -32,7 +33,7 @@ class State:
 
 
 class Part(NamedTuple):
-    """The normalised result of one split: out `[B, H, rows, Dv]`, lse `[B, H, rows, 1]`, both float32."""
+    """The normalised result of one split: out `[B, H, rows, Dv]`, lse `[B, H, rows, 1]`, both float32 or float64."""
 
     out: Tensor
     lse: Tensor
@@ -64,7 +65,7 @@ class TileLoop:
     def allocate(self, problem: Problem, inputs: Inputs) -> Output:
         """Memory for the results; the LSE only where it is asked for."""
         out_shape, lse_shape = problem.stored_shapes
-        lse = inputs.query.new_empty(lse_shape, dtype=torch.float32) if problem.wants_lse else None
+        lse = inputs.query.new_empty(lse_shape, dtype=problem.accumulator_dtype) if problem.wants_lse else None
         return Output(inputs.query.new_empty(out_shape), lse)
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
@@ -164,20 +165,21 @@ class TileLoop:
         return lane.query_heads // problem.group
 
     def load_query(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Tensor:
-        """Query rows `[B, H, rows, D]`, float32."""
-        return inputs.query[lane.batches, lane.heads, rows.start : rows.stop].float()
+        """Query rows `[B, H, rows, D]`, float32 or float64."""
+        return inputs.query[lane.batches, lane.heads, rows.start : rows.stop].to(problem.accumulator_dtype)
 
     def load_key(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
-        """A key tile `[B, H, tile, D]`, float32."""
+        """A key tile `[B, H, tile, D]`, float32 or float64."""
         return self.load(inputs.key, problem, lane, keys)
 
     def load_value(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
-        """A value tile `[B, H, tile, Dv]`, float32."""
+        """A value tile `[B, H, tile, Dv]`, float32 or float64."""
         return self.load(inputs.value, problem, lane, keys)
 
     def load(self, tensor: Tensor, problem: Problem, lane: Lane, keys: range) -> Tensor:
         """A whole tile of a key or value tensor, zero beyond the last key."""
-        tile = tensor[lane.batches, self.key_heads(problem, lane), keys.start : keys.start + self.key_tile].float()
+        tile = tensor[lane.batches, self.key_heads(problem, lane), keys.start : keys.start + self.key_tile]
+        tile = tile.to(problem.accumulator_dtype)
         missing = self.key_tile - tile.shape[2]
         return torch.nn.functional.pad(tile, (0, 0, 0, missing)) if missing else tile
 
@@ -269,7 +271,7 @@ class TileLoop:
 
     def probabilities(self, problem: Problem, weights: Tensor) -> Tensor:
         """The weights as the second product takes them: rounded to the input type."""
-        return weights.to(problem.dtype).float()
+        return weights.to(problem.dtype).to(problem.accumulator_dtype)
 
     def product(self, weights: Tensor, value: Tensor) -> Tensor:
         """Weights times values."""
@@ -312,5 +314,5 @@ class TileLoop:
 
 def tile_loop(implementation: type[TileLoop] = TileLoop) -> Kernel:
     """A fresh kernel of the loop or of a mutant of it: no state is shared with an earlier one."""
-    numerics = dict.fromkeys(TORCH_DTYPES, Numerics(split=True))
+    numerics = dict.fromkeys(data_types(), Numerics(split=True))
     return Kernel(implementation.__name__, implementation(), implementation.capabilities, numerics)

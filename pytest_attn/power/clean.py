@@ -36,8 +36,8 @@ class Unrounded:
         return Unrounded(out, lse)
 
     def stored(self, problem: Problem) -> Output:
-        """The result as the kernel returns it: the output rounded once to the problem's dtype, the LSE to float32."""
-        return Output(self.out.to(problem.dtype), self.lse.float() if problem.wants_lse else None)
+        """The result as the kernel returns it: the output rounded once to the problem's dtype, the LSE to its own."""
+        return Output(self.out.to(problem.dtype), self.lse.to(problem.accumulator_dtype) if problem.wants_lse else None)
 
 
 class Clean(TileLoop):
@@ -55,8 +55,9 @@ class Clean(TileLoop):
         """The whole result before it is stored."""
         out = torch.empty(problem.out_shape, dtype=problem.oracle_dtype)
         lse = torch.empty(problem.lse_shape, dtype=torch.float64)
-        # The loop converts each tile to float32; converted here, it does so once.
-        given = Inputs(inputs.query.float(), inputs.key.float(), inputs.value.float(), inputs.key_of_content)
+        # The loop converts each tile; converted here, it does so once.
+        query, key, value = (t.to(problem.accumulator_dtype) for t in (inputs.query, inputs.key, inputs.value))
+        given = Inputs(query, key, value, inputs.key_of_content)
 
         def work(shared: Iterator[Slab]) -> None:
             for slab in shared:

@@ -20,7 +20,7 @@ def step_of(tensor: Tensor) -> float:
 def coarse(tensor: Tensor) -> Tensor:
     """The tensor rounded to multiples of its step."""
     step = step_of(tensor)
-    return ((tensor.float() / step).round() * step).to(tensor.dtype)
+    return ((tensor.double() / step).round() * step).to(tensor.dtype)
 
 
 def drawn(tensor: Tensor, shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -17,6 +17,7 @@ from torch.nn.attention import flex_attention as flex_module
 
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Ragged, Window, parts
 from pytest_attn.problem.problem import Problem
@@ -142,6 +143,7 @@ def _uncompiled() -> Iterator[None]:
 FLEX = kernel(
     name="flex",
     devices=("cpu", "cuda"),
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,

@@ -79,12 +79,12 @@ class Logits:
         return max(int(self.first[rows][0]), 0), min(int(self.last[rows][-1]) + 1, keys)
 
     def changed(self, scores: Tensor, rows: slice, keys: slice) -> Tensor:
-        """Scores `[B, H, rows, keys]`, float32, as the softmax takes them."""
+        """Scores `[B, H, rows, keys]`, float32 or float64, as the softmax takes them."""
         key = torch.arange(keys.start, keys.stop, device=scores.device)
         if self.softcap:
             scores = self.softcap * torch.tanh(scores / self.softcap)
         if self.slopes is not None:
-            scores = scores - self.slopes[:, rows] * (self.at[rows].unsqueeze(1) - key).abs()
+            scores = scores - self.slopes[:, rows].to(scores.dtype) * (self.at[rows].unsqueeze(1) - key).abs()
         if self.bias is not None:
             scores = scores + self.bias[:, :, rows, keys]
         hidden = (key > self.last[rows].unsqueeze(1)) | (key < self.first[rows].unsqueeze(1))

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.problem.block_mask import BlockMask
 
 Attend = Callable[..., tuple[Tensor, Tensor]]
@@ -63,7 +64,7 @@ def _packed(
 ) -> tuple[Tensor, Tensor]:
     """out `[total_q, Hq, Dv]` and lse `[Hq, total_q]`."""
     out = query.new_empty((*query.shape[:2], value.shape[2]))
-    lse = query.new_empty((query.shape[1], query.shape[0]), dtype=torch.float32)
+    lse = widened(query.new_empty((query.shape[1], query.shape[0])))
     for number in range(len(query_ends) - 1):
         rows, keys = (slice(ends[number], ends[number + 1]) for ends in (query_ends, key_ends))
         sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in ((query, rows), (key, keys), (value, keys)))
