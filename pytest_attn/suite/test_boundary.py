@@ -56,3 +56,9 @@ def test_boundary_sequence(attn: Attn) -> None:
 def test_boundary_relations(attn: Attn) -> None:
     """The kernel against its own results on related inputs: permuted, shifted, split, hidden, summed."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_float64")
+def test_boundary_float64(attn: Attn) -> None:
+    """Inputs of float64, where the kernel claims them: sums and exponential are in it too."""
+    attn.check()

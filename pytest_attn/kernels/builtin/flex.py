@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import flex_attention as flex_module
 
+from pytest_attn.kernels.builtin.widened import last_place
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
 from pytest_attn.problem.case import DTYPES
@@ -140,6 +141,12 @@ def _uncompiled() -> Iterator[None]:
         setattr(flex_module, name, before)
 
 
+def numerics(problem: Problem) -> Numerics:
+    """Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs."""
+    last = last_place(problem)
+    return Numerics(normalized=True, exp_error=last, tanh_error=2 * last, chain=BLAS_CHAIN)
+
+
 FLEX = kernel(
     name="flex",
     devices=("cpu", "cuda"),
@@ -159,7 +166,6 @@ FLEX = kernel(
     softcap=True,
     alibi_slopes=True,
     attn_bias=True,
-    # Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs.
-    numerics=Numerics(normalized=True, exp_error=2.0**-23, tanh_error=2.0**-22, chain=BLAS_CHAIN),
+    numerics=numerics,
 )(FlexKernel)
 """FlexAttention as a kernel."""

@@ -133,6 +133,20 @@ def relations() -> tuple[Case, ...]:
     return tuple(chain.from_iterable(found))
 
 
+def float64() -> tuple[Case, ...]:
+    """Cells of float64, few, as only kernels that sum in it claim it."""
+    axes: Axes = {
+        "lengths": ((1, 129), (65, 65), (129, 257), (300, 100)),
+        "dims": ((64, 64), (40, 64)),
+        "heads": ((2, 2), (4, 2)),
+        "recipe": ("normal", "large", "needle", "negative"),
+        "mask": ANY_MASK[:3],
+        "oracle": ("exact", "again", "sequence", "permutedkeys", "splitkeys", "hiddenkeys"),
+        "dtype": ("float64",),
+    }
+    return pairwise(axes, _related)
+
+
 @register("boundary", "lengths at the edges of tiles, inputs that make bugs visible; pairwise")
 def boundary() -> Groups:
     """Dense, causal and block-sparse problems, each with every recipe."""
@@ -157,4 +171,5 @@ def boundary() -> Groups:
         "boundary_again": pairwise({**REPEATED, "oracle": ("again",)}, _masked),
         "boundary_sequence": pairwise({**REPEATED, "oracle": ("sequence",)}, _masked),
         "boundary_relations": relations(),
+        "boundary_float64": float64(),
     }
