@@ -44,6 +44,8 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more; in var[dK] the part of dS that
   tau and lambda move is so of dS.
+- Operands that are rounded to TF32 (`pytest_attn.judge.operands`) add (c u_o)^2 2 sum_d (scale q_d k_d)^2 to tau^2,
+  (c u_o)^2 2 sum_d (dO_d v_d)^2 to var[dP], (c u_o)^2 E to var[delta] and (c u_o)^2 A to the sums.
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 - Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
@@ -104,8 +106,8 @@ class _Pass:
         self.head_squares = {
             n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
         }
-        self.scores = Rounding.to(numerics.backward.score_gradients, problem, problem.scale)
-        self.probabilities = Rounding.to(numerics.probabilities, problem)
+        self.scores = Rounding.to(numerics.backward.score_gradients, problem, numerics, problem.scale)
+        self.probabilities = Rounding.to(numerics.probabilities, problem, numerics)
         self.stored_dv = torch.zeros(inputs.value.shape, dtype=torch.float64)
         self.row_repeats = 1.0
 
@@ -195,7 +197,7 @@ class _Pass:
         walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
         variance += units.sums * (walk * value_square + steady * out_square)
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
-        variance += units.probabilities * products + units.result * out_square
+        variance += units.probabilities * products + units.operands * value_square + units.result * out_square
         if numerics.stored_accumulator is not None:
             stored = variance_of(numerics.stored_accumulator, problem)
             walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
@@ -261,6 +263,7 @@ class _Pass:
         walk, steady = roundings(count, longest_chain(self.numerics, problem, count))
         steps = tiles.unsqueeze(3).clamp_min(1)
         sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
+        sigma += units.operands * sums.terms
         bridge = (steps.square() - 1) / (6 * steps) * sums.terms
         sigma += units.stored * (bridge + (steps - 1) * (2 * steps - 1) / (6 * steps) * alone)
         if head_square is not None:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
+from pytest_attn.judge.operands import OperandRounding
 from pytest_attn.judge.precision import ROUNDING_SQUARE, exp_error, is_stored, precision, variance_of
 from pytest_attn.judge.rounding import Rows as ForwardRows
 from pytest_attn.judge.rounding import budget
@@ -25,7 +26,8 @@ from pytest_attn.problem.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2."""
+    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2, `operands` that of what
+    products round before they multiply."""
 
     sums: float
     logits: float
@@ -34,6 +36,7 @@ class Units:
     grouped: float
     result: float
     common: float
+    operands: float
 
     @staticmethod
     def of(problem: Problem, numerics: Numerics) -> Units:
@@ -42,11 +45,12 @@ class Units:
         return Units(
             sums=variance_of(numerics.accumulator, problem),
             logits=variance_of(numerics.logits, problem) if is_stored(numerics.logits, problem) else 0.0,
-            probabilities=variance_of(numerics.probabilities, problem),
+            probabilities=ROUNDING_SQUARE * Rounding.to(numerics.probabilities, problem, numerics).unit ** 2,
             stored=variance_of(backward.stored_gradients, problem),
             grouped=variance_of(backward.grouped_gradients, problem) if problem.group > 1 else 0.0,
             result=variance_of("input", problem),
             common=(exp_error(problem, numerics) / 2) ** 2,
+            operands=ROUNDING_SQUARE * OperandRounding.of(problem, numerics).unit ** 2,
         )
 
 
@@ -60,10 +64,11 @@ class Rounding:
     factor: float = 1.0
 
     @staticmethod
-    def to(name: str, problem: Problem, factor: float = 1.0) -> Rounding:
-        """To a named precision."""
+    def to(name: str, problem: Problem, numerics: Numerics, factor: float = 1.0) -> Rounding:
+        """To a named precision, and to that of an operand."""
         found = torch.finfo(precision(name, problem))
-        return Rounding(found.eps / 2, found.smallest_normal * found.eps, abs(factor))
+        unit = OperandRounding.of_weights(numerics, found.eps / 2)
+        return Rounding(unit, found.smallest_normal * found.eps, abs(factor))
 
     def variance(self, weights: Tensor) -> Tensor:
         """Of the errors of weights; less than half of the grid is lost whole."""
@@ -148,11 +153,16 @@ class Pairs:
         square = tile.scores.square()
         tau = walk * sizes + (steady + 1) * square + (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
         tau = units.sums * tau + units.logits * square + units.common
+        if units.operands:
+            tau += 2 * units.operands * problem.scale**2 * (rows.query.square() @ key.square().T)
         walk, steady = dot_roundings(problem.value_dim, problem, numerics)
         product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
         weight_square = tile.weights.square()
         score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1))
-        product = units.sums * weight_square * product
+        product = units.sums * product
+        if units.operands:
+            product += 2 * units.operands * (rows.grad_out.square() @ value.square().T)
+        product = weight_square * product
         own = (tau + 2 * units.sums) * score_gradients.square() + product
         return Pairs(tau * weight_square, product, score_gradients, own)
 

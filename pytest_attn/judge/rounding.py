@@ -29,6 +29,7 @@ p_ij^2.
   the rows, which the reference knows, is a systematic error of the output.
 - Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
   value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.leading_terms`).
+- Operands that are rounded to TF32: `pytest_attn.judge.operands`.
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
   (of 1 where they are divided first).
@@ -68,6 +69,7 @@ from torch import Tensor
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.leading_terms import leads, mean_rounding
+from pytest_attn.judge.operands import OperandRounding, alike_values, logit_operands
 from pytest_attn.judge.precision import (
     ROUNDING_SQUARE,
     exp_error,
@@ -101,8 +103,9 @@ def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Num
 @dataclass(frozen=True, eq=False)
 class Rows:
     """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak`, `weight_variance`
-    t_i^2, `logit_square` s^2, `sink_weight` p_z and `sink_variance` t_z^2 p_z^2, all `[B, H, Sq]` in the oracle's
-    precision; `repeats` r `[B, H]`. Rows without keys hold harmless values."""
+    t_i^2, `logit_square` s^2, `sink_weight` p_z, `sink_variance` t_z^2 p_z^2 and `common_variance`, of all logits of a
+    row at once, all `[B, H, Sq]` in the oracle's precision; `repeats` r `[B, H]`. Rows without keys hold harmless
+    values."""
 
     lse: Tensor
     keys: Tensor
@@ -113,6 +116,7 @@ class Rows:
     logit_square: Tensor
     sink_weight: Tensor
     sink_variance: Tensor
+    common_variance: Tensor
     repeats: Tensor
 
     @property
@@ -135,6 +139,11 @@ class Rows:
         logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
         change_square = None if moments.change_square is None else moments.change_square / weight_square
         variance = _weight_variance(problem, inputs, numerics, logit_square, change_square)
+        operand, common = OperandRounding.of(problem, numerics), torch.zeros_like(lse)
+        if operand.unit:
+            independent, common = (found.to(dtype) for found in logit_operands(problem, inputs, reference))
+            common *= ROUNDING_SQUARE * operand.unit**2
+            variance += 2 * ROUNDING_SQUARE * operand.unit**2 * independent + (2 * operand.mean) ** 2 * logit_square
         own = variance_of(numerics.accumulator, problem) * sink.square() + (exp_error(problem, numerics) / 2) ** 2
         return Rows(
             lse=lse,
@@ -146,6 +155,7 @@ class Rows:
             logit_square=logit_square,
             sink_weight=sink_weight,
             sink_variance=own * sink_weight.square(),
+            common_variance=common,
             repeats=repeats(problem, inputs).to(dtype),
         )
 
@@ -204,11 +214,14 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     rest = _accumulation(numerics, problem, rows, square, out_square) + _shifted_weight(
         rows, square, out_square, largest
     )
-    rest = rest + out_square * rows.sink_variance.unsqueeze(3)
+    operand = OperandRounding.of(problem, numerics)
+    rest = rest + out_square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
     sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
+    if operand.unit:
+        sigma += square * (ROUNDING_SQUARE * operand.unit**2 * alike_values(problem, inputs)[..., None, None])
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
-    bound = rounded.unsqueeze(3) * mean_value + result * reference.out.abs() + grid / 2
+    bound = (rounded.unsqueeze(3) + operand.unit) * mean_value + result * reference.out.abs() + grid / 2
     if precision(numerics.probabilities, problem) == torch.float16:
         top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
         quantum = top.unsqueeze(3) * 2.0**-24
@@ -218,6 +231,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
     tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
     systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    systematic += 2 * operand.mean * (1 + float(rows.logit_square.sqrt().mean())) + operand.unit**2
     if numerics.normalized:
         stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
@@ -232,7 +246,8 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
 
 def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
     """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
-    rounded = torch.full_like(rows.peak, unit_roundoff(precision(numerics.probabilities, problem)))
+    unit = unit_roundoff(precision(numerics.probabilities, problem))
+    rounded = torch.full_like(rows.peak, OperandRounding.of_weights(numerics, unit))
     if not numerics.normalized and not bool(rows.sink_weight.any()):
         rounded[rows.peak * rows.keys < 1 + 1e-6] = 0.0
     return rounded
@@ -266,8 +281,9 @@ def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
     _, steady = row_roundings(numerics, problem, rows.keys)
     variance = ROUNDING_SQUARE * (unit_roundoff(problem.accumulator_dtype) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
-    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance
+    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
     # The reference of a half type is float32 as well, and rounds as much again.
     sides = 2 if problem.oracle_dtype == torch.float32 else 1
     shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
+    shift += 2 * OperandRounding.of(problem, numerics).mean * float(rows.logit_square.max()) ** 0.5
     return LseBudget((sides * variance).sqrt_(), shift)

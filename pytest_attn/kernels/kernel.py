@@ -61,13 +61,20 @@ class Kernel:
     empty_rows: EmptyRows = field(default_factory=EmptyRows)
 
     def numerics_for(self, problem: Problem) -> Numerics:
-        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none."""
+        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none, or
+        one that gradients have no budget for."""
         if callable(self.numerics):
             declared = self.numerics(problem)
             if not isinstance(declared, Numerics):
                 raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
-            return declared
-        return self.numerics.get(problem.data_type.name, Numerics())
+        else:
+            declared = self.numerics.get(problem.data_type.name, Numerics())
+        if problem.wants_grad and declared.products == "tf32-truncated":
+            raise ValueError(
+                f"kernel {self.name!r}: products is 'tf32-truncated', for which gradients have no budget; allowed "
+                "where gradients are asked for: input, tf32"
+            )
+        return declared
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""

@@ -11,6 +11,8 @@ from pytest_attn.wording import names_unknown_fields
 Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""
 
+Products = Literal["input", "tf32", "tf32-truncated"]
+
 BLAS_CHAIN = 256
 """Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
 
@@ -35,6 +37,12 @@ class Numerics:
     accumulator: Precision | None = None
     """Precision in which both products and the sum of weights accumulate. None: float32, or float64 for inputs of
     float64."""
+
+    products: Products = "input"
+    """What the operands of matrix products keep, where their type has more bits: "input", all of them; "tf32", 10 bits
+    of mantissa, rounded to nearest, as cuBLAS has it where `torch.backends.cuda.matmul.allow_tf32` is True or
+    `torch.set_float32_matmul_precision` is "high"; "tf32-truncated", 10 bits, the rest cut off, as tensor cores read
+    float32 that nobody rounded, which `tl.dot` of Triton hands them with `input_precision="tf32"`."""
 
     normalized: bool = False
     """Whether the probabilities are divided by their sum before they are rounded, as softmax followed by a product
@@ -78,6 +86,9 @@ class Numerics:
         for name in ("logits", "accumulator", "stored_accumulator"):
             if getattr(self, name) not in (None, *get_args(Precision)):
                 raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: None, {precisions}")
+        if self.products not in get_args(Products):
+            words = ", ".join(get_args(Products))
+            raise ValueError(f"Numerics: products is {self.products!r}; allowed: {words}")
         for name in ("exp_error", "tanh_error"):
             error = getattr(self, name)
             if error is not None and not (_is_number(error) and 0.0 <= error < 1.0):

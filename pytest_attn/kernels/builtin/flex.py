@@ -106,7 +106,7 @@ def flex_score(problem: Problem, inputs: Inputs) -> flex_module._score_mod_signa
         if cap is not None:
             score = cap * torch.tanh(score / cap)
         if slopes is not None:
-            score = score - slopes[head] * (key - query - lengths[batch] + problem.query_length).abs()
+            score = score - slopes[head].to(score.dtype) * (key - query - lengths[batch] + problem.query_length).abs()
         return score if bias is None else score + bias[batch, head, query, key]
 
     return changed
