@@ -13,9 +13,9 @@ from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.gradient_rounding import gradient_budget
 from pytest_attn.judge.rounding import budget
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS
+from pytest_attn.oracles.streaming import TILE_KEYS
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
@@ -33,11 +33,6 @@ def allowed_error(problem: Problem, inputs: Inputs, reference: Reference, numeri
 def oracle_numerics(problem: Problem) -> Numerics:
     """The arithmetic of the streaming oracle and of the exact gradients, all in the precision of the reference."""
     wide, last_place = problem.data_type.oracle, torch.finfo(problem.oracle_dtype).eps
-    step = min(problem.mask.row_step(problem.lengths), TILE_ROWS)
-    lengths = {problem.lengths_of(batch).query for batch in range(problem.batch)} - {0}
-    rows = {(length - 1) % step + 1 for length in (*lengths, step)}
-    if problem.wants_grad:
-        rows |= {(problem.key_length - 1) % TILE_KEYS + 1}
     return Numerics(
         probabilities=wide,
         logits=wide,
@@ -45,6 +40,7 @@ def oracle_numerics(problem: Problem) -> Numerics:
         # exp2 of torch, and the product with log2(e) before it.
         exp_error=2 * last_place,
         tanh_error=2 * last_place,
-        chain=TILE_KEYS if min(rows) <= FEW_ROWS else BLAS_CHAIN,
+        # A tile of keys, which BLAS adds in one chain where it is float64.
+        chain=TILE_KEYS,
         backward=BackwardNumerics(score_gradients=wide, grouped_gradients=wide),
     )

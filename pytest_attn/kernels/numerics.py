@@ -14,7 +14,8 @@ Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 Products = Literal["input", "tf32", "tf32-truncated"]
 
 BLAS_CHAIN = 256
-"""Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
+"""Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL) for
+float32, and there is no limit for float64."""
 
 FEW_ROWS = 3
 """Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""

@@ -5,59 +5,19 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-import torch
+from tf32 import cut, declared, emulated, to_nearest
 from torch import Tensor
 
-from pytest_attn.kernels.backward_numerics import BackwardNumerics
-from pytest_attn.kernels.kernel import Kernel, kernel
+from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.report.record import Record
 from pytest_attn.session import Session
 
-DROPPED = 13
-"""Bits of the mantissa of float32 that TF32 has not."""
-
-EXACT = {"probabilities": "float32", "exp_error": 2.0**-23}
-
-
-def cut(tensor: Tensor) -> Tensor:
-    """To TF32, toward zero."""
-    return (tensor.contiguous().view(torch.int32) >> DROPPED << DROPPED).view(torch.float32)
-
-
-def rounded(tensor: Tensor) -> Tensor:
-    """To TF32, to nearest, ties away from zero."""
-    return cut((tensor.contiguous().view(torch.int32) + (1 << DROPPED - 1)).view(torch.float32))
-
-
-def emulated(operand: Any, numerics: Numerics) -> Kernel:
-    """Plain attention in float32 whose products round their operands by `operand`."""
-
-    def backward(grad_out: Any, query: Any, key: Any, value: Any, out: Any, lse: Any, *, scale: float) -> Any:
-        p = (operand(query) @ operand(key).mT * scale - lse.unsqueeze(3)).exp()
-        ds = p * (operand(grad_out) @ operand(value).mT - (grad_out * out).sum(dim=3, keepdim=True)) * scale
-        dq, dk = operand(ds) @ operand(key), operand(ds).mT @ operand(query)
-        return dq, dk, operand(p).mT @ operand(grad_out)
-
-    @kernel(dtypes=("float32",), lse=True, value_dim=True, backward=backward, numerics=numerics)
-    def attention(query: Tensor, key: Tensor, value: Tensor, *, scale: float, return_lse: bool = False) -> Any:
-        scores = operand(query) @ operand(key).mT * scale
-        p = (scores - scores.amax(dim=3, keepdim=True)).exp()
-        out = operand(p) @ operand(value) / p.sum(dim=3, keepdim=True)
-        return (out, scores.logsumexp(dim=3)) if return_lse else out
-
-    return attention
-
 
 def judged(operand: Any, numerics: Numerics, case: Case) -> Record:
     return Session(Options()).cell(emulated(operand, numerics), case).record()
-
-
-def declared(products: Any) -> Numerics:
-    backward = BackwardNumerics(score_gradients="float32", grouped_gradients="float32")
-    return Numerics(**EXACT, products=products, backward=backward)
 
 
 def case(**fields: Any) -> Case:
@@ -76,7 +36,7 @@ CASES = [
 
 
 @pytest.mark.parametrize("each", CASES, ids=lambda each: each.id)
-@pytest.mark.parametrize(("operand", "products"), [(rounded, "tf32"), (cut, "tf32-truncated")])
+@pytest.mark.parametrize(("operand", "products"), [(to_nearest, "tf32"), (cut, "tf32-truncated")])
 def test_declared_tf32_is_green(operand: Any, products: str, each: Case) -> None:
     record = judged(operand, declared(products), each)
     assert record.outcome == "passed", record.reason
@@ -84,12 +44,12 @@ def test_declared_tf32_is_green(operand: Any, products: str, each: Case) -> None
 
 @pytest.mark.parametrize("recipe", ["normal", "onehotgrad", "constantcolumn"])
 def test_declared_tf32_gradients_are_green(recipe: Any) -> None:
-    record = judged(rounded, declared("tf32"), case(recipe=recipe, ask="grad"))
+    record = judged(to_nearest, declared("tf32"), case(recipe=recipe, ask="grad"))
     assert record.outcome == "passed", record.reason
 
 
 @pytest.mark.parametrize("ask", ["out", "lse", "grad"])
-@pytest.mark.parametrize("operand", [rounded, cut])
+@pytest.mark.parametrize("operand", [to_nearest, cut])
 def test_tf32_that_is_not_declared_is_red(operand: Any, ask: Any) -> None:
     assert judged(operand, declared("input"), case(ask=ask)).outcome == "failed"
 
@@ -99,7 +59,7 @@ def test_truncation_that_is_declared_as_rounding_is_red() -> None:
 
 
 def test_the_budget_of_tf32_is_not_loose() -> None:
-    found = judged(rounded, declared("tf32"), case()).figures["out_rms"]
+    found = judged(to_nearest, declared("tf32"), case()).figures["out_rms"]
     assert 0.7 < found < 1.1
 
 

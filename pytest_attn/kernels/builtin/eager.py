@@ -12,9 +12,9 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import half, last_place, wide, widened
+from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
@@ -29,7 +29,7 @@ LANES = 8 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 4
 
 def numerics(problem: Problem) -> Numerics:
     """Probabilities stay in float32, or float64; torch's exponential is within a unit in the last place, and so is its
-    tangent; BLAS adds about 200 terms in a row, and autograd goes back by the same arithmetic."""
+    tangent; and autograd goes back by the same arithmetic."""
     precision = wide(problem)
     backward = BackwardNumerics(
         score_gradients=precision, delta_of="probabilities", weights_of="softmax", grouped_gradients=precision
@@ -41,10 +41,9 @@ def numerics(problem: Problem) -> Numerics:
     rows = {(length - 1) % step + 1 for length in (*lengths, step)}
     if problem.wants_grad:
         rows |= {problem.lengths_of(batch).key for batch in range(problem.batch)} - {0}
-    few = min(rows) <= FEW_ROWS * torch.get_num_threads()
     return Numerics(
         exp_error=last_place(problem),
-        chain=None if few else BLAS_CHAIN,
+        chain=blas_chain(problem, -(-min(rows) // torch.get_num_threads())),
         row_chain=-(-problem.key_length // (LANES * 4 // problem.dtype.itemsize)),
         backward=backward,
     )

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn.attention import flex_attention as flex_module
 
-from pytest_attn.kernels.builtin.widened import last_place
+from pytest_attn.kernels.builtin.widened import blas_chain, last_place
 from pytest_attn.kernels.kernel import Output, Run, kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import FEW_ROWS, Numerics
 from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Ragged, Window, parts
@@ -144,7 +144,7 @@ def _uncompiled() -> Iterator[None]:
 def numerics(problem: Problem) -> Numerics:
     """Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs."""
     last = last_place(problem)
-    return Numerics(normalized=True, exp_error=last, tanh_error=2 * last, chain=BLAS_CHAIN)
+    return Numerics(normalized=True, exp_error=last, tanh_error=2 * last, chain=blas_chain(problem, FEW_ROWS + 1))
 
 
 FLEX = kernel(

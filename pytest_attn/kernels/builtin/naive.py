@@ -23,9 +23,9 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import half, last_place, wide, widened
+from pytest_attn.kernels.builtin.widened import blas_chain, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
@@ -39,7 +39,7 @@ def numerics(problem: Problem) -> Numerics:
 
 def whole_row_numerics(problem: Problem, rows: int) -> Numerics:
     """Those of `whole_rows`, where products have so many rows at least."""
-    chain = None if not half(problem) and rows <= FEW_ROWS else BLAS_CHAIN
+    chain = blas_chain(problem, rows)
     return Numerics(
         probabilities="input",
         logits="input",

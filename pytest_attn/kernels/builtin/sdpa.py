@@ -10,9 +10,9 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import half, last_place, widened
+from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, EmptyRows, Numerics
+from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
@@ -36,9 +36,8 @@ def numerics(problem: Problem) -> Numerics:
     step = problem.mask.row_step(problem.lengths)
     rows = {(length - 1) % split + 1 for length in (problem.query_length % step, step) for split in QUERY_SPLITS}
     rows |= {problem.key_length} if problem.wants_grad else set()
-    return Numerics(
-        exp_error=last_place(problem), chain=None if min(rows) <= FEW_ROWS else BLAS_CHAIN, backward=backward
-    )
+    chain = CHAIN if wide(problem) == "float64" else blas_chain(problem, min(rows))
+    return Numerics(exp_error=last_place(problem), chain=chain, backward=backward)
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS
 from pytest_attn.problem.problem import Problem
 
 
@@ -28,3 +29,11 @@ def wide(problem: Problem) -> Literal["float32", "float64"]:
 def last_place(problem: Problem) -> float:
     """One unit in its last place, relative: the error of an exponential of torch."""
     return float(torch.finfo(problem.accumulator_dtype).eps)
+
+
+def blas_chain(problem: Problem, rows: int) -> int | None:
+    """The longest chain of a product on a CPU that has so many rows: MKL adds float64 in one chain, whatever the rows
+    (measured), and float32, which half types are converted to, in one where the rows are few."""
+    if problem.accumulator_dtype == torch.float64 or (rows <= FEW_ROWS and not half(problem)):
+        return None
+    return BLAS_CHAIN
