@@ -136,9 +136,7 @@ class Runs:
         error = torch.zeros(self.problem.lse_shape)
         output = self.second
         if isinstance(output, Output) and self.truth.out is not None:
-            error += (output.out.to(self.truth.out.dtype) - self.truth.out).abs().mean(
-                dim=3
-            ) / self.truth.out.abs().mean(dim=3)
+            error += (output.out - self.truth.out).abs().mean(dim=3) / self.truth.out.abs().mean(dim=3)
         if isinstance(output, Output) and output.lse is not None:
             error += (output.lse - self.truth.lse).abs()
         return sampled_rows(self.problem, error.nan_to_num(0.0, posinf=1e30).clamp_max(1e30).amax(dim=(0, 1)))
@@ -214,7 +212,7 @@ def near(problem: Problem, output: Output, reference: Reference) -> bool:
     for found, expected in pairs:
         if found is None or expected is None:
             return False
-        off, size = (found.to(expected.dtype) - expected)[kept].square().mean(), expected[kept].square().mean()
+        off, size = (found - expected)[kept].square().mean(), expected[kept].square().mean()
         # NaN and infinities are left to the judge.
         if bool(off > FAR_OFF**2 * size + UNDERFLOW):
             return False
