@@ -9,13 +9,16 @@ process multiplying matrices on one core). Arms are run by turns, so that all me
 be ended and started again; what is there is kept.
 
 `decide` lets every run of an arm be a night's run, whose fresh processes are the arm's other runs in turn, and prints
-what became of each benchmark. Shares are stated as they were measured, not as they were asked for.
+what became of each benchmark. Shares are stated as the kernel measured them in its own process, not as they were asked
+for. More work also costs memory that must be fetched anew, which that does not show; so a second table sorts the same
+decisions by what the slowdown of each benchmark came to, over all processes of its arm.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import random
 import statistics
@@ -29,14 +32,24 @@ from pathlib import Path
 from pytest_attn.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.decision import Decision
+from pytest_attn.gate.expectation import summary
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
+from pytest_attn.gate.statistics import location
 
 KERNEL = f"{Path(__file__).resolve().parent / 'slowed.py'}:sdpa"
 SUITE = [str(Path(__file__).parent / "power_cells.py"), "-k", "s1024 or s512"]
 BASELINE = "baseline"
 BASELINE_RUNS = 10
+LOADED = "load"
+CLASSES = (
+    ("below 4 %", -1.0, 0.04),
+    ("4 to 6 %", 0.04, 0.06),
+    ("6 to 8 %", 0.06, 0.08),
+    ("8 to 12 %", 0.08, 0.12),
+    ("over 12 %", 0.12, math.inf),
+)
 LOAD = "import torch; torch.set_num_threads(1); a = torch.randn(1024, 1024)\nwhile True: a @ a"
 
 
@@ -73,7 +86,7 @@ def measure(folder: Path, arms: Sequence[str], runs: int, arguments: Sequence[st
 @contextmanager
 def arm_of(arm: str, folder: Path) -> Iterator[None]:
     """What fresh processes find in their environment, and what runs beside them."""
-    if arm == "load":
+    if arm == LOADED:
         beside = subprocess.Popen([sys.executable, "-c", LOAD])
         try:
             yield
@@ -97,9 +110,27 @@ def decide(folder: Path) -> None:
     print(f"baseline: {len(recorded)} processes, {len(spreads)} benchmarks of {shortest(baseline):.1f} ms and more")
     print(f"spread between processes: {spreads[0]:.1%} to {spreads[-1]:.1%}, median {statistics.median(spreads):.1%}")
     print(f"{'arm':>10} {'measured':>16} decisions {'suspected':>9} same slower faster noisy other  of which slower")
+    found: dict[str, Counter[str]] = {name: Counter() for name, _, _ in CLASSES}
     for path in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != BASELINE):
-        nights = list(nights_of(baseline, runs_of(path), rule))
+        runs = runs_of(path)
+        nights = list(nights_of(baseline, runs, rule))
         print(row(path, nights))
+        if not path.name.startswith(LOADED):
+            for night in nights:
+                for decision in night:
+                    slowdown = slowdown_of(decision.id, baseline, runs)
+                    found[next(name for name, low, high in CLASSES if low <= slowdown < high)][decision.word] += 1
+    print(f"{'slowdown':>10} decisions slower share")
+    for name, words in found.items():
+        if total := sum(words.values()):
+            print(f"{name:>10} {total:9} {words['slower']:6} {words['slower'] / total:.1%}")
+
+
+def slowdown_of(id: BenchmarkId, baseline: Baseline, runs: Sequence[StoredRun]) -> float:
+    """What the slowdown of a benchmark came to, a fraction: all processes of an arm against all of the baseline."""
+    expected = baseline.expected[id]
+    timings = [run.benchmarks[id] for run in runs if id in run.benchmarks]
+    return math.expm1(location([summary(timing, expected.theta) for timing in timings]) - expected.centre)
 
 
 def nights_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iterator[Sequence[Decision]]:

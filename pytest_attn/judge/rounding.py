@@ -6,7 +6,8 @@ p_ij^2.
 
 **Variance.** Independent roundings add in the mean square:
 
-    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
+    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p, TF32's where products
+                                                     are of that (the inputs are TF32 numbers then)
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
               + (c u_a)^2 (walk(n) W + steady(n)) out^2    the sum of weights, which divides the output

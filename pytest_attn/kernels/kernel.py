@@ -76,6 +76,10 @@ class Kernel:
             )
         return declared
 
+    def in_tf32(self, problem: Problem) -> bool:
+        """Whether its matrix products take the inputs in TF32. Raises ValueError as `numerics_for`."""
+        return self.numerics_for(problem).products == "tf32"
+
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
         if self.capabilities.out_variant:

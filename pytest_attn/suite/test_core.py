@@ -82,6 +82,12 @@ def test_core_models(attn: Attn) -> None:
     attn.check()
 
 
+@pytest_attn.parametrize(sweep="core", group="core_float64")
+def test_core_float64(attn: Attn) -> None:
+    """Inputs of float64, with and without a variant."""
+    attn.check()
+
+
 @pytest_attn.parametrize(sweep="core", group="core_again")
 def test_core_again(attn: Attn) -> None:
     """Called again, in sequences, and against the kernel's own results on related inputs."""

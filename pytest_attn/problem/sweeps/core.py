@@ -158,6 +158,7 @@ def core() -> Groups:
     """Each variant alone, all together, of real models, and called again."""
     few = tuple(values[0] for _, values in VARIANTS.values())
     repeated = {**FIELDS, "recipe": ("normal", "growing"), "dims": ((64, 64), (40, 40)), "batch": (3,)}
+    full = {**FIELDS, "dtype": ("float64",), "batch": (1,)}
     return {
         "core_heads_and_dims": pairwise(
             {
@@ -175,5 +176,7 @@ def core() -> Groups:
         "core_causal_blocks": pairwise(SPARSE, _case),
         "core_together": pairwise(TOGETHER, _together),
         "core_models": tuple(dict.fromkeys(_models())),
+        "core_float64": pairwise({**full, "recipe": ("normal", "needle")}, _case)
+        + pairwise({**full, "recipe": ("normal",), "ask": ("both",), "variant": few}, _varied),
         "core_again": pairwise({**repeated, "variant": few, "oracle": REPEATED}, _repeated),
     }
