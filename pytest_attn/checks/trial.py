@@ -119,7 +119,7 @@ def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buff
     query, (out_shape, lse_shape) = given.query.tensor, problem.stored_shapes
     buffers = {"out": guard(query.new_full(out_shape, torch.nan, dtype=problem.out_dtype))}
     if problem.wants_lse:
-        buffers["lse"] = guard(query.new_full((*lse_shape, 1), torch.nan, dtype=problem.accumulator_dtype))
+        buffers["lse"] = guard(query.new_full((*lse_shape, 1), torch.nan, dtype=problem.sum_dtype))
     return buffers
 
 

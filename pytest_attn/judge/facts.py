@@ -28,7 +28,7 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
     if problem.wants_lse:
         if not isinstance(lse, Tensor):
             return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")
-        found.append(_form("lse", lse, lse_shape, problem.accumulator_dtype, inputs))
+        found.append(_form("lse", lse, lse_shape, problem.sum_dtype, inputs))
     elif isinstance(lse, Tensor) and lse.numel():
         return Finding(
             "lse", f"lse: not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"
@@ -88,7 +88,7 @@ def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) 
     findings = []
     if problem.wants_out:
         # Types of eight bits cannot be compared on a CPU.
-        out = output.out.detach().to("cpu", problem.accumulator_dtype)
+        out = output.out.detach().to("cpu", problem.sum_dtype)
         findings.append(_not_finite("out", torch.isfinite(out).all(dim=3) | empty))
         if declared.out == "zero":
             findings.append(_empty_rows("out", (out != 0).any(dim=3) & empty, "0"))

@@ -26,7 +26,7 @@ def unit_roundoff(dtype: torch.dtype) -> float:
 def precision(name: str | None, problem: Problem) -> torch.dtype:
     """The precision that a declaration names: None is that of sums, "input" that of query, key and value."""
     if name is None:
-        return problem.accumulator_dtype
+        return problem.sum_dtype
     return problem.dtype if name == "input" else getattr(torch, name)
 
 
@@ -37,7 +37,7 @@ def variance_of(name: str | None, problem: Problem) -> float:
 
 def is_stored(name: str | None, problem: Problem) -> bool:
     """Whether what a declaration names is rounded when it is stored, and not kept in the precision of sums."""
-    return name == "input" or precision(name, problem) != problem.accumulator_dtype
+    return name == "input" or precision(name, problem) != problem.sum_dtype
 
 
 def exp_error(problem: Problem, numerics: Numerics) -> float:

@@ -6,8 +6,7 @@ p_ij^2.
 
 **Variance.** Independent roundings add in the mean square:
 
-    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p, TF32's where products
-                                                     are of that (the inputs are TF32 numbers then)
+    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
               + (c u_a)^2 (walk(n) W + steady(n)) out^2    the sum of weights, which divides the output
@@ -187,8 +186,8 @@ def _weight_variance(
     stored = unit_roundoff(precision(numerics.logits, problem)) ** 2
     terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
     walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
-    query_square = inputs.query.cpu().to(problem.accumulator_dtype).square().sum(dim=3)
-    key_square = inputs.key.cpu().to(problem.accumulator_dtype).square().sum(dim=3).mean(dim=2, keepdim=True)
+    query_square = inputs.query.cpu().to(problem.sum_dtype).square().sum(dim=3)
+    key_square = inputs.key.cpu().to(problem.sum_dtype).square().sum(dim=3).mean(dim=2, keepdim=True)
     # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
     random = query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
     before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
@@ -238,7 +237,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         systematic += abs(float((stored - rows.peak).mean()))
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
-        systematic += 2 * unit_roundoff(problem.accumulator_dtype) * float(rows.lse.abs().max())
+        systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
     sigma = sigma.sqrt_().clamp_min_(tiny)
     leading, out = leads(1 - rows.peak, problem.dtype), reference.out
     systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
@@ -280,7 +279,7 @@ def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Ten
 def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
-    variance = ROUNDING_SQUARE * (unit_roundoff(problem.accumulator_dtype) ** 2 * rows.lse.square())
+    variance = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
     variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
     # The reference of a half type is float32 as well, and rounds as much again.

@@ -23,7 +23,7 @@ from pytest_attn.wording import closest
 @dataclass(frozen=True, eq=False)
 class Output:
     """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` of
-    the problem's `accumulator_dtype`, and `grads`."""
+    the problem's `sum_dtype`, and `grads`."""
 
     out: Tensor
     lse: Tensor | None = None
@@ -75,10 +75,6 @@ class Kernel:
                 "where gradients are asked for: input, tf32"
             )
         return declared
-
-    def in_tf32(self, problem: Problem) -> bool:
-        """Whether its matrix products take the inputs in TF32. Raises ValueError as `numerics_for`."""
-        return self.numerics_for(problem).products == "tf32"
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
@@ -155,7 +151,7 @@ class FunctionKernel:
 def _new_output(problem: Problem, inputs: Inputs) -> Output:
     out_shape, lse_shape = problem.stored_shapes
     out = inputs.query.new_empty(out_shape, dtype=problem.out_dtype)
-    return Output(out, out.new_empty(lse_shape, dtype=problem.accumulator_dtype) if problem.wants_lse else None)
+    return Output(out, out.new_empty(lse_shape, dtype=problem.sum_dtype) if problem.wants_lse else None)
 
 
 def kernel(

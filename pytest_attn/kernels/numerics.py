@@ -20,9 +20,6 @@ float32, and there is no limit for float64."""
 FEW_ROWS = 3
 """Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""
 
-Products = Literal["input", "tf32"]
-"""A precision of the operands of matrix products."""
-
 EmptyOut = Literal["zero", "any"]
 
 
@@ -30,13 +27,6 @@ EmptyOut = Literal["zero", "any"]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Numerics:
     """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
-
-    products: Products = "input"
-    """Precision to which the operands of matrix products are rounded: "tf32" where tensor cores are given float32 and
-    use 10 bits of its mantissa, as by Triton's `tl.dot` unless `input_precision` says otherwise, and by torch where
-    `torch.backends.cuda.matmul.allow_tf32` is set. Such a kernel is given inputs that TF32 holds, so that these lose
-    nothing; its probabilities and score gradients, operands too, are rounded. One that multiplies the query by the
-    scale before the product rounds that once more, unless the scale is a power of two."""
 
     probabilities: Precision = "input"
     """Precision to which each probability is rounded before the product with the values."""

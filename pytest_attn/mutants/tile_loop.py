@@ -65,7 +65,7 @@ class TileLoop:
     def allocate(self, problem: Problem, inputs: Inputs) -> Output:
         """Memory for the results; the LSE only where it is asked for."""
         out_shape, lse_shape = problem.stored_shapes
-        lse = inputs.query.new_empty(lse_shape, dtype=problem.accumulator_dtype) if problem.wants_lse else None
+        lse = inputs.query.new_empty(lse_shape, dtype=problem.sum_dtype) if problem.wants_lse else None
         return Output(inputs.query.new_empty(out_shape), lse)
 
     def run(self, problem: Problem, inputs: Inputs) -> Output:
@@ -166,7 +166,7 @@ class TileLoop:
 
     def load_query(self, problem: Problem, inputs: Inputs, lane: Lane, rows: range) -> Tensor:
         """Query rows `[B, H, rows, D]`, float32 or float64."""
-        return inputs.query[lane.batches, lane.heads, rows.start : rows.stop].to(problem.accumulator_dtype)
+        return inputs.query[lane.batches, lane.heads, rows.start : rows.stop].to(problem.sum_dtype)
 
     def load_key(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
         """A key tile `[B, H, tile, D]`, float32 or float64."""
@@ -179,7 +179,7 @@ class TileLoop:
     def load(self, tensor: Tensor, problem: Problem, lane: Lane, keys: range) -> Tensor:
         """A whole tile of a key or value tensor, zero beyond the last key."""
         tile = tensor[lane.batches, self.key_heads(problem, lane), keys.start : keys.start + self.key_tile]
-        tile = tile.to(problem.accumulator_dtype)
+        tile = tile.to(problem.sum_dtype)
         missing = self.key_tile - tile.shape[2]
         return torch.nn.functional.pad(tile, (0, 0, 0, missing)) if missing else tile
 
@@ -271,7 +271,7 @@ class TileLoop:
 
     def probabilities(self, problem: Problem, weights: Tensor) -> Tensor:
         """The weights as the second product takes them: rounded to the input type."""
-        return weights.to(problem.dtype).to(problem.accumulator_dtype)
+        return weights.to(problem.dtype).to(problem.sum_dtype)
 
     def product(self, weights: Tensor, value: Tensor) -> Tensor:
         """Weights times values."""

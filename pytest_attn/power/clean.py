@@ -37,7 +37,7 @@ class Unrounded:
 
     def stored(self, problem: Problem) -> Output:
         """The result as the kernel returns it: the output rounded once to the problem's dtype, the LSE to its own."""
-        return Output(self.out.to(problem.dtype), self.lse.to(problem.accumulator_dtype) if problem.wants_lse else None)
+        return Output(self.out.to(problem.dtype), self.lse.to(problem.sum_dtype) if problem.wants_lse else None)
 
 
 class Clean(TileLoop):
@@ -56,7 +56,7 @@ class Clean(TileLoop):
         out = torch.empty(problem.out_shape, dtype=problem.oracle_dtype)
         lse = torch.empty(problem.lse_shape, dtype=torch.float64)
         # The loop converts each tile; converted here, it does so once.
-        query, key, value = (t.to(problem.accumulator_dtype) for t in (inputs.query, inputs.key, inputs.value))
+        query, key, value = (t.to(problem.sum_dtype) for t in (inputs.query, inputs.key, inputs.value))
         given = Inputs(query, key, value, inputs.key_of_content)
 
         def work(shared: Iterator[Slab]) -> None:

@@ -118,8 +118,6 @@ class Case:
             if getattr(self, name) not in allowed:
                 words = ", ".join(str(word) for word in allowed)
                 raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
-        if self.dtype == "float64" and self.ask == "grad":
-            raise ValueError(f"case: dtype is float64 and gradients are asked for; allowed: {', '.join(DTYPES)}")
         if self.scale is not None and not math.isfinite(self.scale):
             raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:

@@ -24,7 +24,7 @@ class Problem:
     """softmax(scale * query @ key^T, masked) @ value, per batch and query head.
 
     Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`,
-    log-sum-exp `[B, Hq, Sq]` of `accumulator_dtype`, natural logarithm of the sum of exponentials of the scaled scores.
+    log-sum-exp `[B, Hq, Sq]` of `sum_dtype`, natural logarithm of the sum of exponentials of the scaled scores.
     Query head h reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted, or that the gradients
     of query, key and value are. `variants` say what else becomes of the logits; `mask` holds what they contribute to
     it.
@@ -115,7 +115,7 @@ class Problem:
     @property
     def out_dtype(self) -> torch.dtype:
         """The dtype of the output that a kernel returns: partial results are float32 at least."""
-        return self.accumulator_dtype if self.num_splits else self.dtype
+        return self.sum_dtype if self.num_splits else self.dtype
 
     @property
     def group(self) -> int:
@@ -153,7 +153,7 @@ class Problem:
         return getattr(torch, self.data_type.oracle)  # type: ignore[no-any-return]
 
     @property
-    def accumulator_dtype(self) -> torch.dtype:
+    def sum_dtype(self) -> torch.dtype:
         """The precision of the log-sum-exp, and of sums that are kept in nothing less: float32, or float64 for inputs
         of float64."""
         return getattr(torch, self.data_type.accumulator)  # type: ignore[no-any-return]

@@ -44,7 +44,7 @@ def _shapes(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...], tuple[i
 
 def normal(problem: Problem, generator: torch.Generator) -> Drawn:
     """Standard normal."""
-    dtype = problem.accumulator_dtype
+    dtype = problem.sum_dtype
     query, key, value = (torch.randn(shape, generator=generator, dtype=dtype) for shape in _shapes(problem))
     return query, key, value
 
@@ -204,4 +204,4 @@ def draw_grad_out(problem: Problem, recipe: Recipe, generator: torch.Generator) 
         columns = torch.arange(problem.query_length) % problem.value_dim
         one_hot = torch.nn.functional.one_hot(columns, problem.value_dim).float()
         return one_hot.expand(problem.out_shape).clone()
-    return torch.randn(problem.out_shape, generator=generator, dtype=problem.accumulator_dtype)
+    return torch.randn(problem.out_shape, generator=generator, dtype=problem.sum_dtype)

@@ -56,7 +56,7 @@ class BlockSparseKernel:
         most = max(block.keys for block in blocks)
         # Fresh pages for every output would cost 3 % of a run at sparsity 0.9.
         out = query.new_empty(problem.out_shape)
-        lse = query.new_empty(problem.lse_shape, dtype=problem.accumulator_dtype)
+        lse = query.new_empty(problem.lse_shape, dtype=problem.sum_dtype)
 
         def run() -> Output:
             def work(shared: Iterator[QueryBlock]) -> None:

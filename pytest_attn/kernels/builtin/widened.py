@@ -23,17 +23,17 @@ def half(problem: Problem) -> bool:
 
 def wide(problem: Problem) -> Literal["float32", "float64"]:
     """Its name, for the numerics of a kernel."""
-    return "float64" if problem.accumulator_dtype == torch.float64 else "float32"
+    return "float64" if problem.sum_dtype == torch.float64 else "float32"
 
 
 def last_place(problem: Problem) -> float:
     """One unit in its last place, relative: the error of an exponential of torch."""
-    return float(torch.finfo(problem.accumulator_dtype).eps)
+    return float(torch.finfo(problem.sum_dtype).eps)
 
 
 def blas_chain(problem: Problem, rows: int) -> int | None:
     """The longest chain of a product on a CPU that has so many rows: MKL adds float64 in one chain, whatever the rows
     (measured), and float32, which half types are converted to, in one where the rows are few."""
-    if problem.accumulator_dtype == torch.float64 or (rows <= FEW_ROWS and not half(problem)):
+    if problem.sum_dtype == torch.float64 or (rows <= FEW_ROWS and not half(problem)):
         return None
     return BLAS_CHAIN
