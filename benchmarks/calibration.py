@@ -1,6 +1,7 @@
 """What correct kernels show of the error that their budget expects.
 
     python benchmarks/calibration.py [--quick] [--grad] [--kernel NAME ...] [--recipe NAME ...]
+                                     [--dtype NAME ...]
 
 A row per kernel, dtype and kind of mask, over lengths from 64 to 24000 and head dimensions from 32 to 256: lowest and
 highest RMS of error / sigma, and the largest share of its limit that each statistic reached. At 1 a correct kernel
@@ -15,7 +16,8 @@ from dataclasses import replace
 from itertools import product
 
 from pytest_attn.options import Options
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.report.record import Record
 from pytest_attn.session import Session
 
@@ -45,17 +47,18 @@ def main() -> None:
     parser.add_argument("--grad", action="store_true", help="of gradients")
     parser.add_argument("--kernel", action="append")
     parser.add_argument("--recipe", action="append")
+    parser.add_argument("--dtype", action="append")
     asked = parser.parse_args()
     quick, ask = asked.quick or asked.grad, "grad" if asked.grad else "both"
-    print(f"{'kernel':14}{'dtype':10}{'mask':8}{'recipe':12}{'cells':>6}{'RMS of error/sigma':>20}", *SHARES, "red")
+    print(f"{'kernel':30}{'dtype':10}{'mask':8}{'recipe':12}{'cells':>6}{'RMS of error/sigma':>20}", *SHARES, "red")
     for recipe, kernel, dtype, kind in product(
-        asked.recipe or ["normal"], asked.kernel or KERNELS, DTYPES, ("dense", "causal", "sparse")
+        asked.recipe or ["normal"], asked.kernel or KERNELS, asked.dtype or data_types(), ("dense", "causal", "sparse")
     ):
         session = Session(Options(budget=float("inf")))
         made = [session.cell(kernel, replace(case, dtype=dtype)).record() for case in cases(kind, recipe, quick, ask)]
         ran = [record for record in made if record.ran]
         if ran:
-            print(f"{kernel:14}{dtype:10}{kind:8}{recipe:12}{row(ran)}", flush=True)
+            print(f"{kernel:30}{dtype:10}{kind:8}{recipe:12}{row(ran)}", flush=True)
             for record in ran:
                 if record.outcome == "failed":
                     print(f"    {record.case}: {record.reason}")

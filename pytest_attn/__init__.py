@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_attn.kernels.numerics import EmptyRows, Numerics
     from pytest_attn.problem.block_mask import BlockMask
     from pytest_attn.problem.case import Case
+    from pytest_attn.problem.dtypes import DataType, register_dtype
     from pytest_attn.problem.frame import FrameWidths
     from pytest_attn.problem.inputs import Inputs
     from pytest_attn.problem.problem import Problem
@@ -32,6 +33,7 @@ __all__ = [
     "BlockMask",
     "Capabilities",
     "Case",
+    "DataType",
     "EmptyRows",
     "FrameWidths",
     "Gradients",
@@ -46,6 +48,7 @@ __all__ = [
     "check_kernel",
     "kernel",
     "parametrize",
+    "register_dtype",
     "register_variant",
 ]
 
@@ -54,6 +57,7 @@ _HOMES = {
     "BlockMask": "problem.block_mask",
     "Capabilities": "kernels.capabilities",
     "Case": "problem.case",
+    "DataType": "problem.dtypes",
     "EmptyRows": "kernels.numerics",
     "FrameWidths": "problem.frame",
     "Gradients": "kernels.gradients",
@@ -67,6 +71,7 @@ _HOMES = {
     "Variant": "problem.variants.variant",
     "check_kernel": "session",
     "kernel": "kernels.kernel",
+    "register_dtype": "problem.dtypes",
     "register_variant": "problem.variants.registry",
 }
 

@@ -217,10 +217,10 @@ def device(request: pytest.FixtureRequest) -> torch.device:
 @pytest.fixture
 def dtype(request: pytest.FixtureRequest) -> torch.dtype:
     """The `torch.dtype` of the case; without a case, each of bfloat16, float16 and float32."""
-    from pytest_attn.problem.problem import TORCH_DTYPES
+    from pytest_attn.problem.problem import torch_dtype
 
     cell = _cell_of(request)
-    return TORCH_DTYPES[cell.case.dtype if cell else request.param]
+    return torch_dtype(cell.case.dtype if cell else request.param)
 
 
 @pytest.fixture

@@ -92,12 +92,11 @@ class Session:
             return Cell(self, kernel, self.kernel(kernel), case)
         return Cell(self, kernel.name, kernel, case)
 
-    def inputs(self, problem: Problem, case: Case, tf32: bool) -> Inputs:
+    def inputs(self, problem: Problem, case: Case) -> Inputs:
         """The inputs of a case on this session's device, shared with the other cases of its shape."""
-        key = f"{Inputs.content(problem, self.options.seed, case.recipe)}{tf32}"
+        key = Inputs.content(problem, self.options.seed, case.recipe)
         if key not in self._inputs:
-            drawn = Inputs.draw(problem, self.options.seed, case.recipe, tf32=tf32)
-            self._inputs[key] = drawn.to(self.device.torch)
+            self._inputs[key] = Inputs.draw(problem, self.options.seed, case.recipe).to(self.device.torch)
             while len(self._inputs) > INPUTS_KEPT:
                 self._inputs.popitem(last=False)
         self._inputs.move_to_end(key)
@@ -138,7 +137,7 @@ class Cell:
     def inputs(self) -> Inputs:
         """Query, key and value on the device; do not write into them."""
         with self._timed("inputs"):
-            return self.session.inputs(self.problem, self.case, self.kernel.in_tf32(self.problem))
+            return self.session.inputs(self.problem, self.case)
 
     @property
     def reference(self) -> Reference:

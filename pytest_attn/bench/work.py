@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.wording import closest
 
-ITEM_BYTES = {"bfloat16": 2, "float16": 2, "float32": 4, "float64": 8}
 BYTE_FORMULA = "query-key-value-out-once"
 FLOP_FORMULA = "pairs-2d-2dv"
 
@@ -47,7 +47,7 @@ class Work:
         return Work(
             flops=FLOP_FORMULAS[flop_formula](case),
             flop_formula=flop_formula,
-            bytes=items * ITEM_BYTES[case.dtype],
+            bytes=items * data_types()[case.dtype].item_bytes,
         )
 
     def least_seconds(self, peak_flops: float, peak_bytes: float) -> float:

@@ -8,7 +8,7 @@ from torch import Tensor
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.problem import Problem
 
-BITS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+BITS = {1: torch.int8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 PARTIAL = 5
 """Dimensions of partial results: the splits stand before the batch."""

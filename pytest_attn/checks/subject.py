@@ -50,8 +50,7 @@ class Subject:
     def draw(self, problem: Problem, seed: int) -> Inputs:
         """Normal inputs of a problem on the device, others for every seed."""
         with self.timed("inputs"):
-            tf32 = self.kernel.in_tf32(problem)
-            return Inputs.draw(problem, self.seed + seed, tf32=tf32).to(self.device.torch)
+            return Inputs.draw(problem, self.seed + seed).to(self.device.torch)
 
     def generator(self) -> torch.Generator:
         """A fresh source of what a check draws; the same for every check of one seed."""

@@ -99,7 +99,8 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
     """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case; None where no
     hypothesis accounts for the error, or the time is over."""
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
-    if _flops(subject.problem) > most:
+    # Types of eight bits cannot be computed with on a CPU.
+    if _flops(subject.problem) > most or subject.problem.dtype.itemsize < 2:
         return None
     # The others know one mask.
     plain = not subject.problem.variants and not subject.problem.wants_grad

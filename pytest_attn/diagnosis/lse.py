@@ -14,7 +14,7 @@ from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.places import named
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.kinds import Kind
-from pytest_attn.problem.problem import TORCH_DTYPES
+from pytest_attn.problem.problem import torch_dtype
 
 LOG2_E = math.log2(math.e)
 
@@ -225,10 +225,10 @@ def _roundings(evidence: Evidence) -> Iterator[Guess]:
     assert evidence.lse is not None
     found = evidence.lse
     for name in ("bfloat16", "float16"):
-        rounded = evidence.model.lse.to(TORCH_DTYPES[name]).to(found.dtype)
-        step = torch.finfo(TORCH_DTYPES[name]).eps * evidence.model.lse.abs().where(~rounded.isneginf(), 0.0)
+        rounded = evidence.model.lse.to(torch_dtype(name)).to(found.dtype)
+        step = torch.finfo(torch_dtype(name)).eps * evidence.model.lse.abs().where(~rounded.isneginf(), 0.0)
         close = (found - rounded).abs().nan_to_num(0.0) <= 2 * step
-        if torch.equal(found.to(TORCH_DTYPES[name]).to(found.dtype), found) and bool(close.all()):
+        if torch.equal(found.to(torch_dtype(name)).to(found.dtype), found) and bool(close.all()):
             yield Diagnosis("precision", f"lse is rounded to {name}"), found
 
 

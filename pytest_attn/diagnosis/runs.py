@@ -17,9 +17,9 @@ from pytest_attn.diagnosis.memory_fill import unwritten_memory
 from pytest_attn.diagnosis.model import Model, sampled_rows
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.derived import derived
+from pytest_attn.judge.errors import allowed_error
 from pytest_attn.judge.facts import facts
 from pytest_attn.judge.judge import judge
-from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Finding, Verdict
 from pytest_attn.kernels.gradients import Gradients
@@ -190,7 +190,7 @@ class Runs:
         if out is not None and reference.out is not None:
             out = torch.where((out - reference.out).abs() < UNDERFLOW, reference.out, out)
         lse = output.lse.to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
-        allowed = budget(problem, inputs, reference, kernel.numerics_for(problem))
+        allowed = allowed_error(problem, inputs, reference, kernel.numerics_for(problem))
         return derived(out, lse, reference, allowed, inputs).passed
 
     @cached_property

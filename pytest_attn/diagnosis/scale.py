@@ -15,7 +15,7 @@ from pytest_attn.diagnosis.model import Model
 from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
 from pytest_attn.diagnosis.runs import FAR_OFF
 from pytest_attn.oracles.reference import Moments
-from pytest_attn.problem.problem import TORCH_DTYPES
+from pytest_attn.problem.problem import torch_dtype
 
 THIN_ROWS = 16
 """Rows that a hypothesis is tried on before all others."""
@@ -28,7 +28,7 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
     """The scale with which exact attention gives the kernel's result, or its weights."""
     expected = evidence.problem.scale
     for name in ("bfloat16", "float16"):
-        rounded = float(torch.tensor(expected, dtype=TORCH_DTYPES[name]))
+        rounded = float(torch.tensor(expected, dtype=torch_dtype(name)))
         if rounded == expected or not _plausible(evidence, rounded):
             continue
         if evidence.explained_by(replace(evidence.model, scale=rounded).reference()):

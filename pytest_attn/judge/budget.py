@@ -46,6 +46,11 @@ class GradientErrors:
     degrees: Tensor
     repeats: float
 
+    def plus(self, other: GradientErrors) -> GradientErrors:
+        """Of the sum, or the difference, of two gradients whose errors are independent."""
+        degrees = torch.minimum(self.degrees, other.degrees)
+        return GradientErrors(self.allowed.plus(other.allowed), degrees, max(self.repeats, other.repeats))
+
 
 class GradientBudget(NamedTuple):
     """What dQ, dK and dV may be off by."""
@@ -53,6 +58,10 @@ class GradientBudget(NamedTuple):
     dq: GradientErrors
     dk: GradientErrors
     dv: GradientErrors
+
+    def plus(self, other: GradientBudget) -> GradientBudget:
+        """Of the sum, or the difference, of two results whose errors are independent."""
+        return GradientBudget(*(mine.plus(theirs) for mine, theirs in zip(self, other, strict=True)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +99,8 @@ class Budget:
         """The budget of the sum, or the difference, of two results whose errors are independent."""
         out = self.out.plus(other.out) if self.out and other.out else None
         lse = self.lse.plus(other.lse) if self.lse and other.lse else None
-        return Budget(out, lse, torch.maximum(self.repeats, other.repeats))
+        grads = self.grads.plus(other.grads) if self.grads and other.grads else None
+        return Budget(out, lse, torch.maximum(self.repeats, other.repeats), grads)
 
     def weighted(self, out: Tensor | float, lse: Tensor | float) -> Budget:
         """The budget of a result whose output and LSE are multiplied by weights that are not negative."""

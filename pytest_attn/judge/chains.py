@@ -14,15 +14,11 @@ from pytest_attn.problem.problem import Problem
 SHORTEST_CHAIN = 4
 """The longest chain of a sum over the shortest: measured, a BLAS of chains up to 512 rounds as one of 192 does."""
 
-HALF_CHAIN = 512
-"""Terms that kernels of half types add in a row at most, where `Numerics.chain` says nothing."""
-
 
 def longest_chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
     """The longest chain of a product that sums so many terms."""
-    if numerics.chain is None and problem.full_precision:
-        return terms
-    return terms.clamp_max(numerics.chain or HALF_CHAIN)
+    chain = numerics.chain or problem.data_type.chain
+    return terms if chain is None else terms.clamp_max(chain)
 
 
 def row_roundings(numerics: Numerics, problem: Problem, terms: Tensor) -> tuple[Tensor, Tensor]:

@@ -87,7 +87,8 @@ def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) 
         return malformed
     findings = []
     if problem.wants_out:
-        out = output.out.detach().cpu()
+        # Types of eight bits cannot be compared on a CPU.
+        out = output.out.detach().to("cpu", problem.sum_dtype)
         findings.append(_not_finite("out", torch.isfinite(out).all(dim=3) | empty))
         if declared.out == "zero":
             findings.append(_empty_rows("out", (out != 0).any(dim=3) & empty, "0"))

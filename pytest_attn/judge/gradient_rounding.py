@@ -44,6 +44,8 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more; in var[dK] the part of dS that
   tau and lambda move is so of dS.
+- Operands that are rounded to TF32 (`pytest_attn.judge.operands`) add (c u_o)^2 2 sum_d (scale q_d k_d)^2 to tau^2,
+  (c u_o)^2 2 sum_d (dO_d v_d)^2 to var[dP], (c u_o)^2 E to var[delta] and (c u_o)^2 A to the sums.
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 - Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
@@ -65,9 +67,8 @@ from pytest_attn.judge.budget import Budget, GradientBudget, GradientErrors, Out
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
 from pytest_attn.judge.leading_terms import leads, mean_rounding
-from pytest_attn.judge.precision import Precision, unit_roundoff
+from pytest_attn.judge.precision import exp_error, is_stored, precision, unit_roundoff, variance_of
 from pytest_attn.judge.repeats import repeats
-from pytest_attn.judge.rounding import ROUNDING_SQUARE, _exp_error, probabilities_precision
 from pytest_attn.judge.row_classes import RowClasses
 from pytest_attn.judge.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
@@ -105,9 +106,8 @@ class _Pass:
         self.head_squares = {
             n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
         }
-        scores = Precision.of_operand(numerics.backward.score_gradients, problem, numerics)
-        self.scores = Rounding.to(scores, problem.scale)
-        self.probabilities = Rounding.to(probabilities_precision(problem, numerics))
+        self.scores = Rounding.to(numerics.backward.score_gradients, problem, numerics, problem.scale)
+        self.probabilities = Rounding.to(numerics.probabilities, problem, numerics)
         self.stored_dv = torch.zeros(inputs.value.shape, dtype=torch.float64)
         self.row_repeats = 1.0
 
@@ -160,7 +160,7 @@ class _Pass:
             dv.add(
                 tile, term_sums(weights.T, self.probabilities, alike.T, rows.grad_out, classes.grad_out, classes.count)
             )
-            stored = probabilities_precision(problem, self.numerics).rounded(weights)
+            stored = weights.to(precision(self.numerics.probabilities, problem)).to(weights.dtype)
             add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
             if problem.group > 1:
                 add_rows(alone[0], tile.group, terms.T @ rows.query)
@@ -197,13 +197,13 @@ class _Pass:
         walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
         variance += units.sums * (walk * value_square + steady * out_square)
         variance += units.sums * (walk_out * out_square + steady_out * delta_square)
-        variance += units.probabilities * products + units.result * out_square
+        variance += units.probabilities * products + units.operands * value_square + units.result * out_square
         if numerics.stored_accumulator is not None:
-            stored = ROUNDING_SQUARE * Precision.of(numerics.stored_accumulator, problem).unit ** 2
+            stored = variance_of(numerics.stored_accumulator, problem)
             walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
             variance += stored * (walk * value_square + (steady + 1) * out_square)
         if numerics.split:
-            variance += 2 * ROUNDING_SQUARE * unit_roundoff(torch.float32) ** 2 * rows.lse.square() * delta_square
+            variance += 2 * variance_of(None, problem) * rows.lse.square() * delta_square
         return variance
 
     def budget(self) -> GradientBudget:
@@ -215,7 +215,7 @@ class _Pass:
         by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
         together = by_key.sum(dim=2)
         keys = float(repeats(problem, self.inputs).max())
-        stores = backward.stored_gradients != "float32"
+        stores = is_stored(backward.stored_gradients, problem)
         query_tiles = _tiles(problem, backward.query_tile, of_queries=True) if stores else torch.ones_like(self.queries)
         query_tiles = query_tiles.view_as(by_key).amax(dim=2)
         ranks = {"dq": self.inputs.key, "dk": self.inputs.query, "dv": self.inputs.grad_out}
@@ -263,12 +263,13 @@ class _Pass:
         walk, steady = roundings(count, longest_chain(self.numerics, problem, count))
         steps = tiles.unsqueeze(3).clamp_min(1)
         sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
+        sigma += units.operands * sums.terms
         bridge = (steps.square() - 1) / (6 * steps) * sums.terms
         sigma += units.stored * (bridge + (steps - 1) * (2 * steps - 1) / (6 * steps) * alone)
         if head_square is not None:
             sigma += units.grouped * head_square
         result = units.result * square
-        if self.numerics.backward.stored_gradients != "float32":
+        if is_stored(self.numerics.backward.stored_gradients, problem):
             # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
             sigma += (steps.square() - 1) * grid**2 / 12
         if head_square is not None and problem.group > 1:
@@ -277,7 +278,7 @@ class _Pass:
         sigma = sigma + sums.rounded + result + grid**2 / 12
         bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
         tiny = torch.finfo(torch.float32).tiny
-        systematic = _exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
+        systematic = exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
         systematic += largest_deviation(1) * float(self.lse_variance.sum()) ** 0.5 / self.lse_variance.numel()
         allowed = OutBudget(sigma.sqrt().clamp_min(tiny), rest, bound.clamp_min(tiny), systematic)
         independent = sums.total + result.sum(dim=3)

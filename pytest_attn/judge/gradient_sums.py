@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.precision import Precision
-from pytest_attn.judge.rounding import ROUNDING_SQUARE, _exp_error, budget, probabilities_precision
+from pytest_attn.judge.operands import OperandRounding
+from pytest_attn.judge.precision import ROUNDING_SQUARE, exp_error, is_stored, precision, variance_of
 from pytest_attn.judge.rounding import Rows as ForwardRows
+from pytest_attn.judge.rounding import budget
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
 from pytest_attn.oracles.reference import Reference
@@ -25,7 +26,8 @@ from pytest_attn.problem.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class Units:
-    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2."""
+    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2, `operands` that of what
+    products round before they multiply."""
 
     sums: float
     logits: float
@@ -34,23 +36,21 @@ class Units:
     grouped: float
     result: float
     common: float
+    operands: float
 
     @staticmethod
     def of(problem: Problem, numerics: Numerics) -> Units:
         """Of the numerics that a kernel declares for a problem."""
-
-        def square(name: str) -> float:
-            return ROUNDING_SQUARE * Precision.of(name, problem).unit ** 2
-
         backward = numerics.backward
         return Units(
-            sums=square(numerics.accumulator),
-            logits=0.0 if numerics.logits == "float32" else square(numerics.logits),
-            probabilities=ROUNDING_SQUARE * probabilities_precision(problem, numerics).unit ** 2,
-            stored=square(backward.stored_gradients),
-            grouped=square(backward.grouped_gradients) if problem.group > 1 else 0.0,
-            result=square("input"),
-            common=(_exp_error(problem, numerics) / 2) ** 2,
+            sums=variance_of(numerics.accumulator, problem),
+            logits=variance_of(numerics.logits, problem) if is_stored(numerics.logits, problem) else 0.0,
+            probabilities=ROUNDING_SQUARE * Rounding.to(numerics.probabilities, problem, numerics).unit ** 2,
+            stored=variance_of(backward.stored_gradients, problem),
+            grouped=variance_of(backward.grouped_gradients, problem) if problem.group > 1 else 0.0,
+            result=variance_of("input", problem),
+            common=(exp_error(problem, numerics) / 2) ** 2,
+            operands=ROUNDING_SQUARE * OperandRounding.of(problem, numerics).unit ** 2,
         )
 
 
@@ -64,9 +64,11 @@ class Rounding:
     factor: float = 1.0
 
     @staticmethod
-    def to(precision: Precision, factor: float = 1.0) -> Rounding:
-        """To a precision."""
-        return Rounding(precision.unit, precision.grid, abs(factor))
+    def to(name: str, problem: Problem, numerics: Numerics, factor: float = 1.0) -> Rounding:
+        """To a named precision, and to that of an operand."""
+        found = torch.finfo(precision(name, problem))
+        unit = OperandRounding.of_weights(numerics, found.eps / 2)
+        return Rounding(unit, found.smallest_normal * found.eps, abs(factor))
 
     def variance(self, weights: Tensor) -> Tensor:
         """Of the errors of weights; less than half of the grid is lost whole."""
@@ -151,11 +153,16 @@ class Pairs:
         square = tile.scores.square()
         tau = walk * sizes + (steady + 1) * square + (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
         tau = units.sums * tau + units.logits * square + units.common
+        if units.operands:
+            tau += 2 * units.operands * problem.scale**2 * (rows.query.square() @ key.square().T)
         walk, steady = dot_roundings(problem.value_dim, problem, numerics)
         product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
         weight_square = tile.weights.square()
         score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1))
-        product = units.sums * weight_square * product
+        product = units.sums * product
+        if units.operands:
+            product += 2 * units.operands * (rows.grad_out.square() @ value.square().T)
+        product = weight_square * product
         own = (tau + 2 * units.sums) * score_gradients.square() + product
         return Pairs(tau * weight_square, product, score_gradients, own)
 
@@ -167,7 +174,7 @@ def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numeric
         assert lse is not None
         return lse.sigma.square().double()
     rows = ForwardRows.of(problem, inputs, reference, numerics)
-    accumulator = ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2
+    accumulator = variance_of(numerics.accumulator, problem)
     _, steady = row_roundings(numerics, problem, rows.keys)
     return (accumulator * (steady + 1) + rows.shared * rows.weight_variance * rows.weight_square).double()
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.derived import derived
+from pytest_attn.judge.errors import allowed_error
 from pytest_attn.judge.facts import facts
 from pytest_attn.judge.flat import flat, flat_limits
-from pytest_attn.judge.gradient_rounding import gradient_budget
 from pytest_attn.judge.gradients import judge_gradients
 from pytest_attn.judge.reference_checks import doubts
-from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -50,5 +49,4 @@ def judge(
 
 def budget_of(problem: Problem, inputs: Inputs, reference: Reference, kernel: Kernel) -> Budget:
     """The rounding error that a result of the kernel may have: its output and LSE, or its gradients."""
-    derive = gradient_budget if problem.wants_grad else budget
-    return derive(problem, inputs, reference, kernel.numerics_for(problem))
+    return allowed_error(problem, inputs, reference, kernel.numerics_for(problem))

@@ -1,15 +1,21 @@
-"""Precisions by the names that `Numerics` gives them."""
+"""What a precision comes to: how far its roundings, and the functions of a kernel that computes in it, may be off."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import torch
-from torch import Tensor
 
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.problem import tf32
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
+
+ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
+"""Relative RMS error of rounding to nearest, in unit roundoffs, for log-uniform mantissas: 0.425.
+
+A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform error of RMS u / sqrt(3), so the mean
+square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
+
+ROUNDING_SQUARE = ROUNDING_RMS**2
 
 
 def unit_roundoff(dtype: torch.dtype) -> float:
@@ -17,34 +23,30 @@ def unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
-@dataclass(frozen=True, slots=True)
-class Precision:
-    """A floating-point format: `unit`, its unit roundoff, and the dtype whose exponents it has."""
+def precision(name: str | None, problem: Problem) -> torch.dtype:
+    """The precision that a declaration names: None is that of sums, "input" that of query, key and value."""
+    if name is None:
+        return problem.sum_dtype
+    return problem.dtype if name == "input" else getattr(torch, name)
 
-    dtype: torch.dtype
-    unit: float
 
-    @staticmethod
-    def of(name: str, problem: Problem) -> Precision:
-        """Of a name in `Numerics`; float32 is float64 for inputs of that, as nothing is summed in less than it came."""
-        dtype = problem.dtype if name == "input" else problem.sum_dtype if name == "float32" else TORCH_DTYPES[name]
-        return Precision(dtype, unit_roundoff(dtype))
+def variance_of(name: str | None, problem: Problem) -> float:
+    """(c u)^2 of rounding to the precision that a declaration names."""
+    return float(ROUNDING_SQUARE * unit_roundoff(precision(name, problem)) ** 2)
 
-    @staticmethod
-    def of_operand(name: str, problem: Problem, numerics: Numerics) -> Precision:
-        """Of what is stored under a name and then an operand of a product."""
-        found = Precision.of(name, problem)
-        if numerics.products == "tf32" and found.unit < tf32.UNIT_ROUNDOFF:
-            return Precision(torch.float32, tf32.UNIT_ROUNDOFF)
-        return found
 
-    @property
-    def grid(self) -> float:
-        """The distance of its subnormal numbers."""
-        return float(torch.finfo(self.dtype).smallest_normal * 2 * self.unit)
+def is_stored(name: str | None, problem: Problem) -> bool:
+    """Whether what a declaration names is rounded when it is stored, and not kept in the precision of sums."""
+    return name == "input" or precision(name, problem) != problem.sum_dtype
 
-    def rounded(self, tensor: Tensor) -> Tensor:
-        """The nearest numbers of this format, in the tensor's own dtype."""
-        if self.unit > unit_roundoff(self.dtype):
-            return tf32.to_tf32(tensor)
-        return tensor.to(self.dtype).to(tensor.dtype)
+
+def exp_error(problem: Problem, numerics: Numerics) -> float:
+    """The largest relative error of the exponential."""
+    return problem.data_type.exp_error if numerics.exp_error is None else numerics.exp_error
+
+
+def tanh_error(problem: Problem, numerics: Numerics) -> float:
+    """The largest relative error of the hyperbolic tangent; 0 where no variant takes one."""
+    if not any("tanh" in variant.functions for variant in problem.variants):
+        return 0.0
+    return problem.data_type.tanh_error if numerics.tanh_error is None else numerics.tanh_error

@@ -31,7 +31,9 @@ def doubts(problem: Problem, inputs: Inputs, output: Output, reference: Referenc
     if not phrases:
         # A row without keys has its sink all the same.
         empty = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape) & (sinks(problem, inputs) is None)
-        largest = max(abs(float(end)) for end in inputs.value.aminmax()) if problem.wants_out else None
+        largest = (
+            max(abs(float(end)) for end in inputs.value.to(problem.sum_dtype).aminmax()) if problem.wants_out else None
+        )
         phrases = [*_values(reference, empty, largest), *_zeros(problem, inputs, reference, empty, largest)]
     return [Finding("reference", f"reference: {phrase}") for phrase in phrases]
 

@@ -1,12 +1,12 @@
 """The budget: the error that a correct kernel of given numerics can show on a problem, derived from rounding.
 
-Notation: u is the unit roundoff of a precision (2^-8 bfloat16, 2^-11 float16, 2^-24 float32), c = ROUNDING_RMS, p_ij
-the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2 v_jd^2, W = sum_j p_ij^2.
+Notation: u is the unit roundoff of a precision (2^-8 bfloat16, 2^-11 float16, 2^-24 float32, 2^-53 float64), c =
+ROUNDING_RMS, p_ij the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2 v_jd^2, W = sum_j
+p_ij^2.
 
 **Variance.** Independent roundings add in the mean square:
 
-    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p, TF32's where products
-                                                     are of that (the inputs are TF32 numbers then)
+    var[i, d] = (c u_p)^2 r A                        probabilities rounded to the precision u_p
               + r t_i^2 spread                       logits off by t_i shift weight between values
               + (c u_a)^2 (walk(n) A + steady(n) out^2)    sums kept in the accumulator's precision
               + (c u_a)^2 (walk(n) W + steady(n)) out^2    the sum of weights, which divides the output
@@ -29,7 +29,8 @@ the probabilities of row i, s_ij its scaled logits, n its keys, A = sum_j p_ij^2
   the rows, which the reference knows, is a systematic error of the output.
 - Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
   value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.leading_terms`).
-- Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32.
+- Operands that are rounded to TF32: `pytest_attn.judge.operands`.
+- Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
   (of 1 where they are divided first).
 
@@ -60,7 +61,6 @@ bound + K sigma', where sigma' leaves out what the bound covers.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -69,7 +69,15 @@ from torch import Tensor
 from pytest_attn.judge.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.leading_terms import leads, mean_rounding
-from pytest_attn.judge.precision import Precision, unit_roundoff
+from pytest_attn.judge.operands import OperandRounding, alike_values, logit_operands
+from pytest_attn.judge.precision import (
+    ROUNDING_SQUARE,
+    exp_error,
+    precision,
+    tanh_error,
+    unit_roundoff,
+    variance_of,
+)
 from pytest_attn.judge.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Moments, Reference
@@ -77,14 +85,6 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
-
-ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
-"""Relative RMS error of rounding to nearest, in unit roundoffs, for log-uniform mantissas: 0.425.
-
-A mantissa m in [1, 2) of log-uniform density 1 / (m ln 2) is off by a uniform error of RMS u / sqrt(3), so the mean
-square of the relative error is u^2 / 3 times the mean of m^-2, which is 3 / (8 ln 2)."""
-
-ROUNDING_SQUARE = ROUNDING_RMS**2
 
 CHANGE_ROUNDINGS = 4
 """Roundings of a logit that is changed, of kernel and reference together."""
@@ -103,8 +103,9 @@ def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Num
 @dataclass(frozen=True, eq=False)
 class Rows:
     """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak`, `weight_variance`
-    t_i^2, `logit_square` s^2, `sink_weight` p_z and `sink_variance` t_z^2 p_z^2, all `[B, H, Sq]` in the oracle's
-    precision; `repeats` r `[B, H]`. Rows without keys hold harmless values."""
+    t_i^2, `logit_square` s^2, `sink_weight` p_z, `sink_variance` t_z^2 p_z^2 and `common_variance`, of all logits of a
+    row at once, all `[B, H, Sq]` in the oracle's precision; `repeats` r `[B, H]`. Rows without keys hold harmless
+    values."""
 
     lse: Tensor
     keys: Tensor
@@ -115,6 +116,7 @@ class Rows:
     logit_square: Tensor
     sink_weight: Tensor
     sink_variance: Tensor
+    common_variance: Tensor
     repeats: Tensor
 
     @property
@@ -137,7 +139,12 @@ class Rows:
         logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
         change_square = None if moments.change_square is None else moments.change_square / weight_square
         variance = _weight_variance(problem, inputs, numerics, logit_square, change_square)
-        own = _accumulator_square(problem, numerics) * sink.square() + (_exp_error(problem, numerics) / 2) ** 2
+        operand, common = OperandRounding.of(problem, numerics), torch.zeros_like(lse)
+        if operand.unit:
+            independent, common = (found.to(dtype) for found in logit_operands(problem, inputs, reference))
+            common *= ROUNDING_SQUARE * operand.unit**2
+            variance += 2 * ROUNDING_SQUARE * operand.unit**2 * independent + (2 * operand.mean) ** 2 * logit_square
+        own = variance_of(numerics.accumulator, problem) * sink.square() + (exp_error(problem, numerics) / 2) ** 2
         return Rows(
             lse=lse,
             keys=keys,
@@ -148,6 +155,7 @@ class Rows:
             logit_square=logit_square,
             sink_weight=sink_weight,
             sink_variance=own * sink_weight.square(),
+            common_variance=common,
             repeats=repeats(problem, inputs).to(dtype),
         )
 
@@ -170,20 +178,16 @@ def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Ten
     return mean.square() + curvature
 
 
-def _accumulator_square(problem: Problem, numerics: Numerics) -> float:
-    return float(ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2)
-
-
 def _weight_variance(
     problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
 ) -> Tensor:
     """t_i^2 `[B, H, Sq]`: variance of the relative error of a weight."""
-    accumulator = Precision.of(numerics.accumulator, problem).unit ** 2
-    stored = Precision.of(numerics.logits, problem).unit ** 2
+    accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
+    stored = unit_roundoff(precision(numerics.logits, problem)) ** 2
     terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
     walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
-    query_square = inputs.query.cpu().float().square().sum(dim=3)
-    key_square = inputs.key.cpu().float().square().sum(dim=3).mean(dim=2, keepdim=True)
+    query_square = inputs.query.cpu().to(problem.sum_dtype).square().sum(dim=3)
+    key_square = inputs.key.cpu().to(problem.sum_dtype).square().sum(dim=3).mean(dim=2, keepdim=True)
     # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
     random = query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
     before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
@@ -191,27 +195,8 @@ def _weight_variance(
     variance += stored * logit_square
     if change_square is not None:
         variance += accumulator * CHANGE_ROUNDINGS * (before + change_square) + stored * before
-    tangent = (_tanh_error(problem, numerics) / 2) ** 2 * logit_square
-    return variance * ROUNDING_SQUARE + (_exp_error(problem, numerics) / 2) ** 2 + tangent
-
-
-def probabilities_precision(problem: Problem, numerics: Numerics) -> Precision:
-    """What a kernel rounds its probabilities to before their product with the values."""
-    return Precision.of_operand(numerics.probabilities, problem, numerics)
-
-
-def _exp_error(problem: Problem, numerics: Numerics) -> float:
-    if numerics.exp_error is not None:
-        return numerics.exp_error
-    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-16
-
-
-def _tanh_error(problem: Problem, numerics: Numerics) -> float:
-    if not any("tanh" in variant.functions for variant in problem.variants):
-        return 0.0
-    if numerics.tanh_error is not None:
-        return numerics.tanh_error
-    return 4 * unit_roundoff(problem.dtype) if problem.full_precision else 2.0**-11
+    tangent = (tanh_error(problem, numerics) / 2) ** 2 * logit_square
+    return variance * ROUNDING_SQUARE + (exp_error(problem, numerics) / 2) ** 2 + tangent
 
 
 def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
@@ -229,15 +214,15 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     rest = _accumulation(numerics, problem, rows, square, out_square) + _shifted_weight(
         rows, square, out_square, largest
     )
-    rest = rest + out_square * rows.sink_variance.unsqueeze(3)
-    if problem.oracle_dtype == problem.dtype:
-        # The reference rounds as much again.
-        rest = 2 * rest + out_square * (ROUNDING_SQUARE * result**2)
+    operand = OperandRounding.of(problem, numerics)
+    rest = rest + out_square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
     sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
+    if operand.unit:
+        sigma += square * (ROUNDING_SQUARE * operand.unit**2 * alike_values(problem, inputs)[..., None, None])
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
-    bound = rounded.unsqueeze(3) * mean_value + result * reference.out.abs() + grid / 2
-    if probabilities_precision(problem, numerics).dtype == torch.float16:
+    bound = (rounded.unsqueeze(3) + operand.unit) * mean_value + result * reference.out.abs() + grid / 2
+    if precision(numerics.probabilities, problem) == torch.float16:
         top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
         quantum = top.unsqueeze(3) * 2.0**-24
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
@@ -245,9 +230,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
     # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
     tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
-    systematic = _exp_error(problem, numerics) + _tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
+    systematic += 2 * operand.mean * (1 + float(rows.logit_square.sqrt().mean())) + operand.unit**2
     if numerics.normalized:
-        stored = probabilities_precision(problem, numerics).rounded(rows.peak)
+        stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
     if numerics.split:
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
@@ -260,7 +246,8 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
 
 def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
     """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
-    rounded = torch.full_like(rows.peak, probabilities_precision(problem, numerics).unit)
+    unit = unit_roundoff(precision(numerics.probabilities, problem))
+    rounded = torch.full_like(rows.peak, OperandRounding.of_weights(numerics, unit))
     if not numerics.normalized and not bool(rows.sink_weight.any()):
         rounded[rows.peak * rows.keys < 1 + 1e-6] = 0.0
     return rounded
@@ -268,17 +255,17 @@ def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> 
 
 def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tensor, out_square: Tensor) -> Tensor:
     """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
-    accumulator = ROUNDING_SQUARE * Precision.of(numerics.accumulator, problem).unit ** 2
+    accumulator = variance_of(numerics.accumulator, problem)
     walk, steady = roundings(rows.keys, longest_chain(numerics, problem, rows.keys))
     row_walk, row_steady = row_roundings(numerics, problem, rows.keys)
     by_square, by_out = accumulator * walk, accumulator * (steady + row_steady + row_walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
-        stored = ROUNDING_SQUARE * Precision.of(numerics.stored_accumulator, problem).unit ** 2
+        stored = variance_of(numerics.stored_accumulator, problem)
         tiles = (rows.keys / numerics.tile).ceil()
         walk, steady = roundings(tiles, tiles)
         by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
     if numerics.split:
-        by_out = by_out + 2 * (ROUNDING_RMS * unit_roundoff(problem.sum_dtype)) ** 2 * rows.lse.square()
+        by_out = by_out + 2 * variance_of(None, problem) * rows.lse.square()
     return square * by_square.unsqueeze(3) + out_square * by_out.unsqueeze(3)
 
 
@@ -290,12 +277,13 @@ def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Ten
 
 
 def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
-    accumulator = Precision.of(numerics.accumulator, problem).unit ** 2
+    accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
     variance = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
     variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
-    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance
-    # The reference of a half type is float32 as well, and rounds as much again; so is that of float64.
-    sides = 2 if problem.oracle_dtype == problem.sum_dtype else 1
-    shift = _exp_error(problem, numerics) + _tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
+    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
+    # The reference of a half type is float32 as well, and rounds as much again.
+    sides = 2 if problem.oracle_dtype == torch.float32 else 1
+    shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
+    shift += 2 * OperandRounding.of(problem, numerics).mean * float(rows.logit_square.max()) ** 0.5
     return LseBudget((sides * variance).sqrt_(), shift)

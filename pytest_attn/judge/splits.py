@@ -1,7 +1,7 @@
 """The verdict on partial results: each split against the truth of its own keys, then all of them, merged.
 
-Partial results are float32, whatever the inputs. They are judged as those of the same numbers in float32: the truth is
-float64, and what the kernel rounds to the precision of its inputs is rounded to that one.
+Partial results are float32, or float64 where the inputs are. They are judged as those of the same numbers in that
+precision: the truth is float64, and what the kernel rounds to the precision of its inputs is rounded to that one.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from pytest_attn.judge.chains import HALF_CHAIN
+from pytest_attn.judge.errors import allowed_error
 from pytest_attn.judge.judge import judge
 from pytest_attn.judge.merging import Partial, merged, merged_output
-from pytest_attn.judge.rounding import _exp_error, _tanh_error, budget
+from pytest_attn.judge.precision import exp_error, tanh_error
 from pytest_attn.judge.tolerances import DERIVED
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -57,7 +57,7 @@ def _verdicts(problem: Problem, inputs: Inputs, partials: Output, truth: Truth, 
     for split in _splits(problem, kernel):
         own, number = _of_split(whole, split), split.number
         reference = truth(own, inputs)
-        allowed = budget(own, inputs, reference, numerics)
+        allowed = allowed_error(own, inputs, reference, numerics)
         result = Output(partials.out[number], partials.lse[number])
         yield judge(own, inputs, result, reference, kernel, allowed=allowed).of(_words(split, whole))
         parts.append(Partial(result.out.cpu().double(), partials.lse[number].cpu().double(), allowed))
@@ -93,6 +93,6 @@ def _named(numerics: Numerics, problem: Problem) -> Numerics:
     dtype = str(problem.dtype).removeprefix("torch.")
     names = ("probabilities", "logits", "accumulator", "stored_accumulator")
     own = {name: dtype for name in names if getattr(numerics, name) == "input"}
-    chain = numerics.chain or (None if problem.dtype == problem.out_dtype else HALF_CHAIN)
-    errors = {"exp_error": _exp_error(problem, numerics), "tanh_error": _tanh_error(problem, numerics)}
+    chain = numerics.chain or problem.data_type.chain
+    errors = {"exp_error": exp_error(problem, numerics), "tanh_error": tanh_error(problem, numerics)}
     return replace(numerics, **own, **errors, chain=chain)  # type: ignore[arg-type]

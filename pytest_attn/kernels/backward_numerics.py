@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from pytest_attn.wording import names_unknown_fields
 
-GradientPrecision = Literal["input", "float32", "bfloat16", "float16"]
+GradientPrecision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 """A precision inside a backward pass: that of the inputs, or a named one."""
 
 DeltaOf = Literal["out", "probabilities"]
@@ -33,8 +33,8 @@ class BackwardNumerics:
     weights_of: WeightsOf = "lse"
     """What gives P: "lse", exp(s - lse) anew, or "softmax", exp(s - max) over its sum, as the forward pass had it."""
 
-    stored_gradients: GradientPrecision = "float32"
-    """Precision to which the running gradients are rounded after each tile."""
+    stored_gradients: GradientPrecision | None = None
+    """Precision to which the running gradients are rounded after each tile. None: they are kept in that of sums."""
 
     query_tile: int = 64
     """Queries of a tile, after which the running gradients of key and value are stored."""
@@ -48,12 +48,13 @@ class BackwardNumerics:
 
     def __post_init__(self) -> None:
         for name in PRECISIONS:
-            if getattr(self, name) not in get_args(GradientPrecision):
-                allowed = ", ".join(get_args(GradientPrecision))
-                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
-        for name, words in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
+            words = (*get_args(GradientPrecision), *((None,) if name == "stored_gradients" else ()))
             if getattr(self, name) not in words:
-                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(words)}")
+                allowed = ", ".join(map(str, words))
+                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
+        for name, choices in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
+            if getattr(self, name) not in choices:
+                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
         for name in ("query_tile", "key_tile"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from pytest_attn.problem.case import DTYPES, Layout
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest, names_unknown_fields
 
@@ -34,7 +35,7 @@ class Capabilities:
 
     lse: bool = False
     """Passed `return_lse`; where True, returns (out, lse): natural log of the sum of exponentials of the scaled scores,
-    float32 `[B, Hq, Sq]`, float64 where the inputs are."""
+    float32 `[B, Hq, Sq]`, float64 for inputs of float64."""
 
     causal: bool = False
     """Passed `causal`: query i sees keys j <= i + Skv - Sq (bottom-right)."""
@@ -97,7 +98,7 @@ class Capabilities:
         if not isinstance(self.split_tile, int) or isinstance(self.split_tile, bool) or self.split_tile < 1:
             raise ValueError(f"kernel: split_tile is {self.split_tile!r}; allowed: a whole number, 1 or more")
         _refuse_unknown("devices", self.devices, DEVICE_TYPES)
-        _refuse_unknown("dtypes", self.dtypes, tuple(TORCH_DTYPES))
+        _refuse_unknown("dtypes", self.dtypes, tuple(data_types()))
 
     @staticmethod
     def of(**claims: Any) -> Capabilities:
@@ -120,13 +121,13 @@ class Capabilities:
     def why_not(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> str | None:
         """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is
         claimed."""
-        dtype_names = {dtype: name for name, dtype in TORCH_DTYPES.items()}
+        dtype = problem.data_type.name
         masks = parts(problem.mask)
         causal = {mask.align for mask in masks if isinstance(mask, Causal)}
         sparse = any(isinstance(mask, BlockSparse) for mask in masks)
         needs = {
             f"device {device_type}": device_type in self.devices,
-            f"dtype {dtype_names[problem.dtype]}": dtype_names[problem.dtype] in self.dtypes,
+            f"dtype {dtype}": dtype in self.dtypes,
             f"head_dim {problem.head_dim}": self.head_dims is None or problem.head_dim in self.head_dims,
             f"key_heads {problem.key_heads}": self.key_heads is None or problem.key_heads in self.key_heads,
             "lse": self.lse or not problem.wants_lse,

@@ -12,16 +12,18 @@ from torch import Tensor
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward, Gradients, declared_backward, through_autograd
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.wording import closest
 
 
 @dataclass(frozen=True, eq=False)
 class Output:
-    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` float32 and `grads`."""
+    """What a kernel returned: `out` `[B, Hq, Sq, Dv]` and, where asked for, `lse` `[B, Hq, Sq]` of
+    the problem's `sum_dtype`, and `grads`."""
 
     out: Tensor
     lse: Tensor | None = None
@@ -59,17 +61,20 @@ class Kernel:
     empty_rows: EmptyRows = field(default_factory=EmptyRows)
 
     def numerics_for(self, problem: Problem) -> Numerics:
-        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none."""
+        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none, or
+        one that gradients have no budget for."""
         if callable(self.numerics):
             declared = self.numerics(problem)
             if not isinstance(declared, Numerics):
                 raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
-            return declared
-        return self.numerics.get(str(problem.dtype).removeprefix("torch."), Numerics())
-
-    def in_tf32(self, problem: Problem) -> bool:
-        """Whether its matrix products take the inputs in TF32. Raises ValueError as `numerics_for`."""
-        return self.numerics_for(problem).products == "tf32"
+        else:
+            declared = self.numerics.get(problem.data_type.name, Numerics())
+        if problem.wants_grad and declared.products == "tf32-truncated":
+            raise ValueError(
+                f"kernel {self.name!r}: products is 'tf32-truncated', for which gradients have no budget; allowed "
+                "where gradients are asked for: input, tf32"
+            )
+        return declared
 
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
@@ -184,7 +189,7 @@ def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem
     if inspect.isroutine(given):
         return cast(Callable[[Problem], Numerics], given)
     if isinstance(given, Numerics):
-        return dict.fromkeys(TORCH_DTYPES, given)
+        return dict.fromkeys(data_types(), given)
     if not isinstance(given, Mapping | None):
         raise ValueError(
             f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics, or a "
@@ -192,8 +197,8 @@ def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem
         )
     by_dtype = dict(given or {})
     for dtype, numerics in by_dtype.items():
-        if dtype not in TORCH_DTYPES:
-            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(str(dtype), TORCH_DTYPES)}")
+        if dtype not in data_types():
+            raise ValueError(f"kernel: numerics has {dtype!r}; allowed: {closest(str(dtype), data_types())}")
         if not isinstance(numerics, Numerics):
             raise ValueError(f"kernel: numerics for {dtype} is {numerics!r}; allowed: a Numerics")
     return by_dtype

@@ -8,17 +8,17 @@ from typing import Any, Literal, get_args
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.wording import names_unknown_fields
 
-Precision = Literal["input", "float32", "bfloat16", "float16"]
-"""A precision inside a kernel: that of the inputs, or a named one; float32 is float64 for inputs of that."""
+Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
+"""A precision inside a kernel: that of the inputs, or a named one."""
+
+Products = Literal["input", "tf32", "tf32-truncated"]
 
 BLAS_CHAIN = 256
-"""Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL)."""
+"""Terms that a BLAS library on a CPU adds in a row at most, for `Numerics.chain`; measured, it is about 200 (MKL) for
+float32, and there is no limit for float64."""
 
 FEW_ROWS = 3
 """Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""
-
-Products = Literal["input", "tf32"]
-"""A precision of the operands of matrix products."""
 
 EmptyOut = Literal["zero", "any"]
 
@@ -28,21 +28,22 @@ EmptyOut = Literal["zero", "any"]
 class Numerics:
     """The arithmetic of a kernel. The defaults are those of a flash kernel on tensor cores."""
 
-    products: Products = "input"
-    """Precision to which the operands of matrix products are rounded: "tf32" where tensor cores are given float32 and
-    use 10 bits of its mantissa, as by Triton's `tl.dot` unless `input_precision` says otherwise, and by torch where
-    `torch.backends.cuda.matmul.allow_tf32` is set. Such a kernel is given inputs that TF32 holds, so that these lose
-    nothing; its probabilities and score gradients, operands too, are rounded. One that multiplies the query by the
-    scale before the product rounds that once more, unless the scale is a power of two."""
-
     probabilities: Precision = "input"
     """Precision to which each probability is rounded before the product with the values."""
 
-    logits: Precision = "float32"
-    """Precision in which the scaled scores are stored before the softmax."""
+    logits: Precision | None = None
+    """Precision in which the scaled scores are stored before the softmax. None: float32, or float64 for inputs of
+    float64."""
 
-    accumulator: Precision = "float32"
-    """Precision in which both products and the sum of weights accumulate."""
+    accumulator: Precision | None = None
+    """Precision in which both products and the sum of weights accumulate. None: float32, or float64 for inputs of
+    float64."""
+
+    products: Products = "input"
+    """What the operands of matrix products keep, where their type has more bits: "input", all of them; "tf32", 10 bits
+    of mantissa, rounded to nearest, as cuBLAS has it where `torch.backends.cuda.matmul.allow_tf32` is True or
+    `torch.set_float32_matmul_precision` is "high"; "tf32-truncated", 10 bits, the rest cut off, as tensor cores read
+    float32 that nobody rounded, which `tl.dot` of Triton hands them with `input_precision="tf32"`."""
 
     normalized: bool = False
     """Whether the probabilities are divided by their sum before they are rounded, as softmax followed by a product
@@ -56,19 +57,21 @@ class Numerics:
     """Keys of a tile, where the running output is rounded after each."""
 
     split: bool = False
-    """Whether results of parts of the keys are merged through their log-sum-exp in float32, as split-KV kernels do."""
+    """Whether results of parts of the keys are merged through their log-sum-exp, as split-KV kernels do, in float32
+    (float64 for inputs of float64)."""
 
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
-    for float32, 2^-51 for float64."""
+    for float32, 2^-50 for float64."""
 
     tanh_error: float | None = None
     """Largest relative error of the hyperbolic tangent, where logits are capped. None: 2^-11 for half types (hardware
-    tanh), 2^-22 for float32, 2^-51 for float64."""
+    tanh), 2^-22 for float32, 2^-50 for float64."""
 
     chain: int | None = None
     """Most terms that are added one after the other before partial sums are combined. None: 512 for half types, whose
-    kernels sum by tiles, and all terms of a sum for float32. BLAS libraries on CPUs add about 200 in a row."""
+    kernels sum by tiles, and all terms of a sum for float32 and float64. BLAS libraries on CPUs add about 200 in a
+    row."""
 
     row_chain: int | None = None
     """As `chain`, of sums along a row without a product: of its weights, and of P * dP. None: as `chain`. Vector units
@@ -79,15 +82,14 @@ class Numerics:
 
     def __post_init__(self) -> None:
         precisions = ", ".join(get_args(Precision))
-        for name in ("probabilities", "logits", "accumulator"):
-            if getattr(self, name) not in get_args(Precision):
-                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: {precisions}")
+        if self.probabilities not in get_args(Precision):
+            raise ValueError(f"Numerics: probabilities is {self.probabilities!r}; allowed: {precisions}")
+        for name in ("logits", "accumulator", "stored_accumulator"):
+            if getattr(self, name) not in (None, *get_args(Precision)):
+                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: None, {precisions}")
         if self.products not in get_args(Products):
-            raise ValueError(f"Numerics: products is {self.products!r}; allowed: {', '.join(get_args(Products))}")
-        if self.stored_accumulator not in (None, *get_args(Precision)):
-            raise ValueError(
-                f"Numerics: stored_accumulator is {self.stored_accumulator!r}; allowed: None, {precisions}"
-            )
+            words = ", ".join(get_args(Products))
+            raise ValueError(f"Numerics: products is {self.products!r}; allowed: {words}")
         for name in ("exp_error", "tanh_error"):
             error = getattr(self, name)
             if error is not None and not (_is_number(error) and 0.0 <= error < 1.0):

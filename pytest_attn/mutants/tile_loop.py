@@ -17,9 +17,10 @@ from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.mutants.lane import Lane
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
-from pytest_attn.problem.problem import TORCH_DTYPES, Problem
+from pytest_attn.problem.problem import Problem
 
 
 @dataclass(eq=False)
@@ -313,5 +314,5 @@ class TileLoop:
 
 def tile_loop(implementation: type[TileLoop] = TileLoop) -> Kernel:
     """A fresh kernel of the loop or of a mutant of it: no state is shared with an earlier one."""
-    numerics = dict.fromkeys(TORCH_DTYPES, Numerics(split=True))
+    numerics = dict.fromkeys(data_types(), Numerics(split=True))
     return Kernel(implementation.__name__, implementation(), implementation.capabilities, numerics)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, get_args
 
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
 from pytest_attn.problem.relations import Relation, refuse_relation
@@ -62,14 +63,10 @@ FIXED_FORM: tuple[OracleName, ...] = ("fias", "loop", "analytic")
 """The oracles of softmax(scale q k^T) v, which know no variants."""
 
 DTYPES = ("bfloat16", "float16", "float32")
-"""Data types of query, key, value and output that sweeps vary, and that kernels claim unless they say otherwise."""
-
-ALL_DTYPES = (*DTYPES, "float64")
-"""Those that the judge has a budget for."""
+"""The data types that sweeps vary, and that kernels claim unless they say otherwise."""
 
 
 _WORDS = {
-    "dtype": ALL_DTYPES,
     "causal": (None, *get_args(Alignment)),
     "recipe": get_args(Recipe),
     "layout": get_args(Layout),
@@ -117,12 +114,10 @@ class Case:
                 raise ValueError(f"case: {name} is {getattr(self, name)}; allowed: 1 or more")
         if self.query_heads % self.key_heads:
             raise ValueError(f"case: query_heads {self.query_heads} is not a multiple of key_heads {self.key_heads}")
-        for name, allowed in _WORDS.items():
+        for name, allowed in ({"dtype": tuple(data_types())} | _WORDS).items():
             if getattr(self, name) not in allowed:
                 words = ", ".join(str(word) for word in allowed)
                 raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
-        if self.dtype == "float64" and self.ask == "grad":
-            raise ValueError(f"case: dtype is float64 and gradients are asked for; allowed: {', '.join(DTYPES)}")
         if self.scale is not None and not math.isfinite(self.scale):
             raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, get_args
 
-from pytest_attn.problem.case import ALL_DTYPES, EXAMPLE_ID, Ask, Case, Layout, OracleName, Recipe
+from pytest_attn.problem.case import EXAMPLE_ID, Ask, Case, Layout, OracleName, Recipe
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.spelling import NUMBER, number_from_id, number_to_id, percent_to_id
 from pytest_attn.problem.variants.registry import variant_of_token
@@ -17,7 +17,7 @@ def _words(literal: Any, usual: str = "") -> str:
 
 _ID = re.compile(
     r"b(?P<b>\d+)-h(?P<h>\d+)(?:-kv(?P<kv>\d+))?-s(?P<s>\d+(?:x\d+)?)-d(?P<d>\d+(?:x\d+)?)"
-    rf"-(?P<dtype>{'|'.join(ALL_DTYPES)})(?:-scale(?P<scale>{NUMBER}))?(?P<causal>-causal(?P<topleft>-topleft)?)?"
+    rf"-(?P<dtype>[a-z][a-z0-9]*)(?:-scale(?P<scale>{NUMBER}))?(?P<causal>-causal(?P<topleft>-topleft)?)?"
     rf"(?:-sp(?P<sp>{NUMBER})pct)?(?:-bs(?P<bs>\d+x\d+))?(?:-(?P<framed>framed)|-frame(?P<frame>\d+x\d+x\d+x\d+))?"
     rf"(?P<variants>(?:-[a-z0-9]+)*?)(?:-(?P<recipe>{_words(Recipe, 'normal')}))?"
     rf"(?:-(?P<layout>{_words(Layout, 'contiguous')}))?-(?P<ask>{_words(Ask)})-(?P<oracle>{_words(OracleName)})"

@@ -13,7 +13,6 @@ from pytest_attn.problem import recipes
 from pytest_attn.problem.case import Recipe
 from pytest_attn.problem.masks import Ragged
 from pytest_attn.problem.problem import Problem
-from pytest_attn.problem.tf32 import to_tf32
 from pytest_attn.problem.variants.variant import Variant
 
 
@@ -43,9 +42,9 @@ class Inputs:
         return "-".join([_plain_content(problem, seed, recipe), *(variant.token for variant in problem.variants)])
 
     @staticmethod
-    def draw(problem: Problem, seed: int, recipe: Recipe = "normal", *, tf32: bool = False) -> Inputs:
+    def draw(problem: Problem, seed: int, recipe: Recipe = "normal") -> Inputs:
         """Inputs on the CPU. The same problem shape, dtype, seed and recipe give the same bits, whatever the
-        variants; `tf32` rounds them to what TF32 holds."""
+        variants."""
         content = _plain_content(problem, seed, recipe)
         generator = _generator(content)
         query, key, value = recipes.draw(problem, recipe, generator)
@@ -53,7 +52,7 @@ class Inputs:
         extras: dict[str, Tensor] = {}
         for variant in problem.variants:
             extras |= variant.draw(problem, _generator(f"{content}-{variant.token}"))
-        drawn = Inputs(
+        return Inputs(
             query.to(problem.dtype),
             key.to(problem.dtype),
             value.to(problem.dtype),
@@ -63,7 +62,6 @@ class Inputs:
             _unread(problem),
             problem.storage,
         )
-        return drawn._in_tf32() if tf32 else drawn
 
     def stored(self) -> Inputs:
         """The inputs in the form that the kernel is given."""
@@ -96,11 +94,6 @@ class Inputs:
         """Every tensor that a kernel is given, by name."""
         own = {"query": self.query, "key": self.key, "value": self.value, "grad_out": self.grad_out}
         return {name: tensor for name, tensor in own.items() if tensor is not None} | dict(self.extras)
-
-    def _in_tf32(self) -> Inputs:
-        """The nearest that TF32 holds; extras, which no product takes, stay."""
-        rounded = {name: tensor if name in self.extras else to_tf32(tensor) for name, tensor in self.named().items()}
-        return replace(self.of_named(rounded), key_of_content=f"{self.key_of_content}-tf32")
 
     def clone(self) -> Inputs:
         """A copy that a kernel may spoil."""

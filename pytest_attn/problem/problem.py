@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import ALL_DTYPES, Ask, Case
+from pytest_attn.problem.case import Ask, Case
+from pytest_attn.problem.dtypes import DataType, data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection, parts
 from pytest_attn.problem.variants.variant import Variant
 
-TORCH_DTYPES: dict[str, torch.dtype] = {name: getattr(torch, name) for name in ALL_DTYPES}
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The `torch.dtype` of a data type's name."""
+    return getattr(torch, data_types()[name].torch)  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,10 @@ class Problem:
     """softmax(scale * query @ key^T, masked) @ value, per batch and query head.
 
     Shapes: query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, out `[B, Hq, Sq, Dv]`,
-    log-sum-exp `[B, Hq, Sq]` float32, natural logarithm of the sum of exponentials of the scaled scores. Query head h
-    reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted, or that the gradients of query, key
-    and value are. `variants` say what else becomes of the logits; `mask` holds what they
-    contribute to it.
+    log-sum-exp `[B, Hq, Sq]` of `sum_dtype`, natural logarithm of the sum of exponentials of the scaled scores.
+    Query head h reads key head h // (Hq // Hkv). `ask` says which of the two results is wanted, or that the gradients
+    of query, key and value are. `variants` say what else becomes of the logits; `mask` holds what they contribute to
+    it.
     """
 
     batch: int
@@ -50,7 +54,7 @@ class Problem:
             key_length=case.key_length,
             head_dim=case.head_dim,
             value_dim=case.value_dim,
-            dtype=TORCH_DTYPES[case.dtype],
+            dtype=torch_dtype(case.dtype),
             scale=case.softmax_scale,
             mask=_mask_of(case),
             ask=case.ask,
@@ -111,7 +115,7 @@ class Problem:
     @property
     def out_dtype(self) -> torch.dtype:
         """The dtype of the output that a kernel returns: partial results are float32 at least."""
-        return torch.promote_types(self.dtype, torch.float32) if self.num_splits else self.dtype
+        return self.sum_dtype if self.num_splits else self.dtype
 
     @property
     def group(self) -> int:
@@ -146,18 +150,18 @@ class Problem:
     @property
     def oracle_dtype(self) -> torch.dtype:
         """The precision of references: one above the inputs, where there is one."""
-        return torch.float64 if self.full_precision else torch.float32
-
-    @property
-    def full_precision(self) -> bool:
-        """Whether the inputs are float32 or more, so that kernels sum in no higher precision."""
-        return self.dtype.itemsize >= 4
+        return getattr(torch, self.data_type.oracle)  # type: ignore[no-any-return]
 
     @property
     def sum_dtype(self) -> torch.dtype:
-        """The precision of the log-sum-exp, and of sums where a kernel declares nothing less: float32, or that of the
-        inputs where it is more."""
-        return torch.promote_types(self.dtype, torch.float32)
+        """The precision of the log-sum-exp, and of sums that are kept in nothing less: float32, or float64 for inputs
+        of float64."""
+        return getattr(torch, self.data_type.accumulator)  # type: ignore[no-any-return]
+
+    @property
+    def data_type(self) -> DataType:
+        """What is usual for the data type of the inputs."""
+        return next(known for known in data_types().values() if getattr(torch, known.torch) == self.dtype)
 
 
 def _mask_of(case: Case) -> Mask:

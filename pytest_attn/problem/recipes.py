@@ -1,7 +1,7 @@
 """How query, key and value are drawn. Inputs matter more than thresholds: each recipe makes one kind of bug visible.
 
-A drawer returns float32 tensors, `normal` float64 ones for a problem of that; `Inputs.draw` rounds them to the dtype of
-the problem.
+A drawer returns float32 tensors, and float64 ones where all digits of float64 are needed; `Inputs.draw` rounds them to
+the dtype of the problem.
 """
 
 from __future__ import annotations
@@ -191,12 +191,12 @@ def content(problem: Problem, recipe: Recipe) -> str:
 
 
 def draw(problem: Problem, recipe: Recipe, generator: torch.Generator) -> Drawn:
-    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, float32."""
+    """query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`, float32 or float64."""
     return DRAWERS[recipe](problem, generator)
 
 
 def draw_grad_out(problem: Problem, recipe: Recipe, generator: torch.Generator) -> Tensor:
-    """The gradient of the output `[B, Hq, Sq, Dv]`, float32: standard normal.
+    """The gradient of the output `[B, Hq, Sq, Dv]`, float32 or float64: standard normal.
 
     "onehotgrad": a 1 in the column of the row's number, so that up to Dv rows dV shows the probabilities themselves.
     """
@@ -204,4 +204,4 @@ def draw_grad_out(problem: Problem, recipe: Recipe, generator: torch.Generator) 
         columns = torch.arange(problem.query_length) % problem.value_dim
         one_hot = torch.nn.functional.one_hot(columns, problem.value_dim).float()
         return one_hot.expand(problem.out_shape).clone()
-    return torch.randn(problem.out_shape, generator=generator)
+    return torch.randn(problem.out_shape, generator=generator, dtype=problem.sum_dtype)

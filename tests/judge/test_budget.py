@@ -11,8 +11,8 @@ import torch
 from pytest_attn.judge.budget import Budget
 from pytest_attn.judge.facts import read_output
 from pytest_attn.judge.judge import judge
-from pytest_attn.judge.precision import unit_roundoff
-from pytest_attn.judge.rounding import ROUNDING_RMS, budget
+from pytest_attn.judge.precision import ROUNDING_RMS, unit_roundoff
+from pytest_attn.judge.rounding import budget
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics

@@ -7,9 +7,8 @@ import torch
 
 from pytest_attn.judge.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options import Options
-from pytest_attn.problem.case import Case
 from pytest_attn.problem.case_id import parse
 from pytest_attn.session import Session
 
@@ -38,7 +37,7 @@ def attend(accumulator: torch.dtype, exponential: torch.dtype) -> Kernel:
         out = (weights.to(accumulator) @ value).double() / total
         return out, (total.log() + largest).squeeze(3)
 
-    numerics = Numerics(exp_error=2.0**-52, chain=BLAS_CHAIN)
+    numerics = Numerics(exp_error=2.0**-52)
     flags = {"lse": True, "causal": True, "gqa": True, "any_scale": True}
     return kernel(name="double", dtypes=("float64",), numerics=numerics, **flags)(attention)
 
@@ -67,8 +66,3 @@ def test_an_exponential_of_float32_is_wrong(case: str) -> None:
 def test_inputs_have_all_digits_of_float64() -> None:
     query = Session(Options()).cell("eager", parse(CASES[0])).inputs.query
     assert not torch.equal(query, query.float().double())
-
-
-def test_gradients_of_float64_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="dtype is float64 and gradients are asked for; allowed: bfloat16, "):
-        Case(16, 16, dtype="float64", ask="grad")

@@ -1,109 +1,89 @@
-"""Kernels whose matrix products take their operands in TF32."""
+"""Products of TF32: declared they are within the budget, and not declared beyond it."""
 
 from __future__ import annotations
 
-from typing import get_args
+from typing import Any
 
 import pytest
-import torch
+from tf32 import cut, declared, emulated, to_nearest
+from torch import Tensor
 
-from pytest_attn.judge.verdict import Verdict
-from pytest_attn.kernels.kernel import Kernel, kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.kernel import kernel
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options import Options
-from pytest_attn.problem.case_id import parse
-from pytest_attn.problem.relations import Relation
-from pytest_attn.problem.tf32 import UNIT_ROUNDOFF, to_tf32
+from pytest_attn.problem.case import Case
+from pytest_attn.report.record import Record
 from pytest_attn.session import Session
 
-DECLARED = Numerics(products="tf32", chain=BLAS_CHAIN)
-SEEN = (
-    "b1-h2-s129x257-d64-float32-both-exact",
-    "b2-h4-kv2-s300-d128-float32-causal-both-exact",
-    "b1-h2-s256-d80-float32-scale0p3-needle-both-exact",
-    "b1-h2-s128x300-d64-float32-large-both-exact",
-    "b1-h8-kv1-s1x1000-d128-float32-both-exact",
-)
-RELATED = tuple(
-    f"b1-h4-kv2-s130x200-d64-float32{'-causal' if relation in ('hiddenkeys', 'lastrow') else ''}-both-{relation}"
-    for relation in get_args(Relation)
-)
+
+def judged(operand: Any, numerics: Numerics, case: Case) -> Record:
+    return Session(Options()).cell(emulated(operand, numerics), case).record()
 
 
-def product(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    return to_tf32(left) @ to_tf32(right)
+def case(**fields: Any) -> Case:
+    return Case(129, 515, head_dim=64, query_heads=2, dtype="float32", **fields)
 
 
-def attend(query, key, value, *, scale, causal=False, block_mask=None, return_lse=False, wrong=1.0):
-    group = query.shape[1] // key.shape[1]
-    key, value = (tensor.repeat_interleave(group, dim=1) for tensor in (key, value))
-    scores = product(query, key.transpose(2, 3)) * scale * wrong
-    if causal:
-        visible = torch.ones(scores.shape[2:], dtype=torch.bool).tril(scores.shape[3] - scores.shape[2])
-        scores = scores.masked_fill(~visible, float("-inf"))
-    largest = scores.amax(dim=3, keepdim=True)
-    weights = (scores - largest).exp()
-    total = weights.sum(dim=3, keepdim=True)
-    return product(weights, value) / total, (total.log() + largest).squeeze(3)
+CASES = [
+    *(
+        case(recipe=recipe)
+        for recipe in ("normal", "large", "needle", "negative", "growing", "ones", "zeros", "columncoded")
+    ),
+    case(scale=0.3),
+    Case(1, 2000, head_dim=128, dtype="float32"),
+    Case(64, 4096, head_dim=32, value_dim=16, dtype="float32"),
+]
 
 
-def emulation(numerics: Numerics = DECLARED, wrong: float = 1.0) -> Kernel:
-    def tf32(query, key, value, **keywords):
-        return attend(query, key, value, wrong=wrong, **keywords)
+@pytest.mark.parametrize("each", CASES, ids=lambda each: each.id)
+@pytest.mark.parametrize(("operand", "products"), [(to_nearest, "tf32"), (cut, "tf32-truncated")])
+def test_declared_tf32_is_green(operand: Any, products: str, each: Case) -> None:
+    record = judged(operand, declared(products), each)
+    assert record.outcome == "passed", record.reason
 
-    return kernel(name="tf32", dtypes=("float32",), numerics=numerics, lse=True, gqa=True, causal=True, any_scale=True)(
-        tf32
+
+@pytest.mark.parametrize("recipe", ["normal", "onehotgrad", "constantcolumn"])
+def test_declared_tf32_gradients_are_green(recipe: Any) -> None:
+    record = judged(to_nearest, declared("tf32"), case(recipe=recipe, ask="grad"))
+    assert record.outcome == "passed", record.reason
+
+
+@pytest.mark.parametrize("ask", ["out", "lse", "grad"])
+@pytest.mark.parametrize("operand", [to_nearest, cut])
+def test_tf32_that_is_not_declared_is_red(operand: Any, ask: Any) -> None:
+    assert judged(operand, declared("input"), case(ask=ask)).outcome == "failed"
+
+
+def test_truncation_that_is_declared_as_rounding_is_red() -> None:
+    assert judged(cut, declared("tf32"), case()).outcome == "failed"
+
+
+def test_the_budget_of_tf32_is_not_loose() -> None:
+    found = judged(to_nearest, declared("tf32"), case()).figures["out_rms"]
+    assert 0.7 < found < 1.1
+
+
+def test_half_types_lose_nothing_to_tf32() -> None:
+    plain, tf32 = (
+        Session(Options()).cell(kernel(lse=True, numerics=numerics)(_half), Case(65, 65, dtype="bfloat16")).record()
+        for numerics in (Numerics(probabilities="input"), Numerics(probabilities="input", products="tf32"))
     )
+    assert plain.figures == tf32.figures
 
 
-def verdict(case: str, subject: Kernel, seed: int = 42) -> Verdict:
-    return Session(Options(seed=seed)).cell(subject, parse(case)).judge()
+def _half(query: Tensor, key: Tensor, value: Tensor, *, scale: float, return_lse: bool = False) -> Any:
+    scores = query.float() @ key.float().mT * scale
+    out = (scores.softmax(dim=3) @ value.float()).to(query.dtype)
+    return (out, scores.logsumexp(dim=3)) if return_lse else out
 
 
-@pytest.mark.parametrize("seed", [0, 42])
-@pytest.mark.parametrize("case", SEEN)
-def test_a_kernel_that_declares_tf32_is_right(case: str, seed: int) -> None:
-    found = verdict(case, emulation(), seed)
-    assert found.passed, found.summary
+def test_gradients_of_truncated_products_are_refused_in_one_sentence() -> None:
+    with pytest.raises(
+        ValueError, match=r"^kernel 'attention': products is 'tf32-truncated', for which gradients have"
+    ):
+        judged(cut, declared("tf32-truncated"), case(ask="grad"))
 
 
-@pytest.mark.parametrize("case", RELATED)
-def test_its_results_on_related_inputs_agree(case: str) -> None:
-    found = verdict(case, emulation())
-    assert found.passed, found.summary
-
-
-@pytest.mark.parametrize("case", SEEN)
-def test_tf32_that_is_not_declared_is_wrong(case: str) -> None:
-    assert not verdict(case, emulation(Numerics(chain=BLAS_CHAIN))).passed
-
-
-@pytest.mark.parametrize("case", SEEN)
-def test_a_scale_that_is_off_by_a_thousandth_is_wrong_in_tf32_too(case: str) -> None:
-    assert not verdict(case, emulation(wrong=1.001)).passed
-
-
-def test_the_budget_is_what_rounding_the_probabilities_takes() -> None:
-    shares = [verdict(case, emulation()).figures["out_rms"] for case in SEEN[:2]]
-    assert min(shares) > 0.7
-    assert max(shares) < 1.1
-
-
-def test_tf32_keeps_ten_bits_and_every_exponent() -> None:
-    numbers = torch.tensor([1.0, 1 + UNIT_ROUNDOFF, 1 + 0.99 * UNIT_ROUNDOFF, -1e-38, 3e38, float("inf")])
-    rounded = to_tf32(numbers)
-    assert rounded[:3].tolist() == [1.0, 1 + 2 * UNIT_ROUNDOFF, 1.0]
-    assert ((rounded - numbers)[:5].abs() <= UNIT_ROUNDOFF * numbers[:5].abs()).all()
-    assert rounded[5] == float("inf")
-    assert torch.equal(to_tf32(rounded), rounded)
-
-
-def test_numbers_of_half_types_are_tf32_numbers() -> None:
-    numbers = torch.randn(100).bfloat16()
-    assert to_tf32(numbers) is numbers
-    assert torch.equal(to_tf32(numbers.float()), numbers.float())
-
-
-def test_products_of_another_precision_are_refused_by_name() -> None:
-    with pytest.raises(ValueError, match="products is 'fp8'; allowed: input, tf32"):
-        Numerics(products="fp8")
+def test_products_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^Numerics: products is 'tf19'; allowed: input, tf32, tf32-truncated$"):
+        declared("tf19")

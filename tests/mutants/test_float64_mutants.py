@@ -1,4 +1,4 @@
-"""What is kept in float32 where inputs are float64 is seen."""
+"""What is kept in float32 where inputs are float64 is seen, unless it is declared."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
 from pytest_attn.options import Options
 from pytest_attn.problem.case import Case
@@ -61,3 +62,14 @@ def test_a_loop_of_float64_is_green() -> None:
 @pytest.mark.parametrize("mutant", [AccumulatorInFloat32, TotalInFloat32, ExponentialInFloat32, ProductInFloat32])
 def test_a_step_in_float32_is_red(mutant: type[TileLoop]) -> None:
     assert outcome(tile_loop(mutant)) == "failed"
+
+
+@pytest.mark.parametrize(
+    ("mutant", "declared"),
+    [
+        (AccumulatorInFloat32, Numerics(split=True, accumulator="float32")),
+        (ExponentialInFloat32, Numerics(split=True, exp_error=2.0**-22, logits="float32")),
+    ],
+)
+def test_a_step_in_float32_that_is_declared_is_green(mutant: type[TileLoop], declared: Numerics) -> None:
+    assert outcome(replace(tile_loop(mutant), numerics={"float64": declared})) == "passed"

@@ -12,6 +12,7 @@ from torch import Tensor
 from pytest_attn.kernels.builtin.sdpa import flash, numerics
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.problem.block_mask import BlockMask
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Lengths
 from pytest_attn.problem.problem import Problem
@@ -55,7 +56,7 @@ class BlockSparseKernel:
         most = max(block.keys for block in blocks)
         # Fresh pages for every output would cost 3 % of a run at sparsity 0.9.
         out = query.new_empty(problem.out_shape)
-        lse = query.new_empty(problem.lse_shape, dtype=torch.float32)
+        lse = query.new_empty(problem.lse_shape, dtype=problem.sum_dtype)
 
         def run() -> Output:
             def work(shared: Iterator[QueryBlock]) -> None:
@@ -95,6 +96,7 @@ def _gather(tensor: Tensor, spans: tuple[slice, ...], room: Tensor) -> Tensor:
 BLOCK_SPARSE = kernel(
     name="block_sparse",
     devices=("cpu",),
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     gqa=True,
     block_sparse=True,

@@ -12,47 +12,45 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import last_place, widened
+from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import ALL_DTYPES
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 1024
 """Queries at a time, so that 24000 keys cost 100 MB of scores and not 2 GB."""
 
 
-BACKWARD = BackwardNumerics(
-    score_gradients="float32", delta_of="probabilities", weights_of="softmax", grouped_gradients="float32"
-)
-"""Autograd of float32 arithmetic."""
-
 LANES = 8 if torch.backends.cpu.get_cpu_capability().startswith("AVX") else 4
-"""Floats, at least, in the vectors that torch adds rows by."""
+"""Numbers of float32, at least, in the vectors that torch adds rows by."""
 
 
 def numerics(problem: Problem) -> Numerics:
-    """Probabilities stay in float32; torch's exponential is within a unit in the last place, and so is its tangent;
-    BLAS adds about 200 terms in a row."""
-    if not problem.full_precision:
-        return Numerics(probabilities="float32", tanh_error=2.0**-22, backward=BACKWARD)
+    """Probabilities stay in float32, or float64; torch's exponential is within a unit in the last place, and so is its
+    tangent; and autograd goes back by the same arithmetic."""
+    precision = wide(problem)
+    backward = BackwardNumerics(
+        score_gradients=precision, delta_of="probabilities", weights_of="softmax", grouped_gradients=precision
+    )
+    if half(problem):
+        return Numerics(probabilities="float32", tanh_error=2.0**-22, backward=backward)
     step = min(problem.mask.row_step(problem.lengths), MOST_ROWS)
     lengths = {problem.lengths_of(batch).query for batch in range(problem.batch)} - {0}
     rows = {(length - 1) % step + 1 for length in (*lengths, step)}
     if problem.wants_grad:
         rows |= {problem.lengths_of(batch).key for batch in range(problem.batch)} - {0}
-    few = min(rows) <= FEW_ROWS * torch.get_num_threads()
     return Numerics(
         exp_error=last_place(problem),
-        chain=None if few else BLAS_CHAIN,
-        row_chain=-(-problem.key_length // LANES),
-        backward=BACKWARD,
+        chain=blas_chain(problem, -(-min(rows) // torch.get_num_threads())),
+        row_chain=-(-problem.key_length // (LANES * 4 // problem.dtype.itemsize)),
+        backward=backward,
     )
 
 
 @kernel(
-    dtypes=ALL_DTYPES,
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -78,8 +76,8 @@ def numerics(problem: Problem) -> Numerics:
 def eager(
     query: Tensor, key: Tensor, value: Tensor, *, return_lse: bool = False, **keywords: Any
 ) -> Tensor | tuple[Tensor, Tensor]:
-    """Attention in float32 over whole rows of scores, some queries of one head at a time; keywords are those of
-    `each_sequence` and `attention`."""
+    """Attention in float32, or float64, over whole rows of scores, some queries of one head at a time; keywords are
+    those of `each_sequence` and `attention`."""
     out, lse = each_sequence(attention, query, key, value, **keywords)
     return (out, lse) if return_lse else out
 
@@ -102,11 +100,12 @@ def attention(
     """(out, lse) of query `[B, Hq, Sq, D]`, key `[B, Hkv, Skv, D]`, value `[B, Hkv, Skv, Dv]`."""
     group = query.shape[1] // key.shape[1]
     out = query.new_zeros((*query.shape[:3], value.shape[3]))
-    # A query block without keys has its sink alone.
-    alone = widened(query.new_full(query.shape[1:2], -torch.inf) if sinks is None else sinks.to(widened(query).dtype))
-    lse = alone.view(1, -1, 1).repeat(query.shape[0], 1, query.shape[2])
+    lse = widened(query.new_full(query.shape[:3], -torch.inf))
+    if sinks is not None:
+        # A query block without keys has its sink alone.
+        lse.copy_(sinks.view(1, -1, 1))
     left, right = (math.inf if side < 0 else side for side in window_size)
-    # Converted as a whole, so that autograd adds the gradients of a group in float32.
+    # Converted as a whole, so that autograd adds the gradients of a group in the wider type.
     key, value, length = widened(key), widened(value), key.shape[2]
     for batch, head in product(*map(range, query.shape[:2])):
         keys, values = (tensor[batch, head // group] for tensor in (key, value))
@@ -125,7 +124,7 @@ def attention(
             hidden = (ahead > (0 if causal else right)) | (ahead < -left)
             scores.masked_fill_(hidden | (tokens > at) if causal_top_left else hidden, -torch.inf)
             if sinks is not None:
-                scores = torch.cat([scores, sinks[head].expand(len(scores), 1)], dim=1)
+                scores = torch.cat([scores, sinks[head].to(scores.dtype).expand(len(scores), 1)], dim=1)
             lse[batch, head, rows] = scores.logsumexp(dim=1)
             # A row without keys would be softmax of nothing, NaN; its output is 0, and not -0.
             weights = scores.softmax(dim=1)[:, : len(tokens)].nan_to_num(0.0)

@@ -7,7 +7,7 @@ For each tile of keys, and for each tile of queries that may see it,
     O = (exp(m - m') l O + exp(m~ - m') P~ V) / l'
 
 The output is normalised at every step, so that O, m and l are always those of the keys seen so far. They are kept for
-all queries, in float32: memory grows with Sq.
+all queries, in float32, or float64: memory grows with Sq.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ from pytest_attn.kernels.builtin import flash_v2
 from pytest_attn.kernels.builtin.flash_v2 import TILE
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import wide, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 
 def numerics(problem: Problem) -> Numerics:
     """As `flash_v2`, and each tile of keys rounds the running output twice more: it is multiplied by l and divided by
     l'."""
-    return replace(flash_v2.numerics(problem), stored_accumulator="float32", tile=TILE // 2)
+    return replace(flash_v2.numerics(problem), stored_accumulator=wide(problem), tile=TILE // 2)
 
 
 @kernel(
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -75,20 +78,20 @@ def by_key_tiles(
     query: Tensor, key: Tensor, value: Tensor, scale: float, logits: Logits, tile: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """(out, lse) of sequences that all have as many keys as `key`."""
-    out = query.new_zeros((*query.shape[:3], value.shape[3]), dtype=torch.float32)
-    row_max = query.new_full((*query.shape[:3], 1), -torch.inf, dtype=torch.float32)
+    out = widened(query.new_zeros((*query.shape[:3], value.shape[3])))
+    row_max = widened(query.new_full((*query.shape[:3], 1), -torch.inf))
     row_sum = torch.zeros_like(row_max)
     if logits.sinks is not None:
-        row_max, row_sum = logits.sinks.expand_as(row_max).clone(), torch.ones_like(row_max)
+        row_max, row_sum = logits.sinks.to(row_max.dtype).expand_as(row_max).clone(), torch.ones_like(row_max)
     for first in range(0, key.shape[2], tile[1]):
         span = slice(first, min(first + tile[1], key.shape[2]))
-        keys, values = key[:, :, span].float(), value[:, :, span].float()
+        keys, values = widened(key[:, :, span]), widened(value[:, :, span])
         for start in range(0, query.shape[2], tile[0]):
             rows = slice(start, min(start + tile[0], query.shape[2]))
             seen, stop = logits.seen(rows, key.shape[2])
             if stop <= span.start or seen >= span.stop:
                 continue
-            scores = logits.changed(query[:, :, rows].float() @ keys.mT * scale, rows, span)
+            scores = logits.changed(widened(query[:, :, rows]) @ keys.mT * scale, rows, span)
             tile_max = scores.amax(dim=3, keepdim=True)
             new_max = torch.maximum(row_max[:, :, rows], tile_max)
             # A row that has seen no key has the maximum -inf, and -inf less -inf is NaN.

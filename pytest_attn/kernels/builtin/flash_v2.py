@@ -16,13 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn.kernels.builtin.flash_v2_backward import BACKWARD, flash_v2_backward
+from pytest_attn.kernels.builtin.flash_v2_backward import backward_numerics, flash_v2_backward
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import last_place, widened
+from pytest_attn.kernels.builtin.widened import last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.problem.case import ALL_DTYPES
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 TILE = 64
@@ -30,20 +30,21 @@ TILE = 64
 
 
 def numerics(problem: Problem) -> Numerics:
-    """All of it in float32; torch's exponential is within a unit in the last place, and so is its tangent, and a
-    product adds at most a tile of keys or queries, or a head dimension, in one chain."""
+    """All of it in float32, or float64; torch's exponential is within a unit in the last place, its tangent within two,
+    and a product adds at most a tile of keys or queries, or a head dimension, in one chain."""
     chain = max(TILE, problem.head_dim, problem.value_dim if problem.wants_grad else 0)
+    last = last_place(problem)
     return Numerics(
-        probabilities="float32",
-        exp_error=last_place(problem),
-        tanh_error=2 * last_place(problem),
+        probabilities=wide(problem),
+        exp_error=last,
+        tanh_error=2 * last,
         chain=chain,
-        backward=BACKWARD,
+        backward=backward_numerics(problem),
     )
 
 
 @kernel(
-    dtypes=ALL_DTYPES,
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -95,7 +96,7 @@ def flash(
         row_max = queries.new_full((*queries.shape[:3], 1), -torch.inf)
         row_sum = torch.zeros_like(row_max)
         if logits.sinks is not None:
-            row_max, row_sum = logits.sinks[:, rows].expand_as(row_max), torch.ones_like(row_max)
+            row_max, row_sum = logits.sinks[:, rows].to(row_max.dtype).expand_as(row_max), torch.ones_like(row_max)
         total = queries.new_zeros((*queries.shape[:3], value.shape[3]))
         first, stop = logits.seen(rows, key.shape[2])
         for left in range(first // tile[1] * tile[1], stop, tile[1]):

@@ -6,7 +6,7 @@ With delta = rowsum(dO O), for each tile of keys, and for each tile of queries t
     dV += P^T dO,  dK += scale dS^T Q,  dQ += scale dS K
 
 Nothing of the score matrix is kept: P comes from the log-sum-exp of the forward pass. The query heads of a group are
-rows of their key head, as in `gqa`, and so dK and dV are sums over the group. All of it is float32.
+rows of their key head, as in `gqa`, and so dK and dV are sums over the group. All of it is float32, or float64.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
 from pytest_attn.kernels.builtin.logits import Logits
+from pytest_attn.kernels.builtin.widened import wide, widened
+from pytest_attn.problem.problem import Problem
 
 TILE = 64
 """Queries of a tile, and keys of a tile."""
 
-BACKWARD = BackwardNumerics(score_gradients="float32", grouped_gradients="float32")
-"""No gradient is rounded before the result."""
+
+def backward_numerics(problem: Problem) -> BackwardNumerics:
+    """No gradient is rounded before the result."""
+    return BackwardNumerics(score_gradients=wide(problem), grouped_gradients=wide(problem))
 
 
 def flash_v2_backward(
@@ -44,15 +48,15 @@ def flash_v2_backward(
     keys, group = key.shape[2], query.shape[1] // key.shape[1]
     logits = Logits.of(query, keys, causal=causal, causal_top_left=causal_top_left)
     logits = packed_logits(logits, group)
-    queries, grads, outs = (packed(tensor, group).float() for tensor in (query, grad_out, out))
+    queries, grads, outs = (widened(packed(tensor, group)) for tensor in (query, grad_out, out))
     delta = (grads * outs).sum(dim=3, keepdim=True)
     # A row without keys has no P: its LSE of -inf would make NaN.
     row_lse = packed(lse.unsqueeze(3), group)
     row_lse = row_lse.masked_fill(row_lse.isneginf(), 0.0)
-    dq, dk, dv = (torch.zeros(tensor.shape, device=key.device) for tensor in (queries, key, value))
+    dq, dk, dv = (torch.zeros(tensor.shape, dtype=queries.dtype, device=key.device) for tensor in (queries, key, value))
     for left in range(0, keys, TILE):
         span = slice(left, min(left + TILE, keys))
-        tile_key, tile_value = key[:, :, span].float(), value[:, :, span].float()
+        tile_key, tile_value = widened(key[:, :, span]), widened(value[:, :, span])
         for start in range(0, queries.shape[2], TILE):
             rows = slice(start, min(start + TILE, queries.shape[2]))
             first, stop = logits.seen(rows, keys)

@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 from torch.nn.attention import flex_attention as flex_module
 
+from pytest_attn.kernels.builtin.widened import blas_chain, last_place
 from pytest_attn.kernels.kernel import Output, Run, kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, Numerics
+from pytest_attn.kernels.numerics import FEW_ROWS, Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Ragged, Window, parts
 from pytest_attn.problem.problem import Problem
@@ -104,7 +106,7 @@ def flex_score(problem: Problem, inputs: Inputs) -> flex_module._score_mod_signa
         if cap is not None:
             score = cap * torch.tanh(score / cap)
         if slopes is not None:
-            score = score - slopes[head] * (key - query - lengths[batch] + problem.query_length).abs()
+            score = score - slopes[head].to(score.dtype) * (key - query - lengths[batch] + problem.query_length).abs()
         return score if bias is None else score + bias[batch, head, query, key]
 
     return changed
@@ -139,9 +141,16 @@ def _uncompiled() -> Iterator[None]:
         setattr(flex_module, name, before)
 
 
+def numerics(problem: Problem) -> Numerics:
+    """Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs."""
+    last = last_place(problem)
+    return Numerics(normalized=True, exp_error=last, tanh_error=2 * last, chain=blas_chain(problem, FEW_ROWS + 1))
+
+
 FLEX = kernel(
     name="flex",
     devices=("cpu", "cuda"),
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -157,7 +166,6 @@ FLEX = kernel(
     softcap=True,
     alibi_slopes=True,
     attn_bias=True,
-    # Weights are divided and rounded before the product with the values, which is one of the dtype of the inputs.
-    numerics=Numerics(normalized=True, exp_error=2.0**-23, tanh_error=2.0**-22, chain=BLAS_CHAIN),
+    numerics=numerics,
 )(FlexKernel)
 """FlexAttention as a kernel."""

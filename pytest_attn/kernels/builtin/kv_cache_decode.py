@@ -23,13 +23,16 @@ from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import of_sequence
 from pytest_attn.kernels.builtin.split_kv_decode import merged, numerics
+from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
+from pytest_attn.problem.case import DTYPES
 
 SPLIT = 512
 """Keys that are gathered at a time."""
 
 
 @kernel(
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -68,7 +71,7 @@ def kv_cache_decode(
     found = []
     for batch in range(len(query)):
         length = key.shape[2] if lengths is None else int(lengths[batch])
-        rows = packed(query[batch : batch + 1], group).float()
+        rows = widened(packed(query[batch : batch + 1], group))
         logits = packed_logits(Logits.of(query, length, **of_sequence(changes, batch, length)), group)
         begin, stop = logits.seen(slice(None), length)
         stop, parts = max(stop, begin), []

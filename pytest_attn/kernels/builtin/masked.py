@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.naive import whole_row_numerics, whole_rows
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 CHUNK = 128
@@ -29,6 +30,7 @@ def numerics(problem: Problem) -> Numerics:
 
 
 @kernel(
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -64,7 +66,7 @@ def masked(
 
     def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
         out = query.new_empty((*query.shape[:3], value.shape[3]))
-        lse = query.new_empty(query.shape[:3], dtype=torch.float32)
+        lse = widened(query.new_empty(query.shape[:3]))
         logits = Logits.of(query, key.shape[2], **changes)
         for start in range(0, query.shape[2], chunk):
             rows = slice(start, min(start + chunk, query.shape[2]))

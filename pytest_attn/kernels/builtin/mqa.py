@@ -10,10 +10,12 @@ from pytest_attn.kernels.builtin.flash_v2 import numerics
 from pytest_attn.kernels.builtin.flash_v2_backward import flash_v2_backward
 from pytest_attn.kernels.builtin.gqa import gqa
 from pytest_attn.kernels.kernel import kernel
+from pytest_attn.problem.case import DTYPES
 
 
 @kernel(
     key_heads=(1,),
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,

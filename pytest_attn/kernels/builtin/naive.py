@@ -9,8 +9,8 @@ and backward, with dP = dO V^T and delta = rowsum(P dP),
     dS = P (dP - delta)      Sq x Skv, stored
     dV = P^T dO,  dQ = scale dS K,  dK = scale dS^T Q
 
-Memory grows with Sq Skv. Unlike `eager`, which goes through the queries in pieces and in float32, half types lose
-precision in both matrices: this is the baseline that flash kernels are compared with.
+Memory grows with Sq Skv. Unlike `eager`, which goes through the queries in pieces and in float32 at least, half types
+lose precision in both matrices: this is the baseline that flash kernels are compared with.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
-from pytest_attn.kernels.builtin.widened import widened
+from pytest_attn.kernels.builtin.widened import blas_chain, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, Numerics
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import ALL_DTYPES
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 
@@ -39,15 +39,15 @@ def numerics(problem: Problem) -> Numerics:
 
 def whole_row_numerics(problem: Problem, rows: int) -> Numerics:
     """Those of `whole_rows`, where products have so many rows at least."""
-    chain = None if problem.full_precision and rows <= FEW_ROWS else BLAS_CHAIN
+    chain = blas_chain(problem, rows)
     return Numerics(
         probabilities="input",
         logits="input",
         normalized=True,
-        exp_error=2.0**-23,
-        tanh_error=2.0**-22,
+        exp_error=last_place(problem),
+        tanh_error=2 * last_place(problem),
         chain=chain,
-        backward=BackwardNumerics(delta_of="probabilities", grouped_gradients="float32"),
+        backward=BackwardNumerics(delta_of="probabilities", grouped_gradients=wide(problem)),
     )
 
 
@@ -67,14 +67,14 @@ def naive_backward(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """(dq, dk, dv) under any mask; the keywords of other variants say that there is none."""
     group = query.shape[1] // key.shape[1]
-    keys, values = (tensor.float().repeat_interleave(group, dim=1) for tensor in (key, value))
-    queries, grads = query.float(), grad_out.float()
+    keys, values = (widened(tensor).repeat_interleave(group, dim=1) for tensor in (key, value))
+    queries, grads = widened(query), widened(grad_out)
     logits = Logits.of(query, key.shape[2], causal=causal, causal_top_left=causal_top_left, block_mask=block_mask)
     scores = logits.changed(queries @ keys.mT * scale, slice(0, query.shape[2]), slice(0, key.shape[2]))
-    p = scores.to(query.dtype).float().softmax(dim=3).nan_to_num(0.0)
+    p = widened(scores.to(query.dtype)).softmax(dim=3).nan_to_num(0.0)
     dp = grads @ values.mT
-    ds = (p * (dp - (p * dp).sum(dim=3, keepdim=True))).to(query.dtype).float() * scale
-    dk, dv = ds.mT @ queries, p.to(query.dtype).float().mT @ grads
+    ds = widened((p * (dp - (p * dp).sum(dim=3, keepdim=True))).to(query.dtype)) * scale
+    dk, dv = ds.mT @ queries, widened(p.to(query.dtype)).mT @ grads
     dk, dv = (of_group(tensor, group).to(query.dtype) for tensor in (dk, dv))
     return (ds @ keys).to(query.dtype), dk, dv
 
@@ -86,7 +86,7 @@ def of_group(tensor: Tensor, group: int) -> Tensor:
 
 
 @kernel(
-    dtypes=ALL_DTYPES,
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,

@@ -10,8 +10,10 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.kernels.numerics import BLAS_CHAIN, FEW_ROWS, EmptyRows, Numerics
+from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
@@ -29,12 +31,13 @@ def numerics(problem: Problem) -> Numerics:
         query_tile=next((split for split, least in QUERY_SPLITS.items() if problem.query_length >= least)),
         key_tile=CHAIN,
     )
-    if problem.dtype != torch.float32:
+    if half(problem):
         return Numerics(exp_error=7e-5, backward=backward)
     step = problem.mask.row_step(problem.lengths)
     rows = {(length - 1) % split + 1 for length in (problem.query_length % step, step) for split in QUERY_SPLITS}
     rows |= {problem.key_length} if problem.wants_grad else set()
-    return Numerics(exp_error=2.0**-23, chain=None if min(rows) <= FEW_ROWS else BLAS_CHAIN, backward=backward)
+    chain = CHAIN if wide(problem) == "float64" else blas_chain(problem, min(rows))
+    return Numerics(exp_error=last_place(problem), chain=chain, backward=backward)
 
 
 def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -47,6 +50,7 @@ def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor 
 
 @kernel(
     devices=("cpu",),
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -73,7 +77,7 @@ def sdpa(
 
     def attend(query: Tensor, key: Tensor, value: Tensor, **changes: Any) -> tuple[Tensor, Tensor]:
         if not (query.shape[2] and key.shape[2]):
-            empty = query.new_zeros(query.shape[:3], dtype=torch.float32)
+            empty = widened(query.new_zeros(query.shape[:3]))
             return query.new_zeros((*query.shape[:3], value.shape[3])), empty
         group = query.shape[1] // key.shape[1]
         if group > 1:
@@ -88,7 +92,7 @@ def added(logits: Logits, query: Tensor, keys: int) -> Tensor | None:
     """What becomes of logits as a mask to add, `[B or 1, H or 1, Sq, keys]`; None where nothing does."""
     if not logits.changes(keys):
         return None
-    zeros = torch.zeros(1, 1, query.shape[2], keys, device=query.device)
+    zeros = widened(query.new_zeros(1, 1, query.shape[2], keys))
     mask = logits.changed(zeros, slice(0, query.shape[2]), slice(0, keys))
     exact = logits.slopes is not None or logits.bias is not None
     return mask if exact else mask.to(query.dtype)

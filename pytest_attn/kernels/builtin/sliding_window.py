@@ -18,9 +18,11 @@ from pytest_attn.kernels.builtin.flash_v2 import TILE, numerics
 from pytest_attn.kernels.builtin.gqa import grouped
 from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
+from pytest_attn.problem.case import DTYPES
 
 
 @kernel(
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     gqa=True,

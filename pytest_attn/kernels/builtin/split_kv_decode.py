@@ -5,8 +5,9 @@ over its own keys,
 
     L = log sum_c exp(L_c),  O = sum_c exp(L_c - L) O_c
 
-The query heads of a group are rows of their key head, as in `gqa`. Partial results are float32. A sink is merged as
-one part more, whose values are 0. With `num_splits` the parts are returned as they are, for another kernel to merge.
+The query heads of a group are rows of their key head, as in `gqa`. Partial results are float32, or float64. A sink is
+merged as one part more, whose values are 0. With `num_splits` the parts are returned as they are, for another kernel to
+merge.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from pytest_attn.kernels.builtin import flash_v2
 from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.case import DTYPES
 from pytest_attn.problem.problem import Problem
 
 SPLITS = 8
@@ -35,6 +38,7 @@ def numerics(problem: Problem) -> Numerics:
 
 
 @kernel(
+    dtypes=(*DTYPES, "float64"),
     lse=True,
     causal=True,
     causal_top_left=True,
@@ -75,7 +79,7 @@ def split_kv_decode(
         size = part or max(-(-keys // SPLITS), flash_v2.TILE)
         if num_splits:
             size = max(-(-keys // (num_splits * flash_v2.TILE)), 1) * flash_v2.TILE
-        rows, logits = packed(query, group).float(), packed_logits(Logits.of(query, keys, **changes), group)
+        rows, logits = widened(packed(query, group)), packed_logits(Logits.of(query, keys, **changes), group)
         parts = []
         for start in range(0, num_splits * size or max(keys, 1), size):
             span = slice(start, min(start + size, keys))
@@ -93,7 +97,7 @@ def split_kv_decode(
 def merged(parts: list[tuple[Tensor, Tensor]], sinks: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """(out, lse) over all keys from those of the parts, and the sinks `[H, rows, 1]` beside them."""
     outs, lses = (torch.stack(tensors) for tensors in zip(*parts, strict=True))
-    every = lses if sinks is None else torch.cat([lses, sinks.squeeze(2).expand_as(lses[:1])])
+    every = lses if sinks is None else torch.cat([lses, sinks.squeeze(2).to(lses.dtype).expand_as(lses[:1])])
     lse = every.logsumexp(dim=0)
     # A row without any key: -inf less -inf is NaN.
     weights = torch.exp(lses - lse.masked_fill(lse.isneginf(), 0.0))

@@ -56,8 +56,6 @@ class NumSplits(Variant):
 
     def refuse(self, case: Case) -> None:
         """Parts merge by their LSE; packed results have no place for splits, and a sink belongs to none."""
-        if case.dtype == "float64":
-            raise ValueError("case: dtype is float64; allowed with num_splits: bfloat16, float16, float32")
         if case.ask != "both":
             raise ValueError(f"case: ask is {case.ask!r}; allowed with num_splits: both")
         for variant in case.variants:
