@@ -11,8 +11,9 @@ from pytest_attn.gate.expectation import Expectation, log_control, summary
 from pytest_attn.gate.run_file import Timing
 from pytest_attn.gate.statistics import location, location_variance, log_residuals, median_bounds, t_quantile, t_tail
 
-POWER = 0.8416
-"""Quantile of the normal distribution at 80 %: the smallest detectable change is found that often."""
+POWER = 1.2816
+"""Quantile of the normal distribution at 90 %: what shows so often in one look shows in two, as a change must, in four
+of five nights."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,13 @@ from pytest_attn.gate.statistics import (
     t_tail,
 )
 
-RANDOM = np.random.default_rng(11)
+SEED = 11
+RANDOM = np.random.default_rng(SEED)
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_in_any_order() -> None:
+    RANDOM.bit_generator.state = np.random.default_rng(SEED).bit_generator.state
 
 
 def test_bounds_of_the_median_are_those_of_the_binomial_distribution() -> None:

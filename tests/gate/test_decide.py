@@ -215,7 +215,7 @@ def test_a_kernel_that_no_longer_does_its_work_does_not_pass(host: Host) -> None
 
 
 def test_a_baseline_of_too_few_runs_decides_nothing(host: Host) -> None:
-    found = judged(host, Baseline.of(host.runs(5, IDS)), slow=0.5)
+    found = judged(host, Baseline.of(host.runs(3, IDS)), slow=0.5)
     assert {decision.reason for decision in found} == {"3 usable runs in the baseline, 5 are needed"}
 
 

@@ -68,7 +68,7 @@ def test_the_ini_twin_takes_one_axis_per_line(smoke_ids, pytester):
     ("value", "sentence"),
     [
         ("dtyp=float16", "unknown axis 'dtyp'; allowed: dtype, "),
-        ("dtype=float61", "axis dtype has no value 'float61' in this sweep; allowed: float16, "),
+        ("dtype=float61", "axis dtype has no value 'float61' in this sweep; allowed: float64, "),
         ("dtype", "'dtype' is no axis; allowed: name=[value,value], such as dtype=[bfloat16,float16]"),
         ("dtype=[float16", "'dtype=[float16' is no axis; allowed: "),
         ("dtype=[float16,]", "'dtype=[float16,]' has an empty value; allowed: "),
