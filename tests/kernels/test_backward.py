@@ -138,7 +138,7 @@ def test_claims_that_make_no_sense_are_refused(claims: dict[str, Any], words: st
 @pytest.mark.parametrize(
     ("fields", "words"),
     [
-        ({"score_gradients": "half"}, "score_gradients is 'half'; allowed: input, float32, bfloat16, float16"),
+        ({"score_gradients": "half"}, "score_gradients is 'half'; allowed: input, float64, float32, bfloat16, float16"),
         ({"delta_of": "lse"}, "delta_of is 'lse'; allowed: out, probabilities"),
         ({"weights_of": "out"}, "weights_of is 'out'; allowed: lse, softmax"),
         ({"query_tile": 0}, "query_tile is 0; allowed: a whole number, 1 or more"),
