@@ -15,6 +15,7 @@ lose precision in both matrices: this is the baseline that flash kernels are com
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
-from pytest_attn.kernels.builtin.sequences import each_sequence
+from pytest_attn.kernels.builtin.sequences import each_backward, each_sequence
 from pytest_attn.kernels.builtin.widened import blas_chain, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
@@ -60,16 +61,32 @@ def naive_backward(
     lse: Tensor,
     *,
     scale: float,
+    **variants: Any,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """(dq, dk, dv) under any mask; the keywords of variants that change logits otherwise say that there is none."""
+    return each_backward(partial(_backward, scale=scale), grad_out, query, key, value, out, lse, **variants)
+
+
+def _backward(
+    grad_out: Tensor,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    out: Tensor,
+    lse: Tensor,
+    *,
+    scale: float,
     causal: bool = False,
     causal_top_left: bool = False,
+    window_size: tuple[int, int] = (-1, -1),
     block_mask: BlockMask | None = None,
     **absent: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """(dq, dk, dv) under any mask; the keywords of other variants say that there is none."""
     group = query.shape[1] // key.shape[1]
     keys, values = (widened(tensor).repeat_interleave(group, dim=1) for tensor in (key, value))
     queries, grads = widened(query), widened(grad_out)
-    logits = Logits.of(query, key.shape[2], causal=causal, causal_top_left=causal_top_left, block_mask=block_mask)
+    masks = {"causal": causal, "causal_top_left": causal_top_left, "window_size": window_size, "block_mask": block_mask}
+    logits = Logits.of(query, key.shape[2], **masks)
     scores = logits.changed(queries @ keys.mT * scale, slice(0, query.shape[2]), slice(0, key.shape[2]))
     p = widened(scores.to(query.dtype)).softmax(dim=3).nan_to_num(0.0)
     dp = grads @ values.mT
