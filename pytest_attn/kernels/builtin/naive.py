@@ -85,8 +85,8 @@ def _backward(
     group = query.shape[1] // key.shape[1]
     keys, values = (widened(tensor).repeat_interleave(group, dim=1) for tensor in (key, value))
     queries, grads = widened(query), widened(grad_out)
-    masks = {"causal": causal, "causal_top_left": causal_top_left, "window_size": window_size, "block_mask": block_mask}
-    logits = Logits.of(query, key.shape[2], **masks)
+    changes: dict[str, Any] = {"causal": causal, "causal_top_left": causal_top_left, "block_mask": block_mask}
+    logits = Logits.of(query, key.shape[2], window_size=window_size, **changes)
     scores = logits.changed(queries @ keys.mT * scale, slice(0, query.shape[2]), slice(0, key.shape[2]))
     p = widened(scores.to(query.dtype)).softmax(dim=3).nan_to_num(0.0)
     dp = grads @ values.mT

@@ -74,11 +74,11 @@ def each_backward(
     if cu_seqlens_q is not None and cu_seqlens_k is not None:
         ends, key_ends = cu_seqlens_q.tolist(), cu_seqlens_k.tolist()
         for number in range(len(ends) - 1):
-            rows, keys = (slice(each[number], each[number + 1]) for each in (ends, key_ends))
-            given = ((grad_out, rows), (query, rows), (key, keys), (value, keys), (out, rows))
+            rows, span = (slice(each[number], each[number + 1]) for each in (ends, key_ends))
+            given = ((grad_out, rows), (query, rows), (key, span), (value, span), (out, rows))
             sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in given)
             found = backward(*sequence, lse[None, :, rows], **keywords)
-            dq[rows], dk[keys], dv[keys] = (gradient[0].transpose(0, 1) for gradient in found)
+            dq[rows], dk[span], dv[span] = (gradient[0].transpose(0, 1) for gradient in found)
     elif seqused_k is not None:
         for batch, length in enumerate(seqused_k.tolist()):
             own, keys = slice(batch, batch + 1), (slice(batch, batch + 1), slice(None), slice(0, length))
