@@ -8,14 +8,14 @@ from typing import Any
 
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.variants.registry import variants
 
 
 def claims_table() -> str:
     """Capabilities by built-in kernel, as a Markdown table: x where claimed, values where some only, else nothing."""
     claims = {name: find_kernel(name).capabilities for name in BUILT_IN}
-    unlimited = Capabilities(dtypes=(*DTYPES, "float64"))
+    unlimited = Capabilities(dtypes=BUILT_IN_DTYPES)
     rows = [f"| | {' | '.join(f'`{name}`' for name in claims)} |", "|---" * (len(claims) + 1) + "|"]
     for item in fields(Capabilities):
         if item.name == "variants":

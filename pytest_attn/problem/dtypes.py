@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import entry_points
 from typing import Literal
+
+from pytest_attn.problem.entry_points import offered
 
 ENTRY_POINT_GROUP = "pytest_attn.dtypes"
 """Entry points of this group name data types."""
@@ -77,6 +78,8 @@ _TYPES = {
     )
 }
 
+BUILT_IN_DTYPES = tuple(_TYPES)
+
 
 def register_dtype(dtype: DataType) -> DataType:
     """Make a data type known by its name. Raises ValueError where the name is taken by another one."""
@@ -87,11 +90,7 @@ def register_dtype(dtype: DataType) -> DataType:
 
 @cache
 def _load_entry_points() -> None:
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        try:
-            loaded = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"data type {entry.name!r}: its entry point does not load: {error}") from error
+    for loaded in offered(ENTRY_POINT_GROUP, "data type"):
         if isinstance(loaded, DataType):
             register_dtype(loaded)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from pytest_attn.kernels.builtin.sdpa import flash, numerics
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Lengths
 from pytest_attn.problem.problem import Problem
@@ -96,7 +96,7 @@ def _gather(tensor: Tensor, spans: tuple[slice, ...], room: Tensor) -> Tensor:
 BLOCK_SPARSE = kernel(
     name="block_sparse",
     devices=("cpu",),
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     gqa=True,
     block_sparse=True,

@@ -16,7 +16,7 @@ from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wi
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 1024
@@ -50,7 +50,7 @@ def numerics(problem: Problem) -> Numerics:
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

@@ -18,7 +18,7 @@ from torch.nn.attention import flex_attention as flex_module
 from pytest_attn.kernels.builtin.widened import blas_chain, last_place
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.kernels.numerics import FEW_ROWS, Numerics
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Ragged, Window, parts
 from pytest_attn.problem.problem import Problem
@@ -150,7 +150,7 @@ def numerics(problem: Problem) -> Numerics:
 FLEX = kernel(
     name="flex",
     devices=("cpu", "cuda"),
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

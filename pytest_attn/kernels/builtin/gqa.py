@@ -17,11 +17,11 @@ from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
 from pytest_attn.kernels.builtin.logits import Logits
 from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

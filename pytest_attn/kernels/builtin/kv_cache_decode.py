@@ -25,14 +25,14 @@ from pytest_attn.kernels.builtin.sequences import of_sequence
 from pytest_attn.kernels.builtin.split_kv_decode import merged, numerics
 from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 
 SPLIT = 512
 """Keys that are gathered at a time."""
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

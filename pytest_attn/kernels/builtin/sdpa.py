@@ -13,7 +13,7 @@ from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.builtin.widened import blas_chain, half, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.problem import Problem
 
 QUERY_SPLITS = {256: 768, 64: 192, 32: 0}
@@ -50,7 +50,7 @@ def flash(query: Tensor, key: Tensor, value: Tensor, scale: float, mask: Tensor 
 
 @kernel(
     devices=("cpu",),
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

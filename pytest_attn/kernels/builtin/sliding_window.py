@@ -18,11 +18,11 @@ from pytest_attn.kernels.builtin.flash_v2 import TILE, numerics
 from pytest_attn.kernels.builtin.gqa import grouped
 from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     gqa=True,

@@ -25,7 +25,7 @@ from pytest_attn.kernels.builtin.sequences import each_sequence
 from pytest_attn.kernels.builtin.widened import widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.problem import Problem
 
 SPLITS = 8
@@ -38,7 +38,7 @@ def numerics(problem: Problem) -> Numerics:
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import entry_points
 from typing import TypeVar
 
+from pytest_attn.problem.entry_points import offered
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.wording import closest
 
@@ -33,11 +33,7 @@ def register_variant(variant: V) -> V:
 
 @cache
 def _load_entry_points() -> None:
-    for entry in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda entry: entry.name):
-        try:
-            loaded = entry.load()
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"variant {entry.name!r}: its entry point does not load: {error}") from error
+    for loaded in offered(ENTRY_POINT_GROUP, "variant"):
         if isinstance(loaded, type) and issubclass(loaded, Variant):
             register_variant(loaded)
 
