@@ -11,7 +11,6 @@ rows of their key head, as in `gqa`, and so dK and dV are sums over the group. A
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -20,7 +19,7 @@ from torch import Tensor
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.groups import packed, packed_logits, unpacked
 from pytest_attn.kernels.builtin.logits import Logits
-from pytest_attn.kernels.builtin.sequences import each_backward
+from pytest_attn.kernels.builtin.sequences import by_sequence
 from pytest_attn.kernels.builtin.widened import wide, widened
 from pytest_attn.problem.problem import Problem
 
@@ -33,23 +32,8 @@ def backward_numerics(problem: Problem) -> BackwardNumerics:
     return BackwardNumerics(score_gradients=wide(problem), grouped_gradients=wide(problem))
 
 
+@by_sequence
 def flash_v2_backward(
-    grad_out: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    *,
-    scale: float,
-    **variants: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(dq, dk, dv), dense, causal or of a window, of whole, padded or packed sequences; the keywords of other variants
-    say that there is none."""
-    return each_backward(partial(_backward, scale=scale), grad_out, query, key, value, out, lse, **variants)
-
-
-def _backward(
     grad_out: Tensor,
     query: Tensor,
     key: Tensor,
@@ -63,6 +47,7 @@ def _backward(
     window_size: tuple[int, int] = (-1, -1),
     **absent: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """(dq, dk, dv), dense, causal or of a window; the keywords of other variants say that there is none."""
     keys, group = key.shape[2], query.shape[1] // key.shape[1]
     logits = Logits.of(query, keys, causal=causal, causal_top_left=causal_top_left, window_size=window_size)
     logits = packed_logits(logits, group)

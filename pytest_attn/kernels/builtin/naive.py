@@ -15,7 +15,6 @@ lose precision in both matrices: this is the baseline that flash kernels are com
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import torch
@@ -23,12 +22,12 @@ from torch import Tensor
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.builtin.logits import Logits
-from pytest_attn.kernels.builtin.sequences import each_backward, each_sequence
+from pytest_attn.kernels.builtin.sequences import by_sequence, each_sequence
 from pytest_attn.kernels.builtin.widened import blas_chain, last_place, wide, widened
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import DTYPES
+from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.problem import Problem
 
 
@@ -52,22 +51,8 @@ def whole_row_numerics(problem: Problem, rows: int) -> Numerics:
     )
 
 
+@by_sequence
 def naive_backward(
-    grad_out: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    *,
-    scale: float,
-    **variants: Any,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """(dq, dk, dv) under any mask; the keywords of variants that change logits otherwise say that there is none."""
-    return each_backward(partial(_backward, scale=scale), grad_out, query, key, value, out, lse, **variants)
-
-
-def _backward(
     grad_out: Tensor,
     query: Tensor,
     key: Tensor,
@@ -82,6 +67,7 @@ def _backward(
     block_mask: BlockMask | None = None,
     **absent: Any,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """(dq, dk, dv) under any mask; the keywords of variants that change logits otherwise say that there is none."""
     group = query.shape[1] // key.shape[1]
     keys, values = (widened(tensor).repeat_interleave(group, dim=1) for tensor in (key, value))
     queries, grads = widened(query), widened(grad_out)
@@ -103,7 +89,7 @@ def of_group(tensor: Tensor, group: int) -> Tensor:
 
 
 @kernel(
-    dtypes=(*DTYPES, "float64"),
+    dtypes=BUILT_IN_DTYPES,
     lse=True,
     causal=True,
     causal_top_left=True,

@@ -53,39 +53,43 @@ def each_sequence(
     return torch.cat(outs, dim=-4), torch.cat(lses, dim=-3)
 
 
-def each_backward(
-    backward: Backward,
-    grad_out: Tensor,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    out: Tensor,
-    lse: Tensor,
-    *,
-    seqused_k: Tensor | None = None,
-    cu_seqlens_q: Tensor | None = None,
-    cu_seqlens_k: Tensor | None = None,
-    **keywords: Any,
-) -> Gradients:
-    """What `backward` makes of each sequence, in the form of the batch; 0 for keys that no sequence has."""
-    if cu_seqlens_q is None and seqused_k is None:
-        return backward(grad_out, query, key, value, out, lse, **keywords)
-    dq, dk, dv = (torch.zeros_like(tensor) for tensor in (query, key, value))
-    if cu_seqlens_q is not None and cu_seqlens_k is not None:
-        ends, key_ends = cu_seqlens_q.tolist(), cu_seqlens_k.tolist()
-        for number in range(len(ends) - 1):
-            rows, span = (slice(each[number], each[number + 1]) for each in (ends, key_ends))
-            given = ((grad_out, rows), (query, rows), (key, span), (value, span), (out, rows))
-            sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in given)
-            found = backward(*sequence, lse[None, :, rows], **keywords)
-            dq[rows], dk[span], dv[span] = (gradient[0].transpose(0, 1) for gradient in found)
-    elif seqused_k is not None:
-        for batch, length in enumerate(seqused_k.tolist()):
-            own, keys = slice(batch, batch + 1), (slice(batch, batch + 1), slice(None), slice(0, length))
-            rest = of_sequence(keywords, batch, length)
-            found = backward(grad_out[own], query[own], key[keys], value[keys], out[own], lse[own], **rest)
-            dq[own], dk[keys], dv[keys] = found
-    return dq, dk, dv
+def by_sequence(backward: Backward) -> Backward:
+    """The backward pass that does what `backward` does of each sequence, in the form of the batch; all at once where
+    they are equally long. Keys that no sequence has have gradients of 0."""
+
+    def of_batch(
+        grad_out: Tensor,
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        out: Tensor,
+        lse: Tensor,
+        *,
+        seqused_k: Tensor | None = None,
+        cu_seqlens_q: Tensor | None = None,
+        cu_seqlens_k: Tensor | None = None,
+        **keywords: Any,
+    ) -> Gradients:
+        if cu_seqlens_q is None and seqused_k is None:
+            return backward(grad_out, query, key, value, out, lse, **keywords)
+        dq, dk, dv = (torch.zeros_like(tensor) for tensor in (query, key, value))
+        if cu_seqlens_q is not None and cu_seqlens_k is not None:
+            ends, key_ends = cu_seqlens_q.tolist(), cu_seqlens_k.tolist()
+            for number in range(len(ends) - 1):
+                rows, span = (slice(each[number], each[number + 1]) for each in (ends, key_ends))
+                given = ((grad_out, rows), (query, rows), (key, span), (value, span), (out, rows))
+                sequence = (tensor[own].transpose(0, 1)[None] for tensor, own in given)
+                found = backward(*sequence, lse[None, :, rows], **keywords)
+                dq[rows], dk[span], dv[span] = (gradient[0].transpose(0, 1) for gradient in found)
+        elif seqused_k is not None:
+            for batch, length in enumerate(seqused_k.tolist()):
+                own, keys = slice(batch, batch + 1), (slice(batch, batch + 1), slice(None), slice(0, length))
+                rest = of_sequence(keywords, batch, length)
+                found = backward(grad_out[own], query[own], key[keys], value[keys], out[own], lse[own], **rest)
+                dq[own], dk[keys], dv[keys] = found
+        return dq, dk, dv
+
+    return of_batch
 
 
 def of_pages(pool: Tensor, block_table: Tensor) -> Tensor:
