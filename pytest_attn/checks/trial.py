@@ -100,13 +100,8 @@ class Trial:
 
     def _restored_gradients(self, gradients: Gradients, storage: Variant) -> Gradients:
         problem, (dq, dk, dv) = self._problem, gradients
-        query = (problem.batch, problem.query_heads, problem.query_length, problem.head_dim)
-        key, value = (
-            (problem.batch, problem.key_heads, problem.key_length, d) for d in (problem.head_dim, problem.value_dim)
-        )
-        found = Gradients(
-            *(tensor.new_zeros(shape) for tensor, shape in zip(gradients, (query, key, value), strict=True))
-        )
+        shapes = problem.input_shapes
+        found = Gradients(*(tensor.new_zeros(shape) for tensor, shape in zip(gradients, shapes, strict=True)))
         storage.restore(problem, dq, found.dq, "query")
         storage.restore(problem, dk, found.dk, "key")
         storage.restore(problem, dv, found.dv, "key")

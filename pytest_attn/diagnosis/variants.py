@@ -113,8 +113,7 @@ def _of_sequences(problem: Problem, output: Output, reference: Reference) -> Out
     """A result with that of a reference for queries that no sequence has, which no kernel of packed queries returns."""
     if problem.storage is None:
         return output
-    lengths = torch.tensor([problem.lengths_of(batch).query for batch in range(problem.batch)])
-    there = (torch.arange(problem.query_length) < lengths.unsqueeze(1)).unsqueeze(1)
+    there = problem.present_queries
     out = output.out if reference.out is None else output.out.where(there.unsqueeze(3), reference.out.to(output.out))
     lse = None if output.lse is None else output.lse.where(there, reference.lse.to(output.lse))
     return Output(out, lse)

@@ -52,12 +52,6 @@ class Correct:
     flops: int
 
     @property
-    def queries(self) -> Tensor:
-        """bool `[B, 1, Sq]`: queries that a sequence has."""
-        lengths = torch.tensor([self.problem.lengths_of(batch).query for batch in range(self.problem.batch)])
-        return (torch.arange(self.problem.query_length) < lengths.unsqueeze(1)).unsqueeze(1)
-
-    @property
     def middle_row(self) -> tuple[int, int, int]:
         """(batch, head, row): the middle one of the first head with keys, of its rows with keys."""
         batch, head, _ = (~torch.isneginf(self.clean.lse)).nonzero()[0].tolist()
@@ -117,7 +111,7 @@ def keys_dropped_in_one_row(correct: Correct) -> Defect | LeftOut:
 def pads_attended(correct: Correct) -> Defect:
     """Zero pad keys, of logit 0 and value 0, that take weight in every row; at most half as many as there are keys."""
     amounts = Amounts(1, max(1, correct.problem.key_length // 2), whole=True)
-    there = correct.queries
+    there = correct.problem.present_queries
     return Defect("zero pad keys attended", "keys", amounts, lambda pads: leak(correct.clean, pads, there))
 
 

@@ -138,6 +138,19 @@ class Problem:
         return self.ask == "grad"
 
     @property
+    def input_shapes(self) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+        """Shapes of query, key and value."""
+        query = (self.batch, self.query_heads, self.query_length, self.head_dim)
+        key = (self.batch, self.key_heads, self.key_length, self.head_dim)
+        return query, key, (*key[:3], self.value_dim)
+
+    @property
+    def present_queries(self) -> torch.Tensor:
+        """bool `[B, 1, Sq]`: the queries that a sequence has."""
+        lengths = torch.tensor([self.lengths_of(batch).query for batch in range(self.batch)])
+        return (torch.arange(self.query_length) < lengths.unsqueeze(1)).unsqueeze(1)
+
+    @property
     def out_shape(self) -> tuple[int, int, int, int]:
         """Shape of the output, `[B, Hq, Sq, Dv]`."""
         return (self.batch, self.query_heads, self.query_length, self.value_dim)

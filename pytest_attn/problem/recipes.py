@@ -36,22 +36,16 @@ CODED_KEYS = 16
 """Neighbouring keys that share a column of "keycoded"."""
 
 
-def _shapes(problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
-    query = (problem.batch, problem.query_heads, problem.query_length, problem.head_dim)
-    key = (problem.batch, problem.key_heads, problem.key_length, problem.head_dim)
-    return query, key, (*key[:3], problem.value_dim)
-
-
 def normal(problem: Problem, generator: torch.Generator) -> Drawn:
     """Standard normal."""
     dtype = problem.sum_dtype
-    query, key, value = (torch.randn(shape, generator=generator, dtype=dtype) for shape in _shapes(problem))
+    query, key, value = (torch.randn(shape, generator=generator, dtype=dtype) for shape in problem.input_shapes)
     return query, key, value
 
 
 def zeros(problem: Problem, generator: torch.Generator) -> Drawn:
     """All zero: the LSE is the logarithm of the number of keys."""
-    query, key, value = (torch.zeros(shape) for shape in _shapes(problem))
+    query, key, value = (torch.zeros(shape) for shape in problem.input_shapes)
     return query, key, value
 
 
@@ -141,7 +135,7 @@ def large(problem: Problem, generator: torch.Generator) -> Drawn:
 
 def integers(problem: Problem, generator: torch.Generator) -> Drawn:
     """Sparse small integers: logits repeat, and errors do not average away."""
-    query, key, value = (torch.randint(-2, 3, shape, generator=generator).float() for shape in _shapes(problem))
+    query, key, value = (torch.randint(-2, 3, shape, generator=generator).float() for shape in problem.input_shapes)
     return query, key * (torch.rand(key.shape, generator=generator) < 0.3), value
 
 
