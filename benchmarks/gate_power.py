@@ -31,12 +31,11 @@ from pathlib import Path
 
 from pytest_attn.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.comparison import compare
 from pytest_attn.gate.decision import Decision
-from pytest_attn.gate.expectation import summary
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
-from pytest_attn.gate.statistics import location
 
 KERNEL = f"{Path(__file__).resolve().parent / 'slowed.py'}:sdpa"
 SUITE = [str(Path(__file__).parent / "power_cells.py"), "-k", "s1024 or s512"]
@@ -116,10 +115,10 @@ def decide(folder: Path) -> None:
         nights = list(nights_of(baseline, runs, rule))
         print(row(path, nights))
         if not path.name.startswith(LOADED):
+            classes = {id: class_of(slowdown_of(id, baseline, runs)) for id in baseline.expected}
             for night in nights:
                 for decision in night:
-                    slowdown = slowdown_of(decision.id, baseline, runs)
-                    found[next(name for name, low, high in CLASSES if low <= slowdown < high)][decision.word] += 1
+                    found[classes[decision.id]][decision.word] += 1
     print(f"{'slowdown':>10} decisions slower share")
     for name, words in found.items():
         if total := sum(words.values()):
@@ -128,9 +127,14 @@ def decide(folder: Path) -> None:
 
 def slowdown_of(id: BenchmarkId, baseline: Baseline, runs: Sequence[StoredRun]) -> float:
     """What the slowdown of a benchmark came to, a fraction: all processes of an arm against all of the baseline."""
-    expected = baseline.expected[id]
     timings = [run.benchmarks[id] for run in runs if id in run.benchmarks]
-    return math.expm1(location([summary(timing, expected.theta) for timing in timings]) - expected.centre)
+    rule = Rule()
+    return math.expm1(compare(baseline.expected[id], timings, rule.floor, rule.suspect_rate).learned.shift)
+
+
+def class_of(slowdown: float) -> str:
+    """The name of the class that a slowdown is in."""
+    return next(name for name, low, high in CLASSES if low <= slowdown < high)
 
 
 def nights_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iterator[Sequence[Decision]]:

@@ -24,6 +24,9 @@ MEASUREMENT: pytest.StashKey[Measurement] = pytest.StashKey()
 SLOWDOWN = "attn_slowdown"
 """The marker that gives one test its own floor."""
 
+ROUNDS = 32
+"""Of a kernel and its control, in all sittings together."""
+
 SWEEP = "latency"
 SUITE = "pytest_attn.suite.test_latency"
 ALONE = "latency is measured by one process alone, not by xdist workers; allowed: the same command without -n (or -n0)"
@@ -98,7 +101,7 @@ class AttnBenchmark:
         self._item = item
         self._replay = replay
 
-    def __call__(self, *, rounds: int = 32, cold: bool = False, memory: bool = True) -> Measurement | None:
+    def __call__(self, *, rounds: int = ROUNDS, cold: bool = False, memory: bool = True) -> Measurement | None:
         """The measurement of the first sitting, which pytest-benchmark records; None under `--benchmark-disable`.
 
         `rounds` pairs of kernel and control in all sittings, the later ones after the last test; `cold`: caches emptied

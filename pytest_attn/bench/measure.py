@@ -18,7 +18,6 @@ from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
 from pytest_attn.problem.case import Case
 
-ROUNDS = 32
 FEWEST_ROUNDS = 20
 """Exact bounds of a median at 99 % with room for outliers need that many pairs."""
 

@@ -31,10 +31,13 @@ def throttle_of(device: Device) -> Throttled:
         return never
     try:
         nvml = importlib.import_module("pynvml")
+    except ImportError:
+        return never
+    unit = torch.cuda.get_device_properties(device.torch).uuid
+    try:
         nvml.nvmlInit()
-        unit = torch.cuda.get_device_properties(device.torch).uuid
         return _by_nvml(nvml, nvml.nvmlDeviceGetHandleByUUID(f"GPU-{unit}"))
-    except Exception:
+    except nvml.NVMLError:
         # A driver without NVML, as in a container, is no reason not to measure.
         return never
 

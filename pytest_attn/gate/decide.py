@@ -52,8 +52,10 @@ def decide(
     tested = [item for item in suspicions if item.direction or item.changed]
     significant = discoveries([item.p_value for item in tested], night.rule.alarms_per_look)
     settled = {item.first.id: each for item, each in zip(tested, significant, strict=True)}
+    fewest = night.rule.fewest_to_change
     decisions = [
-        item.settle(settled.get(item.first.id, False)) if isinstance(item, Suspicion) else item for item in found
+        item.settle(settled.get(item.first.id, False), fewest) if isinstance(item, Suspicion) else item
+        for item in found
     ]
     return tuple(replace(item, reproduce=command(item.id)) for item in decisions)
 
@@ -138,17 +140,16 @@ class _Night:
     def _suspicion(
         self, first: Decision, expected: Expectation, again: Sequence[Timing], direction: int, notes: str
     ) -> Suspicion:
-        fewest = self.rule.fewest_to_change
         timings, why = _quiet(again, first.floor)
         if len(timings) < self.rule.fewest_confirmations:
             lacking = f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
             reason = ", ".join(filter(None, [first.reason, lacking, why]))
-            return Suspicion(first=replace(first, reason=reason), direction=direction, again=None, fewest=fewest)
+            return Suspicion(first=replace(first, reason=reason), direction=direction, again=None)
         # The rate of false alarms is settled afterwards, for all suspicions together; but where no run raised one
         # before, these processes must do as much alone.
         rate = self.rule.alarms_per_look if direction else self.rule.restless_rate
         found = compare(expected, timings, first.floor, rate)
-        return Suspicion(first=first, direction=direction, again=found, fewest=fewest, notes=notes)
+        return Suspicion(first=first, direction=direction, again=found, notes=notes)
 
     def _foreign(self, timings: Sequence[Timing], expected: Expectation | None) -> str:
         for run in (*self.candidate, *self.confirmation):

@@ -23,9 +23,6 @@ class Suspicion:
     again: Comparison | None
     """Of the confirming processes; None while too few have measured."""
 
-    fewest: int
-    """Fresh processes that it takes to call it changed."""
-
     notes: str = ""
     """What a reader should know beside."""
 
@@ -39,8 +36,9 @@ class Suspicion:
         """Probability that unchanged code shows as much in the confirming processes; 1 where these show no change."""
         return self.again.p_value if self.again and self.changed else 1.0
 
-    def settle(self, significant: bool) -> Decision:
-        """The decision; `significant` is said of the p values of all suspicions together."""
+    def settle(self, significant: bool, fewest: int) -> Decision:
+        """The decision; `significant` is said of the p values of all suspicions together, and `fewest` fresh processes
+        it takes to call a benchmark changed."""
         again = self.again
         if again is None:
             return self.first
@@ -55,8 +53,8 @@ class Suspicion:
         if not changed:
             return replace(figures, word="same", reason=", ".join(notes))
         word: Word = "slower" if again.direction > 0 else "faster"
-        if again.processes < self.fewest:
-            why = f"{word} by {again.processes} fresh processes, {self.fewest} are needed to call it so"
+        if again.processes < fewest:
+            why = f"{word} by {again.processes} fresh processes, {fewest} are needed to call it so"
             return replace(figures, word="noisy", reason=why)
         if word == "faster":
             notes.append("accept it lest a later slowdown hides behind it")
