@@ -15,11 +15,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from itertools import product
 
-from pytest_attn.options import Options
+from pytest_attn.execution.session import Session
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.dtypes import data_types
-from pytest_attn.report.record import Record
-from pytest_attn.session import Session
+from pytest_attn.records.record import Record
 
 KERNELS = ("eager", "sdpa", "block_sparse")
 LENGTHS = ((64, 64), (500, 500), (2048, 2048), (1000, 8192), (512, 24000))

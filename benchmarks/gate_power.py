@@ -29,7 +29,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pytest_attn.fresh import measure_afresh
+from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import compare
 from pytest_attn.gate.decision import Decision

@@ -14,8 +14,8 @@ from itertools import product
 
 import numpy as np
 
-from pytest_attn.bench.memory import PeakMemory
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
+from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs

@@ -1,7 +1,7 @@
 """The cells that `gate_power.py` times: the shorter ones of the sweep `latency`, 2 to 15 ms on two CPU cores."""
 
 import pytest_attn
-from pytest_attn.latency import AttnBenchmark
+from pytest_attn.plugin.latency import AttnBenchmark
 
 
 @pytest_attn.parametrize(sweep="latency", group="latency_dense")

@@ -41,28 +41,32 @@ ROWS = "rows.json"
 class Slowed:
     """The built-in `sdpa`, slower by a share that is measured."""
 
+    def __init__(self) -> None:
+        self._rows: dict[str, int] = {}
+        """By problem and share."""
+
     def prepare(self, problem: Problem, inputs: Inputs) -> Run:
         """The whole and, where a share is asked for, the last rows again."""
         whole = clean.prepare(problem, inputs)
         share = float(os.environ.get("ATTN_SLOWED", "0"))
         if not share:
             return whole
-        slowed = _slowed(problem, inputs, whole, _known_rows(problem, inputs, whole, share))
+        slowed = _slowed(problem, inputs, whole, self._known_rows(problem, inputs, whole, share))
         _log(problem, share, _share(slowed, whole, LOGGED))
         return slowed
 
-
-def _known_rows(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
-    """The rows for a problem and a share, found once for all processes that log to one folder."""
-    log = os.environ.get("ATTN_SLOWED_LOG")
-    path = Path(log).with_name(ROWS) if log else None
-    key = json.dumps([*_shapes(problem), share])
-    known: dict[str, int] = json.loads(path.read_text()) if path and path.is_file() else {}
-    if key not in known:
-        known[key] = _rows_of(problem, inputs, whole, share)
-        if path:
-            path.write_text(json.dumps(known))
-    return known[key]
+    def _known_rows(self, problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
+        """The rows for a problem and a share, found once: in this process, or in all that log to one folder."""
+        log = os.environ.get("ATTN_SLOWED_LOG")
+        path = Path(log).with_name(ROWS) if log else None
+        if path and path.is_file():
+            self._rows |= json.loads(path.read_text())
+        key = json.dumps([*_shapes(problem), share])
+        if key not in self._rows:
+            self._rows[key] = _rows_of(problem, inputs, whole, share)
+            if path:
+                path.write_text(json.dumps(self._rows))
+        return self._rows[key]
 
 
 def _rows_of(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from pytest_attn.marks import parametrize
-
 if TYPE_CHECKING:
     from pytest_attn.bench.measurement import Measurement
+    from pytest_attn.execution.api import check_kernel
     from pytest_attn.kernels.backward_numerics import BackwardNumerics
     from pytest_attn.kernels.capabilities import Capabilities
     from pytest_attn.kernels.gradients import Gradients
     from pytest_attn.kernels.kernel import Kernel, Output, kernel
     from pytest_attn.kernels.numerics import EmptyRows, Numerics
+    from pytest_attn.plugin.marks import parametrize
     from pytest_attn.problem.block_mask import BlockMask
     from pytest_attn.problem.case import Case
     from pytest_attn.problem.dtypes import DataType, register_dtype
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.problem import Problem
     from pytest_attn.problem.variants.registry import register_variant
     from pytest_attn.problem.variants.variant import Variant
-    from pytest_attn.report.record import Record
-    from pytest_attn.session import check_kernel
+    from pytest_attn.records.record import Record
 
 __all__ = [
     "BackwardNumerics",
@@ -67,10 +66,11 @@ _HOMES = {
     "Numerics": "kernels.numerics",
     "Output": "kernels.kernel",
     "Problem": "problem.problem",
-    "Record": "report.record",
+    "Record": "records.record",
     "Variant": "problem.variants.variant",
-    "check_kernel": "session",
+    "check_kernel": "execution.api",
     "kernel": "kernels.kernel",
+    "parametrize": "plugin.marks",
     "register_dtype": "problem.dtypes",
     "register_variant": "problem.variants.registry",
 }

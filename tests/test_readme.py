@@ -12,7 +12,7 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.claims import claims_table
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.options import OPTIONS, options_table
+from pytest_attn.options.options import OPTIONS, options_table
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 ROOT = Path(__file__).parent.parent

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import torch
 
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 Work = Callable[[], Any]
 

@@ -6,7 +6,7 @@ import torch
 
 from pytest_attn.bench.clock import Clock, clock_for
 from pytest_attn.bench.control import Control
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 SIDES = {"cpu": 384}
 SIDE = 2048

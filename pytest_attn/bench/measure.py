@@ -7,15 +7,14 @@ import torch
 from pytest_attn.bench.clock import Clock, clock_for
 from pytest_attn.bench.control import Control
 from pytest_attn.bench.flush import flush_of
-from pytest_attn.bench.machine import device_name, versions
 from pytest_attn.bench.measurement import Measurement
-from pytest_attn.bench.memory import PeakMemory
 from pytest_attn.bench.sampler import sample
 from pytest_attn.bench.samples import Samples
 from pytest_attn.bench.source import source_hash
 from pytest_attn.bench.throttle import throttle_of
 from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
+from pytest_attn.devices.machine import device_model, versions
 from pytest_attn.problem.case import Case
 
 FEWEST_ROUNDS = 20
@@ -85,10 +84,9 @@ def measure(
     *,
     rounds: int = FEWEST_ROUNDS,
     cold: bool = False,
-    memory: PeakMemory | None = None,
     clock: Clock | None = None,
 ) -> Measurement:
-    """The measurement of one sitting; see `sit`. `memory` runs the kernel again for its peak."""
+    """The measurement of one sitting; see `sit`. Its peak memory is not known yet."""
     device = subject.device
     clock = clock or clock_for(device)
     samples = sit(subject, case, rounds=rounds, cold=cold, clock=clock)
@@ -107,9 +105,9 @@ def measure(
         flop_formula=work.flop_formula,
         bytes=work.bytes,
         byte_formula=work.byte_formula,
-        peak_bytes=memory.of(spec, subject.kernel, case, subject.inputs.stored(), subject.seed) if memory else None,
+        peak_bytes=None,
         device=device.name,
-        device_name=device_name(device),
+        device_name=device_model(device),
         threads=torch.get_num_threads(),
         seed=subject.seed,
         versions=versions(device),

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 Throttled = Callable[[], bool]
 """Whether the device is throttled now."""

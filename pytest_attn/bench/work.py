@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.dtypes import data_types
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 BYTE_FORMULA = "query-key-value-out-once"
 FLOP_FORMULA = "pairs-2d-2dv"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_attn.checks.bits import difference
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject, value
-from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 
 FIRST = "first call of a prepared run"
 SECOND = "second call of a prepared run"

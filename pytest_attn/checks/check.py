@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_attn.checks.subject import Subject, value
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.problem import Problem
 
 

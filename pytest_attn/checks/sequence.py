@@ -10,7 +10,7 @@ import torch
 
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Mask

@@ -13,9 +13,9 @@ from typing import Any
 import torch
 
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
-from pytest_attn.device import Device
-from pytest_attn.judge.facts import read_output
-from pytest_attn.judge.verdict import Finding
+from pytest_attn.devices.device import Device
+from pytest_attn.judge.verdict.facts import read_output
+from pytest_attn.judge.verdict.verdict import Finding
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.problem.inputs import Inputs

@@ -12,7 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pytest_attn.commands.command import USAGE
-from pytest_attn.fresh import measure_afresh
+from pytest_attn.devices.machine import key_of
+from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
 from pytest_attn.gate.decision import seconds
 from pytest_attn.gate.rule import Rule
@@ -164,10 +165,9 @@ def _show(store: Store) -> int:
 
 
 def _machine(device: str) -> str:
-    from pytest_attn.options import read_options
-    from pytest_attn.run import Run
+    from pytest_attn.options.options import read_options
 
-    return Run(read_options({"device": [device]}), None, (0, 1, "")).machine
+    return key_of(read_options({"device": [device]}).device[0])
 
 
 def _who() -> str:

@@ -38,9 +38,9 @@ def add_mutants(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run_mutants(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Run and print; returns the exit status."""
     # torch takes a second to import, which the other commands need not wait for.
-    from pytest_attn.mutants.catalog import find_mutants, mutants
-    from pytest_attn.mutants.diagnoses import diagnosed
-    from pytest_attn.mutants.matrix import first_kills, groups_of, kill_matrix
+    from pytest_attn.selfcheck.mutants.catalog import find_mutants, mutants
+    from pytest_attn.selfcheck.mutants.diagnoses import diagnosed
+    from pytest_attn.selfcheck.mutants.matrix import first_kills, groups_of, kill_matrix
 
     chosen = None
     try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_attn.commands.command import USAGE
-from pytest_attn.options import CPU_BUDGET, OPTIONS
+from pytest_attn.options.options import CPU_BUDGET, OPTIONS
 from pytest_attn.problem.case import Case
 from pytest_attn.report.power_table import power_table
 
@@ -35,7 +35,7 @@ def add_power(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 def run_power(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Measure and print; returns the exit status."""
     # torch takes a second to import, which the other commands need not wait for.
-    from pytest_attn.power.power import power_of
+    from pytest_attn.selfcheck.power.power import power_of
 
     try:
         found = power_of(Case.parse(asked.case), _read("seed", asked.seed), _read("budget", asked.budget))

@@ -30,7 +30,7 @@ from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_sca
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
 

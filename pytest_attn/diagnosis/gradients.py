@@ -12,7 +12,7 @@ from pytest_attn.diagnosis.backward_guesses import Guess, guesses
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import MOST_SCORES
-from pytest_attn.judge.statistics import largest_deviation
+from pytest_attn.judge.verdict.statistics import largest_deviation
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import ReferenceGradients

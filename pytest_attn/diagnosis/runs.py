@@ -16,12 +16,12 @@ from pytest_attn.checks.trial import Trial
 from pytest_attn.diagnosis.memory_fill import unwritten_memory
 from pytest_attn.diagnosis.model import Model, sampled_rows
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.derived import derived
-from pytest_attn.judge.errors import allowed_error
-from pytest_attn.judge.facts import facts
-from pytest_attn.judge.judge import judge
-from pytest_attn.judge.tolerances import DERIVED
-from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.judge.budget.errors import allowed_error
+from pytest_attn.judge.verdict.derived import derived
+from pytest_attn.judge.verdict.facts import facts
+from pytest_attn.judge.verdict.judge import judge
+from pytest_attn.judge.verdict.tolerances import DERIVED
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference

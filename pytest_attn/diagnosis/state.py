@@ -12,7 +12,7 @@ from pytest_attn.checks.sequence import Call, calls_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.block_mask import BlockMask

@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.runs import Runs, near
-from pytest_attn.judge.derived import derived
-from pytest_attn.judge.facts import facts
-from pytest_attn.judge.judge import budget_of
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.derived import derived
+from pytest_attn.judge.verdict.facts import facts
+from pytest_attn.judge.verdict.judge import budget_of
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream

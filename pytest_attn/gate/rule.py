@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import math
-import re
 from dataclasses import dataclass
 
-SLOWDOWN = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
+from pytest_attn.options.defaults import SLOWDOWN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """One rule for all benchmarks of a run; the floor alone may differ by benchmark."""
 
-    floor: float = 0.05
+    floor: float = SLOWDOWN
     """Changes up to this fraction of the time are nobody's business."""
 
     suspect_rate: float = 0.2
@@ -55,17 +53,3 @@ class Rule:
     def alarms_per_look(self) -> float:
         """Share of false alarms of one look."""
         return self.false_alarms / self.looks
-
-
-def parse_slowdown(text: str) -> float:
-    """The fraction in `5%`, `2.5%` or `0.05`. Raises ValueError for anything else, and outside 0.1 % to 100 %."""
-    allowed = "allowed: 0.1% to 100%, as 5%, 2.5% or 0.05"
-    found = SLOWDOWN.fullmatch(text.strip())
-    if not found:
-        raise ValueError(f"{text!r} is no percentage; {allowed}")
-    if not found[2] and float(found[1]) >= 1:
-        raise ValueError(f"{text!r} lacks its percent sign; {allowed}")
-    fraction = float(found[1]) / 100 if found[2] else float(found[1])
-    if not (math.isfinite(fraction) and 0.001 <= fraction <= 1):
-        raise ValueError(f"{text!r} is out of range; {allowed}")
-    return fraction

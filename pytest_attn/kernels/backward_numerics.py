@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-from pytest_attn.wording import names_unknown_fields
+from pytest_attn.text import names_unknown_fields
 
 GradientPrecision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 """A precision inside a backward pass: that of the inputs, or a named one."""

@@ -10,7 +10,7 @@ from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
-from pytest_attn.wording import closest, names_unknown_fields
+from pytest_attn.text import closest, names_unknown_fields
 
 DEVICE_TYPES = ("cpu", "cuda", "npu")
 

@@ -17,7 +17,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 
 @dataclass(frozen=True, eq=False)

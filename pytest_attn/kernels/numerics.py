@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
-from pytest_attn.wording import names_unknown_fields
+from pytest_attn.text import names_unknown_fields
 
 Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
 """A precision inside a kernel: that of the inputs, or a named one."""

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from pytest_attn.kernels.kernel import Kernel, as_kernel
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 BUILT_IN = {
     "eager": "pytest_attn.kernels.builtin.eager:eager",

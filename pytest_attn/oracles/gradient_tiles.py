@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pytest_attn.devices.workers import share
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, chunks, gather, masked_scores
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
-from pytest_attn.workers import share
 
 
 class Tile(NamedTuple):

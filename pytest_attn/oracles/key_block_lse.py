@@ -11,12 +11,12 @@ import torch
 import torch.nn.functional as F  # noqa: N812  (the field's own name)
 from torch import Tensor
 
+from pytest_attn.devices.workers import share
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.oracles.streaming import LOG2_E, TILE_KEYS, Operands, Scratch, Slab, slabs
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.workers import share
 
 KEY_BLOCK = 128
 """Width of the key blocks of the table; block masks whose key block is a multiple of it can be merged from it."""

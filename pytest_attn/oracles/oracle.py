@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_attn.oracles.analytic import zero_query
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.exact import exact
-from pytest_attn.oracles.fias_oracle import fias, fias_takes
+from pytest_attn.oracles.fias.oracle import fias, fias_takes
 from pytest_attn.oracles.loop import loop
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import OracleName

@@ -13,11 +13,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pytest_attn.devices.workers import share
 from pytest_attn.oracles.streaming import TILE_ROWS, Slab, change_scores, gather, masked_scores, slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
-from pytest_attn.workers import share
 
 MOST_SCORES = 1 << 22
 """Scores of whole rows that one worker holds at a time."""

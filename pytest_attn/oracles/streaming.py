@@ -14,12 +14,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pytest_attn.devices.workers import share
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import changed, sinks
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
-from pytest_attn.workers import share
 
 TILE_ROWS = 512
 TILE_KEYS = 1024

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_attn.problem.case import Case
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 
 def _pair(first: int, second: int) -> str:

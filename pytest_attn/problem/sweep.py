@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from pytest_attn.problem.case import Case
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 Groups = Mapping[str, tuple[Case, ...]]
 """The cases of each test, keyed by the test's name without `test_`."""

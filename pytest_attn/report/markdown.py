@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from pytest_attn.gate.decision import Decision, seconds
 from pytest_attn.gate.gate import WORDS, worst_first
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 from pytest_attn.report.results import Results, worst_failed
 
 LARGEST = 900 * 1024

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 
 PARTS = ("kernel", "oracle", "judge", "inputs", "latency")
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pytest_attn.bench.clock import CpuClock, EventClock, clock_for
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 
 class FakeBackend:

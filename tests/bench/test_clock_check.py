@@ -6,7 +6,7 @@ import pytest
 
 from pytest_attn.bench.clock import CpuClock
 from pytest_attn.bench.clock_check import why_blind
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 
 class LaunchClock:

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from pytest_attn.bench.measure import measure, sit, sittings
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import kernel
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.session import Session
 
 CASE = Case(16, 16, head_dim=16, dtype="float32", ask="out")
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from pytest_attn.bench.throttle import never, throttle_of
-from pytest_attn.device import Device
+from pytest_attn.devices.device import Device
 
 CALLS = ("nvmlDeviceGetCurrentClocksEventReasons", "nvmlDeviceGetCurrentClocksThrottleReasons")
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
-from pytest_attn.mutants.tile_loop import TileLoop
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
-from pytest_attn.report.record import Record
-from pytest_attn.session import Cell, Session
+from pytest_attn.records.record import Record
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 
 def cell_of(implementation: Any, case: Case, **claims: Any) -> Cell:

@@ -11,11 +11,11 @@ from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output, Run
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.mutants.backward_loop import BackwardLoop
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.backward_loop import BackwardLoop
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 CASE = Case(70, 70, head_dim=16, query_heads=2, dtype="bfloat16", oracle="again")
 ONE_BIT = 2**-22

@@ -9,10 +9,10 @@ import torch
 from planted import cell_of, claiming, record_of, verdict_on
 from torch import Tensor
 
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 EXPANDED = Case(40, 131, head_dim=16, query_heads=4, key_heads=2, oracle="expandedheads")
 LONE = replace(EXPANDED, batch=2, oracle="lonehead")

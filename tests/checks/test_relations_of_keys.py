@@ -12,11 +12,11 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.keys import cut_of
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import State, TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import State, TileLoop
 
 PERMUTED = Case(40, 131, head_dim=16, query_heads=4, key_heads=2, oracle="permutedkeys")
 SHIFTED = replace(PERMUTED, oracle="shiftedkeys")

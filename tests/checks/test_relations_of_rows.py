@@ -11,10 +11,10 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.rows import hidden_keys
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 HIDDEN = Case(150, 200, head_dim=16, query_heads=4, key_heads=2, batch=2, causal="bottom-right", oracle="hiddenkeys")
 HIDDEN_BLOCKS = replace(HIDDEN, causal=None, block_shape=(32, 64), sparsity=0.5)

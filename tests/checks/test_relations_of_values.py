@@ -8,11 +8,11 @@ import pytest
 from planted import claiming, record_of, verdict_on
 from torch import Tensor
 
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import DTYPES, Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 SUMMED = Case(40, 131, head_dim=16, query_heads=4, key_heads=2, oracle="summedvalues")
 

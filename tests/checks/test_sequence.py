@@ -11,10 +11,10 @@ from planted import cell_of, record_of, verdict_on
 from pytest_attn.checks.sequence import calls_of
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 CASE = Case(70, 90, head_dim=16, query_heads=2, dtype="float32", oracle="sequence")
 SPARSE = replace(CASE, block_shape=(32, 32), sparsity=0.5)

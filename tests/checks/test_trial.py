@@ -12,8 +12,8 @@ from torch import Tensor
 import pytest_attn
 from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.trial import Trial, poisoned_memory
-from pytest_attn.device import Device
-from pytest_attn.judge.verdict import Finding
+from pytest_attn.devices.device import Device
+from pytest_attn.judge.verdict.verdict import Finding
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs

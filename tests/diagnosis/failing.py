@@ -5,11 +5,12 @@ from __future__ import annotations
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.timebox import TimeBox
+from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import Kernel
-from pytest_attn.mutants.tile_loop import TileLoop, tile_loop
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
-from pytest_attn.session import Cell, Session
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop, tile_loop
 
 PLENTY = 120.0
 """Seconds: what a diagnosis finds must not depend on how busy the machine is."""

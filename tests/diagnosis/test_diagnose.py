@@ -10,12 +10,12 @@ from torch import Tensor
 from pytest_attn.diagnosis import diagnose as module
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.execution.api import check_kernel
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
-from pytest_attn.session import check_kernel
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 CASE = "b1-h2-s40x70-d32-float32-out-exact"
 RED = Verdict((Finding("out_row_rms", "out: wrong"),))

@@ -9,15 +9,15 @@ from torch import Tensor
 from pytest_attn.diagnosis.diagnose import HYPOTHESES_OF_GRADIENTS
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
-from pytest_attn.mutants.backward_loop import BackwardLoop
-from pytest_attn.mutants.catalog import mutants
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.mutant import Mutant
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.backward_loop import BackwardLoop
+from pytest_attn.selfcheck.mutants.catalog import mutants
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.mutant import Mutant
 
 CAUSAL = "b1-h2-kv1-s131-d16-float32-scale0p3-causal-grad-exact"
 GROUPS = "b1-h4-kv2-s131-d16-float32-scale0p3-grad-exact"

@@ -6,11 +6,11 @@ import torch
 from failing import phrase_of
 from torch import Tensor
 
-from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import Part, TileLoop
 
 CASE = "b1-h4-kv2-s40x70-d32-float32-both-exact"
 

@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import TileLoop
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 MANY = "b1-h2-s70x640-d64-float32-both-exact"
 

@@ -7,8 +7,8 @@ from typing import get_args
 import pytest
 from failing import diagnosis_of
 
-from pytest_attn.mutants.catalog import find_mutants
 from pytest_attn.problem.kinds import Kind
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
 
 PLANTED: dict[Kind, tuple[str, str]] = {
     "tail": ("last-tile-unmasked", "b1-h2-s65x100-d32-float32-both-exact"),

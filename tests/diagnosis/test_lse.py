@@ -10,10 +10,10 @@ import torch
 from failing import diagnosis_of
 from torch import Tensor
 
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import Part, State, TileLoop
 from pytest_attn.problem.kinds import Kind
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import Part, State, TileLoop
 
 CASE = "b2-h3-s40x70-d32-float32-both-exact"
 

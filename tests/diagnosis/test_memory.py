@@ -7,12 +7,12 @@ from failing import diagnosis_of, phrase_of
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output
-from pytest_attn.mutants.bounds import Filling
-from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import Part, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.bounds import Filling
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import Part, TileLoop
 
 CASE = "b1-h2-s100x70-d32-float32-both-exact"
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.diagnoses import diagnosed
-from pytest_attn.mutants.matrix import kill_matrix
 from pytest_attn.problem.case import Case
 from pytest_attn.report.kill_table import kill_report
 from pytest_attn.report.kills import Fate, Kill, KillMatrix
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
+from pytest_attn.selfcheck.mutants.diagnoses import diagnosed
+from pytest_attn.selfcheck.mutants.matrix import kill_matrix
 
 CELLS = {"dense": [Case.parse("b1-h1-s40x70-d32-float32-both-exact")]}
 

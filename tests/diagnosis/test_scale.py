@@ -6,10 +6,10 @@ import pytest
 from failing import diagnosis_of, phrase_of
 from torch import Tensor
 
-from pytest_attn.mutants.lane import Lane
-from pytest_attn.mutants.tile_loop import State, TileLoop
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.lane import Lane
+from pytest_attn.selfcheck.mutants.tile_loop import State, TileLoop
 
 
 def scaled(scale: float) -> type[TileLoop]:

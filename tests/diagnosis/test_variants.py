@@ -10,10 +10,10 @@ from variant_cases import KILLED_ON, SLOPED, WINDOW
 from pytest_attn.diagnosis.diagnose import HYPOTHESES_OF_VARIANTS
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.verdict import Finding, Verdict
-from pytest_attn.mutants.catalog import find_mutants
-from pytest_attn.mutants.variant_loop import VariantLoop
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.problem.problem import Problem
+from pytest_attn.selfcheck.mutants.catalog import find_mutants
+from pytest_attn.selfcheck.mutants.variant_loop import VariantLoop
 
 PHRASES: dict[str, str] = {
     "window-one-short-on-the-left": "the window reaches 1 key too short to the left",

@@ -11,7 +11,7 @@ from synthetic import MACHINE, Host, content, document
 
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.samples import Samples
-from pytest_attn.fresh import FreshRun
+from pytest_attn.execution.isolation.fresh import FreshRun
 from pytest_attn.gate.run_file import BenchmarkId
 from pytest_attn.gate.store import Store
 from pytest_attn.problem.case import Case
@@ -55,10 +55,10 @@ class Night:
         self.changes: dict[str, object] = {}
         self.fresh = 0
         pytester.makepyfile(test_own=OWN)
-        monkeypatch.setattr("pytest_attn.run.machine_key", lambda accelerator="": accelerator or MACHINE)
-        monkeypatch.setattr("pytest_attn.session.measure", self._measure)
-        monkeypatch.setattr("pytest_attn.session.sit", lambda subject, case, **_: self._samples(case))
-        monkeypatch.setattr("pytest_attn.speed_gate.measure_afresh", self._measure_afresh)
+        monkeypatch.setattr("pytest_attn.devices.machine.machine_key", lambda accelerator="": accelerator or MACHINE)
+        monkeypatch.setattr("pytest_attn.execution.cell.measure", self._measure)
+        monkeypatch.setattr("pytest_attn.execution.cell.sit", lambda subject, case, **_: self._samples(case))
+        monkeypatch.setattr("pytest_attn.plugin.speed_gate.measure_afresh", self._measure_afresh)
 
     def record(self, ids: list[BenchmarkId] = IDS) -> None:
         """A baseline of six runs on unchanged code."""

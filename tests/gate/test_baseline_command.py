@@ -11,7 +11,7 @@ import pytest
 from synthetic import KERNEL, MACHINE, Host, document, named
 
 from pytest_attn.__main__ import main
-from pytest_attn.fresh import FreshRun
+from pytest_attn.execution.isolation.fresh import FreshRun
 from pytest_attn.gate.store import Store
 
 IDS = named(3)
@@ -26,7 +26,7 @@ class Machine:
         self.changes: Callable[[int], dict[str, object]] = lambda number: {}
         self.status = 0
         monkeypatch.setattr("pytest_attn.commands.baseline.measure_afresh", self._measure)
-        monkeypatch.setattr("pytest_attn.run.machine_key", lambda accelerator="": accelerator or MACHINE)
+        monkeypatch.setattr("pytest_attn.devices.machine.machine_key", lambda accelerator="": accelerator or MACHINE)
 
     def _measure(self, arguments: list[str], file: Path, directory: Path) -> FreshRun:
         self.started.append(arguments)

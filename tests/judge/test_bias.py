@@ -6,8 +6,8 @@ import pytest
 import torch
 from scipy import stats
 
-from pytest_attn.judge.bias import bias
-from pytest_attn.judge.judge import judge
+from pytest_attn.judge.verdict.bias import bias
+from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.oracles.streaming import stream

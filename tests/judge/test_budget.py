@@ -8,12 +8,12 @@ from itertools import product
 import pytest
 import torch
 
-from pytest_attn.judge.budget import Budget
-from pytest_attn.judge.facts import read_output
-from pytest_attn.judge.judge import judge
-from pytest_attn.judge.precision import ROUNDING_RMS, unit_roundoff
-from pytest_attn.judge.rounding import budget
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.budget.budget import Budget
+from pytest_attn.judge.budget.precision import ROUNDING_RMS, unit_roundoff
+from pytest_attn.judge.budget.rounding import budget
+from pytest_attn.judge.verdict.facts import read_output
+from pytest_attn.judge.verdict.judge import judge
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import find_kernel

@@ -8,10 +8,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.flat import FlatLimits, flat, flat_limits
-from pytest_attn.judge.judge import judge
-from pytest_attn.judge.tolerances import FLAT, SAME_DTYPE, judges_lse
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.judge.verdict.flat import FlatLimits, flat, flat_limits
+from pytest_attn.judge.verdict.judge import judge
+from pytest_attn.judge.verdict.tolerances import FLAT, SAME_DTYPE, judges_lse
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.oracles.reference import Reference
@@ -138,7 +138,7 @@ def test_the_same_dtype_is_computed_only_for_the_tolerances_that_need_it(monkeyp
     def refuse(*given: object) -> Tensor:
         raise AssertionError("not needed here")
 
-    monkeypatch.setattr("pytest_attn.judge.flat.same_dtype", refuse)
+    monkeypatch.setattr("pytest_attn.judge.verdict.flat.same_dtype", refuse)
     problem, inputs, reference, out = posed(Case(60, 70, head_dim=32))
     for name in ("derived", "bsa", "allclose-1e-2"):
         assert judge(problem, inputs, Output(out.bfloat16(), reference.lse.clone()), reference, PLAIN, name).passed
@@ -153,7 +153,7 @@ def test_the_same_dtype_is_computed_once_for_the_tolerances_that_share_it(monkey
         runs.append(problem)
         return same_dtype(problem, inputs)
 
-    monkeypatch.setattr("pytest_attn.judge.flat.same_dtype", counted)
+    monkeypatch.setattr("pytest_attn.judge.verdict.flat.same_dtype", counted)
     problem, inputs, reference, _ = posed(Case(60, 70, head_dim=32))
     assert set(flat_limits(problem, inputs, reference, FLAT)) == set(FLAT)
     assert len(runs) == 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, kernel
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case_id import parse
-from pytest_attn.session import Session
 
 CASES = (
     "b1-h2-s129x257-d64-float64-both-exact",

@@ -8,18 +8,19 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.gradients import judge_gradients
-from pytest_attn.judge.judge import budget_of
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.verdict.gradients import judge_gradients
+from pytest_attn.judge.verdict.judge import budget_of
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import find_kernel
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
 from pytest_attn.problem.case import DTYPES, Case
-from pytest_attn.session import Cell, Session
 
 SESSION = Session(Options())
 CASE = Case(40, 70, head_dim=16, query_heads=4, key_heads=2, dtype="float32", ask="grad")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_attn.judge.leading_terms import leads, mean_rounding
-from pytest_attn.options import Options
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.budget.leading_terms import leads, mean_rounding
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case_id import parse
-from pytest_attn.session import Session
 
 SPACING = 2.0**-7
 """Of bfloat16 from 1 to 2."""

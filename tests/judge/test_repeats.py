@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pytest_attn.judge.repeats import repeats
+from pytest_attn.judge.budget.repeats import repeats
 from pytest_attn.problem.case import Case, Recipe
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn.judge.row_classes import RowClasses
-from pytest_attn.mutants.backward_loop import BackwardLoop
-from pytest_attn.mutants.tile_loop import tile_loop
-from pytest_attn.options import Options
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.budget.row_classes import RowClasses
+from pytest_attn.options.options import Options
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.exact import exact
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.case_id import parse
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.session import Session
+from pytest_attn.selfcheck.mutants.backward_loop import BackwardLoop
+from pytest_attn.selfcheck.mutants.tile_loop import tile_loop
 
 
 def classes_of(case: Case) -> tuple[Inputs, RowClasses]:

@@ -9,18 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.merging import merged_output
-from pytest_attn.judge.verdict import Verdict
+from pytest_attn.execution.session import Session
+from pytest_attn.judge.budget.merging import merged_output
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.builtin.eager import eager
 from pytest_attn.kernels.builtin.split_kv_decode import split_kv_decode
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.resolve import find_kernel
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.variants import KeyLengths, NumSplits, Packed, Sinks
 from pytest_attn.problem.variants.variant import Variant
-from pytest_attn.report.record import Record
-from pytest_attn.session import Session
+from pytest_attn.records.record import Record
 
 CASE = Case(2, 300, head_dim=16, query_heads=4, key_heads=2, variants=(NumSplits(3),))
 """Keys 0-127, 128-255 and 256-299 of a kernel with tiles of 64."""

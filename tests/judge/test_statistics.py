@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy import stats
 
-from pytest_attn.judge.statistics import FALSE_ALARMS, STATISTICS, largest_deviation, row_rms_limits, value_rank
+from pytest_attn.judge.verdict.statistics import FALSE_ALARMS, STATISTICS, largest_deviation, row_rms_limits, value_rank
 
 
 def test_the_largest_of_many_normal_deviates_has_the_stated_rate() -> None:

@@ -8,12 +8,12 @@ import pytest
 from tf32 import cut, declared, emulated, to_nearest
 from torch import Tensor
 
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
-from pytest_attn.report.record import Record
-from pytest_attn.session import Session
+from pytest_attn.records.record import Record
 
 
 def judged(operand: Any, numerics: Numerics, case: Case) -> Record:

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.kernel import Kernel, Output, kernel
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
-from pytest_attn.session import Session
 
 CASE = Case(9, 11, head_dim=8, query_heads=2, dtype="float32", ask="grad")
 CAUSAL = Case(9, 11, head_dim=8, query_heads=2, dtype="float32", ask="grad", causal="bottom-right")

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pytest_attn.oracles.fias import fused_infer_attention_score
+from pytest_attn.oracles.fias.model import fused_infer_attention_score
 
 UPPER = torch.ones(2048, 2048, dtype=torch.bool).triu(1)
 LOWEST = torch.finfo(torch.float32).min

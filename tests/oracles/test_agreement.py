@@ -16,7 +16,7 @@ from torch import Tensor
 
 from pytest_attn.oracles import streaming
 from pytest_attn.oracles.analytic import zero_query
-from pytest_attn.oracles.fias_oracle import fias, fias_takes
+from pytest_attn.oracles.fias.oracle import fias, fias_takes
 from pytest_attn.oracles.loop import loop
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.oracles.streaming import stream

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pytest_attn.oracles.fias import CHUNK_ROWS, fused_infer_attention_score
+from pytest_attn.oracles.fias.model import CHUNK_ROWS, fused_infer_attention_score
 
 __all__ = ["one_thread"]
 

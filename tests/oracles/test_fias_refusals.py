@@ -8,7 +8,7 @@ import pytest
 import torch
 from fias_calls import UPPER, normal, one_thread
 
-from pytest_attn.oracles.fias import fused_infer_attention_score
+from pytest_attn.oracles.fias.model import fused_infer_attention_score
 
 __all__ = ["one_thread"]
 

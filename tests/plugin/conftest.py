@@ -13,12 +13,12 @@ import hypothesis
 import pytest
 import torch
 
+import pytest_attn.execution.session
 import pytest_attn.kernels.builtin.block_sparse
 import pytest_attn.kernels.builtin.eager
-import pytest_attn.session
-import pytest_attn.speed_gate
+import pytest_attn.plugin.speed_gate
 
-assert all([hypothesis, torch, pytest_attn.session]), "imported for their effect"
+assert all([hypothesis, torch, pytest_attn.execution.session]), "imported for their effect"
 
 CASE = "b1-h1-s64-d32-float32-out-exact"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pytest_attn.report.record import SCHEMA_VERSION, Record
+from pytest_attn.records.record import SCHEMA_VERSION, Record
 
 FIELDS = {
     *("case", "kernel", "outcome", "reason", "reproduce", "figures", "seconds", "device", "oracle", "tolerance"),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pytest_attn.execution.session import Session
 from pytest_attn.problem.case import Case
-from pytest_attn.session import Session
 
 CASE = "b1-h2-s200x300-d64-float32-both-exact"
 

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 
 import pytest_attn.suite
-from pytest_attn.marks import CELLS
+from pytest_attn.plugin.marks import CELLS
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 LSE_TESTS = {

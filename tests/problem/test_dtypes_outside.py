@@ -11,7 +11,7 @@ import pytest_attn
 from pytest_attn.problem import dtypes
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 
 FLOAT8 = pytest_attn.DataType(name="float8e5m2", torch="float8_e5m2", item_bytes=1)
 ID = "b1-h2-s65x129-d32-float8e5m2-both-exact"

@@ -9,7 +9,7 @@ from typing import Any
 from pytest_attn.gate.decision import Decision, Word
 from pytest_attn.gate.gate import Gate, RunFacts
 from pytest_attn.gate.run_file import BenchmarkId
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 
 
 def failed(case: str = "b1-h1-s64", share: float = 2.0, **fields: Any) -> Record:

@@ -11,7 +11,7 @@ from results import decision, failed, folder, gate, passed, skipped
 
 from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 from pytest_attn.report.results import read_results, severity, worst_failed
 
 

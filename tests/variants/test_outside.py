@@ -13,7 +13,7 @@ from prefix_lm import PrefixLM, attention
 import pytest_attn
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.variants import registry
-from pytest_attn.report.record import Record
+from pytest_attn.records.record import Record
 
 ID = "b1-h2-s65-d32-bfloat16-prefix20-out-exact"
 KERNEL = """

@@ -10,16 +10,16 @@ from typing import Any
 import pytest
 import torch
 
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.builtin.eager import eager
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import changed, sinks
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
-from pytest_attn.session import Session
 
 
 class Flash:

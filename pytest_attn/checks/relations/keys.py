@@ -11,8 +11,8 @@ import torch
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.related import Estimate, Plan, Side, relation, same
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.merging import Partial
-from pytest_attn.judge.merging import merged as merge
+from pytest_attn.judge.budget.merging import Partial
+from pytest_attn.judge.budget.merging import merged as merge
 from pytest_attn.problem.problem import Problem
 
 TILE = 64

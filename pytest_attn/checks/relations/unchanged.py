@@ -13,7 +13,7 @@ from pytest_attn.checks.bits import difference
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.relations.related import Estimate, Side, compare_related
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 

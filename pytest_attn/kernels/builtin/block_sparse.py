@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from pytest_attn.devices.workers import share
 from pytest_attn.kernels.builtin.sdpa import flash, numerics
 from pytest_attn.kernels.kernel import Output, Run, kernel
 from pytest_attn.problem.block_mask import BlockMask
@@ -16,7 +17,6 @@ from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Lengths
 from pytest_attn.problem.problem import Problem
-from pytest_attn.workers import share
 
 
 class QueryBlock(NamedTuple):

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from pytest_attn.problem.entry_points import offered
 from pytest_attn.problem.variants.variant import Variant
-from pytest_attn.wording import closest
+from pytest_attn.text import closest
 
 ENTRY_POINT_GROUP = "pytest_attn.variants"
 """Entry points of this group name variants, or modules that register some."""

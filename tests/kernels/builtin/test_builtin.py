@@ -9,9 +9,11 @@ import pytest
 import torch
 
 import pytest_attn
+from pytest_attn.execution.api import judged
+from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
-from pytest_attn.options import Options
+from pytest_attn.options.options import Options
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.case import Alignment, Case
 from pytest_attn.problem.inputs import Inputs
@@ -19,7 +21,6 @@ from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
-from pytest_attn.session import Session, judged
 
 KERNELS = {name: find_kernel(name) for name in BUILT_IN}
 

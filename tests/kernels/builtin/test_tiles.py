@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from pytest_attn.judge.judge import judge
+from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.kernels.builtin.flash_v1 import flash_v1
 from pytest_attn.kernels.builtin.flash_v2 import flash_v2
 from pytest_attn.kernels.builtin.kv_cache_decode import kv_cache_decode

@@ -1,0 +1,1 @@
+"""Execution: one kernel on one case, from its id to a record."""

@@ -1,0 +1,234 @@
+"""A cell: one kernel on one case, from id to record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pytest_attn.bench.measure import measure, sit
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.samples import Samples
+from pytest_attn.checks.registry import check_of
+from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
+from pytest_attn.diagnosis.diagnose import diagnose
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
+from pytest_attn.execution.reproduce import reproduce
+from pytest_attn.judge.verdict.tolerances import unjudged_by
+from pytest_attn.judge.verdict.verdict import Verdict
+from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.options.defaults import SHRUNK_CELLS
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+from pytest_attn.records.record import Outcome, Record
+
+if TYPE_CHECKING:
+    from pytest_attn.execution.session import Session
+from pytest_attn.execution.shrink import shrink
+
+DIAGNOSIS_SECONDS = 60.0
+"""Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
+
+INPUTS_KEPT = 2
+"""Input sets kept in memory; the cells of one shape follow each other."""
+
+
+class Cell:
+    """One kernel on one case: what a test holds in its hands."""
+
+    def __init__(self, session: Session, spec: str, kernel: Kernel, case: Case) -> None:
+        self.session = session
+        self.spec = spec
+        self.kernel = kernel
+        self.case = case
+        self.seconds: dict[str, float] = {}
+        self.overclaimed = ""
+        """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
+        self._problem: Problem | None = None
+        self._oracle: str = case.oracle
+
+    @property
+    def device(self) -> torch.device:
+        """The device that the kernel runs on."""
+        return self.session.device.torch
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of the case. Raises ValueError where the case is unsatisfiable."""
+        if self._problem is None:
+            self._problem = Problem.of(self.case)
+        return self._problem
+
+    @property
+    def inputs(self) -> Inputs:
+        """Query, key and value on the device; do not write into them."""
+        with self._timed("inputs"):
+            return self.session.inputs(self.problem, self.case)
+
+    @property
+    def reference(self) -> Reference:
+        """The true result, from the oracle that the case names."""
+        return self._reference_of(self.problem, self.inputs)
+
+    def _reference_of(self, problem: Problem, inputs: Inputs) -> Reference:
+        with self._timed("oracle"):
+            reference = self.session.reference(self.case, problem, inputs)
+        self._oracle = reference.oracle
+        return reference
+
+    def skipped(self) -> Record | None:
+        """Why the cell does not run, as a record; None if it does."""
+        case = self.case
+        if case.unsatisfiable:
+            return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
+        for problem in check_of(case.oracle).problems(self.problem):
+            lacking = self.kernel.capabilities.why_not(problem, self.session.device.type, case.layout)
+            if lacking:
+                if not self.session.options.overclaim:
+                    return self._record("not claimed", f"not claimed: {lacking}")
+                self.overclaimed = lacking
+                claims = self.kernel.capabilities.widened(self.problem, self.session.device.type, self.case.layout)
+                self.kernel = self.kernel.claiming(claims)
+        if self.session.device.missing:
+            return self._record("not here", f"not here: {self.session.device.missing}")
+        if case.flops > self.session.options.budget_gflop * 1e9:
+            return self._record("not here", "not here: over the FLOP budget")
+        unjudged = unjudged_by(self.session.options.tolerance, case.ask)
+        if unjudged:
+            reason = f"not here: the tolerance {self.session.options.tolerance} says nothing of {unjudged}"
+            return self._record("not here", reason)
+        return None
+
+    def run(self) -> Any:
+        """What the kernel returns for a copy of the inputs, as it is. Raises whatever the kernel raises."""
+        with self._timed("inputs"):
+            given = self.inputs.stored().clone()
+        with self._timed("kernel"), torch.no_grad():
+            returned = self.kernel.prepare(self.problem, given)()
+            self.session.device.synchronize()
+        return returned
+
+    @property
+    def subject(self) -> Subject:
+        """The kernel on the case, as checks hold it."""
+        return Subject(
+            kernel=self.kernel,
+            problem=self.problem,
+            inputs=self.inputs,
+            device=self.session.device,
+            reference=self._reference_of,
+            timed=self._timed,
+            layout=self.case.layout,
+            tolerance=self.session.options.tolerance,
+            seed=self.session.options.seed,
+        )
+
+    def judge(self) -> Verdict:
+        """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
+        return check_of(self.case.oracle).judge(self.subject)
+
+    def measure(self, *, rounds: int, cold: bool = False, memory: bool = True) -> Measurement:
+        """How fast the kernel is on the case, from one sitting; see `pytest_attn.bench.measure`. Only for one that was
+        judged right."""
+        with self._timed("latency"):
+            clock, subject = self.session.clock, self.subject
+            measured = measure(subject, self.case, self.spec, rounds=rounds, cold=cold, clock=clock)
+            if not memory:
+                return measured
+            given = subject.inputs.stored()
+            peak = self.session.peak_memory.of(self.spec, self.kernel, self.case, given, self.session.options.seed)
+            return replace(measured, peak_bytes=peak)
+
+    def sit(self, *, rounds: int, number: int, before: Samples, cold: bool = False) -> Samples:
+        """Further rounds of a later sitting, after those of `before`."""
+        with self._timed("latency"):
+            clock = self.session.clock
+            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold, clock=clock, before=before)
+
+    def record(self) -> Record:
+        """Run, judge and record; or record why not."""
+        skipped = self.skipped()
+        if skipped:
+            return skipped
+        verdict = self.judge()
+        if verdict.passed:
+            return self._record("passed", "", verdict)
+        if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
+            return self._record("not claimed", f"not claimed: {self.overclaimed}")
+        found = self.diagnose(verdict)
+        reason = f"{self.overclaimed} is not claimed, and there are numbers: " if self.overclaimed else ""
+        reason += verdict.summary
+        if found and found.phrase not in reason:
+            reason += f"; looks like: {found.phrase}"
+        smallest = self._smallest_failing(verdict)
+        return replace(self.failed(reason, verdict), smallest=smallest, diagnosis=found.kind if found else "")
+
+    def diagnose(self, verdict: Verdict) -> Diagnosis | None:
+        """What is wrong, where that accounts for a red verdict; None once this session has spent its time on that."""
+        left = DIAGNOSIS_SECONDS - self.session.diagnosing
+        if left <= 0:
+            return None
+        box = TimeBox(min(SECONDS, left))
+        with self._timed("diagnosis"):
+            found = diagnose(self.subject, verdict, box)
+        self.session.diagnosing += box.spent
+        return found
+
+    def _smallest_failing(self, verdict: Verdict) -> str:
+        """The id of the smallest case that fails as this cell does; empty where none is to be looked for."""
+        seconds = self.session.options.shrink
+        if seconds is None or self.session.shrunk == SHRUNK_CELLS:
+            return ""
+        self.session.shrunk += 1
+        kinds = {finding.what for finding in verdict.findings}
+        # What small cases need must not drive the inputs and references of the run out of memory, nor fill its cache.
+        session = self.session.apart()
+
+        def fails(case: Case) -> bool:
+            cell = Cell(session, self.spec, self.kernel, case)
+            try:
+                return cell.skipped() is None and any(finding.what in kinds for finding in cell.judge().findings)
+            except Exception:
+                # An oracle may refuse a case that no sweep has; the verdict on this cell must not be lost to that.
+                return False
+
+        with self._timed("shrink"):
+            return shrink(self.case, fails, seconds).id
+
+    def failed(self, reason: str, verdict: Verdict | None = None) -> Record:
+        """The record of a cell that is wrong."""
+        return self._record("failed", reason, verdict)
+
+    def _record(self, outcome: Outcome, reason: str, verdict: Verdict | None = None) -> Record:
+        options = self.session.options
+        return Record(
+            case=self.case.id,
+            kernel=self.spec,
+            outcome=outcome,
+            reason=reason,
+            reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
+            figures=verdict.figures if verdict else {},
+            seconds=dict(self.seconds),
+            device=self.session.device.name,
+            oracle=self._oracle,
+            tolerance=options.tolerance,
+            seed=options.seed,
+            flops=self.case.flops,
+            worker=self.session.worker,
+        )
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[part] = self.seconds.get(part, 0.0) + time.perf_counter() - start

@@ -1,0 +1,39 @@
+"""The command that judges one case alone."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+from pytest_attn.devices.device import Device
+from pytest_attn.kernels.resolve import absolute
+from pytest_attn.options.options import Options
+from pytest_attn.problem.case import Case
+
+
+def reproduce(spec: str, case: Case, options: Options, device: Device, requirement: str = "") -> str:
+    """The command that judges one case alone, from any directory.
+
+    `requirement` is the word of `--attn-require` that makes a failure of a case that does not run, under the same
+    budget.
+    """
+    found = shutil.which("python")
+    python = "python" if found and Path(found).resolve() == Path(sys.executable).resolve() else sys.executable
+    words = [python, "-m", "pytest", "--pyargs", "pytest_attn.suite.test_case"]
+    words += [f"--attn-kernel={absolute(spec)}", f"--attn-case={case.id}", f"--attn-seed={options.seed}"]
+    if device.type != "cpu":
+        words.append(f"--attn-device={device.name}")
+    if options.tolerance != Options().tolerance:
+        words.append(f"--attn-tolerance={options.tolerance}")
+    if options.overclaim:
+        words.append("--attn-overclaim")
+    if requirement:
+        words.append(f"--attn-require={requirement}")
+        if options.budget is not None:
+            words.append(f"--attn-budget={options.budget!r}")
+    elif case.flops > Options().budget_gflop * 1e9:
+        words.append("--attn-budget=none")
+    here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
+    return here + shlex.join(words)

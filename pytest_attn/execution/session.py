@@ -1,0 +1,87 @@
+"""The session: what the cells of one run share. Knows nothing of pytest."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from pytest_attn.bench.clock import Clock
+from pytest_attn.bench.clock_check import checked_clock
+from pytest_attn.devices.device import Device
+from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.isolation.memory import PeakMemory
+from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.resolve import find_kernel
+from pytest_attn.options.options import Options
+from pytest_attn.oracles.cache import ReferenceCache
+from pytest_attn.oracles.oracle import reference_for
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.problem import Problem
+
+DIAGNOSIS_SECONDS = 60.0
+"""Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
+
+INPUTS_KEPT = 2
+"""Input sets kept in memory; the cells of one shape follow each other."""
+
+
+class Session:
+    """One run: its options, kernels, device, shared inputs and references.
+
+    `cache_directory` None keeps references in memory; `worker` is (index, name) of the xdist worker that this process
+    is.
+    """
+
+    def __init__(
+        self, options: Options, cache_directory: Path | None = None, worker: tuple[int, str] = (0, "")
+    ) -> None:
+        self.options = options
+        self.worker = worker[1]
+        self.device = Device(options.device[worker[0] % len(options.device)])
+        self.peak_memory = PeakMemory(self.device)
+        self._references = ReferenceCache(cache_directory)
+        self._kernels: dict[str, Kernel] = {}
+        self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+        self.shrunk = 0
+        """Failed cells that were shrunk."""
+        self.diagnosing = 0.0
+        """Seconds spent on diagnoses."""
+
+    def apart(self) -> Session:
+        """A session of the same options on the same device that shares no memory and no files with this one."""
+        return Session(replace(self.options, device=(self.device.name,)), worker=(0, self.worker))
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The clock of the device, once checked; see `checked_clock`."""
+        return checked_clock(self.device)
+
+    def kernel(self, spec: str) -> Kernel:
+        """The kernel of that name, found once. Raises ValueError with one sentence where there is none."""
+        if spec not in self._kernels:
+            self._kernels[spec] = find_kernel(spec)
+        return self._kernels[spec]
+
+    def cell(self, kernel: str | Kernel, case: Case) -> Cell:
+        """A kernel, by name or itself, on a case."""
+        if isinstance(kernel, str):
+            return Cell(self, kernel, self.kernel(kernel), case)
+        return Cell(self, kernel.name, kernel, case)
+
+    def inputs(self, problem: Problem, case: Case) -> Inputs:
+        """The inputs of a case on this session's device, shared with the other cases of its shape."""
+        key = Inputs.content(problem, self.options.seed, case.recipe)
+        if key not in self._inputs:
+            self._inputs[key] = Inputs.draw(problem, self.options.seed, case.recipe).to(self.device.torch)
+            while len(self._inputs) > INPUTS_KEPT:
+                self._inputs.popitem(last=False)
+        self._inputs.move_to_end(key)
+        return self._inputs[key]
+
+    def reference(self, case: Case, problem: Problem, inputs: Inputs) -> Reference:
+        """The reference that a case names, shared with other cases where they have it in common."""
+        return reference_for(case.oracle, problem, inputs, self._references)

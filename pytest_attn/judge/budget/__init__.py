@@ -1,0 +1,1 @@
+"""The budget: what rounding allows a correct kernel to be off by."""

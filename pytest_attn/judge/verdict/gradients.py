@@ -1,0 +1,73 @@
+"""The verdict on gradients: facts, then the errors of dQ, dK and dV against their budget."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.budget.budget import Budget, GradientErrors
+from pytest_attn.judge.verdict.derived import NO_REPEATS, OutErrors
+from pytest_attn.judge.verdict.gradient_checks import gradient_doubts
+from pytest_attn.judge.verdict.reference_checks import doubts
+from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.kernels.kernel import Output
+from pytest_attn.oracles.reference import Reference
+from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import seeing_queries
+from pytest_attn.problem.problem import Problem
+
+
+def judge_gradients(problem: Problem, inputs: Inputs, output: Output, reference: Reference, allowed: Budget) -> Verdict:
+    """The verdict on the gradients of an output. Values are compared only where the facts are right."""
+    findings = doubts(problem, inputs, output, reference) or gradient_doubts(problem, inputs, output, reference)
+    kept = kept_rows(problem, reference)
+    findings = findings or gradient_facts(inputs, output, kept)
+    if findings:
+        return Verdict(tuple(findings))
+    assert output.grads is not None
+    assert reference.grads is not None
+    assert allowed.grads is not None
+    found: list[Finding | None] = []
+    figures: dict[str, float] = {}
+    for name, gradient in output.grads._asdict().items():
+        here = gradient.detach().cpu().double()
+        budget: GradientErrors = getattr(allowed.grads, name)
+        truth = getattr(reference.grads, name)
+        least = torch.finfo(problem.dtype).smallest_normal
+        errors = OutErrors(name, here, truth, kept[name], budget.allowed, budget.degrees, least)
+        found += [errors.row_rms(figures), errors.largest(figures)]
+        if budget.repeats < NO_REPEATS:
+            group = problem.group if name == "dq" else 1
+            found += [errors.rms(figures), errors.bias(figures, group)]
+    return Verdict(tuple(finding for finding in found if finding), figures)
+
+
+def kept_rows(problem: Problem, reference: Reference) -> dict[str, Tensor]:
+    """By gradient, bool `[B, H, S]`: queries that may attend to some key, and keys that some query may attend to."""
+    seen = seeing_queries(problem.mask, problem.lengths, problem.batch, problem.query_heads) > 0
+    seen = seen.view(problem.batch, problem.key_heads, problem.group, -1).any(dim=2)
+    return {"dq": ~reference.empty_rows, "dk": seen, "dv": seen}
+
+
+def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor]) -> list[Finding]:
+    """What is wrong with gradients before any value is compared: shapes, numbers that are none, and anything but 0 for
+    queries without keys and keys that no query may attend to."""
+    if output.grads is None:
+        return [Finding("type", "grads: missing")]
+    shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
+    found: list[Finding] = []
+    for name, gradient in output.grads._asdict().items():
+        if gradient.shape != shapes[name]:
+            return [Finding("shape", f"{name}: shape {list(gradient.shape)}, expected {list(shapes[name])}")]
+        here = gradient.detach().cpu()
+        rows = "rows without keys" if name == "dq" else "keys that no query may attend to"
+        wrong = {
+            "finite": ("not finite", ~torch.isfinite(here).all(dim=3)),
+            "unseen": (f"{rows} are not 0", (here != 0).any(dim=3) & ~kept[name]),
+        }
+        for what, (phrase, where) in wrong.items():
+            if bool(where.any()):
+                batch, head, row = where.nonzero()[0].tolist()
+                place = f"first at batch {batch}, head {head}, row {row}"
+                found.append(Finding(what, f"{name}: {phrase} in {int(where.sum())} of {where.numel()} rows, {place}"))
+    return found

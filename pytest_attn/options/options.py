@@ -1,0 +1,279 @@
+"""What the user asked of one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
+from pytest_attn.options.defaults import SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
+from pytest_attn.options.values import (
+    GateMode,
+    parse_slowdown,
+    read_budget,
+    read_cache,
+    read_devices,
+    read_gate,
+    read_requirements,
+    read_seed,
+    read_shrink,
+    read_sweeps,
+    read_text,
+    read_tolerance,
+    read_yes,
+)
+from pytest_attn.problem.axes import AxisFilter
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.text import closest
+
+CPU_BUDGET = 80.0
+"""GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the user asked of one run. Every field has a flag `--attn-<name>` and an ini twin `attn_<name>`."""
+
+    kernel: tuple[str, ...] = ("block_sparse",)
+    device: tuple[str, ...] = ("cpu",)
+    sweep: tuple[str, ...] = ()
+    axis: tuple[AxisFilter, ...] = ()
+    case: tuple[Case, ...] = ()
+    seed: int = 42
+    budget: float | None = None
+    """GFLOP; infinity = no limit; None = the default of the device."""
+    tolerance: str = DERIVED
+    cache: str = "on"
+    require: tuple[str, ...] = ()
+    output: str | None = None
+    shrink: float | None = None
+    """Seconds per failed cell; None = failed cells are not shrunk."""
+
+    overclaim: bool = False
+    gate: GateMode = "off"
+    slowdown: float = SLOWDOWN
+    """A fraction of the time."""
+
+    baselines: str = "baselines"
+
+    given: frozenset[str] = field(default_factory=frozenset)
+    """Names of the options that the user set."""
+
+    @property
+    def budget_gflop(self) -> float:
+        """Most GFLOP that one case may cost; infinity = no limit."""
+        if self.budget is not None:
+            return self.budget
+        return CPU_BUDGET if all(device == "cpu" for device in self.device) else float("inf")
+
+    @property
+    def sweeps(self) -> tuple[str, ...]:
+        """The sweeps that run: those named, else all."""
+        return self.sweep or sweep_names()
+
+    @property
+    def fewest_judged(self) -> int:
+        """Cells that must have been judged; 0 where the user named no number."""
+        return max((int(item) for item in self.require if item.isdigit()), default=0)
+
+    def keeps(self, sweep: str, case: Case) -> bool:
+        """Whether a cell of a sweep runs."""
+        return not self.case and sweep in self.sweeps and all(axis.keeps(case) for axis in self.axis)
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One option: how it is written, read and explained."""
+
+    name: str
+    metavar: str
+    help: str
+    read: Callable[[Sequence[str]], Any]
+    """From the texts given (several where the option repeats) to the field's value; raises ValueError."""
+
+    default: str
+    repeats: bool = False
+    alone: str = ""
+    """What the flag without a value stands for; empty where it needs one."""
+
+    @property
+    def usage(self) -> str:
+        """The flag with its value."""
+        return f"{self.flag}[={self.metavar}]" if self.alone else f"{self.flag}={self.metavar}"
+
+    @property
+    def flag(self) -> str:
+        """The command-line flag."""
+        return f"--attn-{self.name}"
+
+    @property
+    def ini(self) -> str:
+        """The ini twin."""
+        return f"attn_{self.name}"
+
+
+OPTIONS = (
+    Option(
+        "kernel",
+        "NAME",
+        "kernel to judge: a built-in (eager, sdpa, block_sparse, naive, flash_v1, flash_v2, gqa, mqa, masked, flex, "
+        "split_kv_decode, sliding_window, kv_cache_decode), module:attribute, path/to/file.py:attribute, or an entry "
+        "point of pytest_attn.kernels; repeatable",
+        tuple,
+        "block_sparse",
+        repeats=True,
+    ),
+    Option(
+        "device",
+        "DEVICE",
+        "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers",
+        read_devices,
+        "cpu",
+    ),
+    Option(
+        "sweep", "NAME", "run these sweeps only; repeatable, or several with commas", read_sweeps, "all", repeats=True
+    ),
+    Option(
+        "axis",
+        "AXIS=[VALUES]",
+        "run the cells with these values only, such as 'dtype=[bfloat16,float16]'; repeatable",
+        lambda texts: tuple(AxisFilter.parse(text) for text in texts),
+        "all values",
+        repeats=True,
+    ),
+    Option(
+        "case",
+        "ID",
+        "run this case only, in or outside the sweeps (pytest_attn.suite.test_case); repeatable",
+        lambda texts: tuple(Case.parse(text) for text in texts),
+        "none",
+        repeats=True,
+    ),
+    Option("seed", "SEED", "seed of query, key and value", read_seed, "42"),
+    Option(
+        "budget", "GFLOP", "skip cases that cost more, or none", read_budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"
+    ),
+    Option(
+        "tolerance",
+        "NAME",
+        "derived (from rounding, per element), or the flat tolerance of a published suite: "
+        + ", ".join(tolerance_names()[1:]),
+        read_tolerance,
+        DERIVED,
+    ),
+    Option(
+        "cache",
+        "DIR",
+        "folder for references that later runs share, off, or on: under pytest's cache folder",
+        read_cache,
+        "on",
+    ),
+    Option(
+        "require",
+        "WHAT",
+        "fail cells that are not here (here) or not claimed (claimed) instead of skipping them; a number: fail the run "
+        "where fewer cells were judged; repeatable, or several with commas",
+        read_requirements,
+        "1",
+        repeats=True,
+    ),
+    Option(
+        "output",
+        "DIR",
+        "write DIR/records.jsonl, one JSON object per cell, and DIR/decisions.json where speed is compared",
+        read_text,
+        "nothing is written",
+    ),
+    Option(
+        "shrink",
+        "SECONDS",
+        f"look so long ({SHRINK_SECONDS} where the flag stands alone) for the smallest case that fails as a failed "
+        f"cell does, and print its id; done for the first {SHRUNK_CELLS} failed cells of each process",
+        read_shrink,
+        "failed cells are not shrunk",
+        alone=str(SHRINK_SECONDS),
+    ),
+    Option(
+        "overclaim",
+        "yes",
+        "give the kernel problems that it does not claim, too: to refuse (NotImplementedError, or no such keyword) is "
+        "fine, numbers are judged",
+        read_yes,
+        "no",
+        alone="yes",
+    ),
+    Option(
+        "gate",
+        "MODE",
+        "compare measured times with the baseline of this machine: report says what became of each; strict also fails "
+        "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
+        read_gate,
+        "report with --benchmark-compare, else off",
+    ),
+    Option(
+        "slowdown",
+        "PERCENT",
+        "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
+        lambda texts: parse_slowdown(texts[-1]),
+        f"{SLOWDOWN:.0%}",
+    ),
+    Option("baselines", "DIR", "folder of baselines, one folder per machine in it", read_text, "baselines"),
+)
+
+
+def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()) -> Options:
+    """Options from the texts that the user gave, by name; `in_ini` are the names that stand in the ini file.
+
+    Raises ValueError naming the option, the value and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    names = [option.name for option in OPTIONS]
+    for name in given:
+        if name not in names:
+            raise ValueError(f"unknown option {name!r}; allowed: {closest(name, names)}")
+    for option in OPTIONS:
+        texts = given.get(option.name)
+        if texts:
+            try:
+                values[option.name] = option.read(texts)
+            except ValueError as error:
+                raise ValueError(f"{option.ini if option.name in in_ini else option.flag}: {error}") from None
+    options = Options(**values, given=frozenset(values))
+    _refuse_unmatched(options)
+    return options
+
+
+def _refuse_unmatched(options: Options) -> None:
+    if not options.axis:
+        return
+    cases = [case for name in options.sweeps for case in find_sweep(name)]
+    try:
+        for axis in options.axis:
+            axis.refuse_unknown_values(cases)
+    except ValueError as error:
+        raise ValueError(f"--attn-axis: {error}") from None
+    if not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
+        if options.case:
+            raise ValueError("--attn-axis: does not combine with --attn-case; allowed: one of the two")
+        raise ValueError("--attn-axis: no cell has all of these values; allowed: values that occur together")
+
+
+def add_options(add: Callable[..., None]) -> None:
+    """Declare every flag with an argparse-like `add`."""
+    for option in OPTIONS:
+        add(
+            option.flag,
+            action="append" if option.repeats else "store",
+            default=None,
+            metavar=option.metavar,
+            help=f"{option.help} (default: {option.default})".replace("%", "%%"),
+            **({"nargs": "?", "const": option.alone} if option.alone else {}),
+        )
+
+
+def options_table() -> str:
+    """The options as a Markdown table."""
+    rows = [f"| `{o.usage}` | `{o.ini}` | {o.help} | {o.default} |" for o in OPTIONS]
+    return "\n".join(["| option | ini | meaning | default |", "|---|---|---|---|", *rows])

@@ -1,0 +1,1 @@
+"""The fused inference attention score operator (FIAS): its arguments, a model of it, and the model as an oracle."""

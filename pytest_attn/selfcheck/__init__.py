@@ -1,0 +1,1 @@
+"""The self-check: planted bugs that the suite must find, and the least defects that it can find."""

@@ -1,0 +1,135 @@
+"""Judging without pytest."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import torch
+
+import pytest_attn
+from pytest_attn.devices.device import Device
+from pytest_attn.execution.reproduce import reproduce
+from pytest_attn.execution.session import Session
+from pytest_attn.options.options import Options
+from pytest_attn.problem.case import Case
+from pytest_attn.records.record import Record
+from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
+
+SMALL = Case(40, 50, head_dim=16, dtype="float32", ask="out")
+
+
+def record_of(function: Any, case: Case = SMALL, **options: Any) -> Record:
+    return Session(Options(**options)).cell(pytest_attn.kernel(lse=True)(function), case).record()
+
+
+def right(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, *, scale: float, return_lse: bool) -> Any:
+    scores = q @ k.mT * scale
+    out = scores.softmax(dim=3) @ v
+    return (out, scores.logsumexp(dim=3)) if return_lse else out
+
+
+def test_a_right_kernel_passes_with_figures_and_times() -> None:
+    record = record_of(right)
+    assert record.outcome == "passed"
+    assert record.figures["out_rms"] < 2
+    assert set(record.seconds) == {"inputs", "kernel", "oracle", "judge"}
+    assert record.oracle == "exact"
+
+
+def test_a_kernel_that_raises_fails_with_reason_and_place() -> None:
+    def broken(q: Any, k: Any, v: Any, **keywords: Any) -> Any:
+        raise RuntimeError("no\nworkspace")
+
+    record = record_of(broken)
+    assert record.outcome == "failed"
+    assert record.reason.startswith("the kernel raised RuntimeError: no workspace (")
+    assert "test_session.py:" in record.reason
+
+
+def test_a_kernel_that_writes_into_its_inputs_fails_and_spoils_nothing() -> None:
+    def spoiling(q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, **keywords: Any) -> Any:
+        out = right(q, k, v, **keywords)
+        k.zero_()
+        return out
+
+    session = Session(Options())
+    record = session.cell(pytest_attn.kernel(lse=True)(spoiling), SMALL).record()
+    assert record.reason.startswith("the kernel wrote into its inputs: key")
+    assert session.cell(pytest_attn.kernel(lse=True)(right), SMALL).record().outcome == "passed"
+
+
+def test_a_cell_says_why_it_does_not_run() -> None:
+    unsatisfiable = Case(512, 512, sparsity=0.9, block_shape=(1024, 1024))
+    assert record_of(right, unsatisfiable).reason == "unsatisfiable: the sparsity leaves no block to keep"
+    assert record_of(right, Case(8, 8, causal="top-left")).reason == "not claimed: causal_top_left"
+    assert record_of(right, SMALL, budget=1e-9).reason == "not here: over the FLOP budget"
+    assert record_of(right, SMALL, device=("npu",)).reason == "not here: torch_npu is not installed"
+
+
+def test_the_cells_of_one_shape_share_inputs() -> None:
+    session = Session(Options())
+    cells = [
+        session.cell("eager", Case(256, 256, ask=ask, scale=scale)) for ask, scale in (("out", None), ("lse", 0.5))
+    ]
+    assert cells[0].inputs is cells[1].inputs
+
+
+def test_another_seed_gives_other_inputs() -> None:
+    first, second = (Session(Options(seed=seed)).cell("eager", SMALL).inputs for seed in (1, 2))
+    assert not torch.equal(first.query, second.query)
+
+
+def test_devices_are_dealt_out_to_workers() -> None:
+    devices = [Session(Options(device=("cuda:0", "cuda:1")), worker=(index, "")).device.index for index in range(4)]
+    assert devices == [0, 1, 0, 1]
+
+
+def test_check_kernel_gives_a_record_for_every_cell() -> None:
+    records = pytest_attn.check_kernel(pytest_attn.kernel(lse=True, value_dim=True)(right), sweep="smoke")
+    assert len(records) == 177
+    assert {record.outcome for record in records} >= {"passed", "not claimed"}
+    with pytest.raises(ValueError, match="unknown sweep 'smok'; allowed: smoke"):
+        pytest_attn.check_kernel("eager", sweep="smok")
+
+
+def test_a_reproduce_line_names_the_file_absolutely(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = reproduce("my file.py:attend", SMALL, Options(seed=7, tolerance="bsa"), Device("cpu"))
+    assert f"'--attn-kernel={tmp_path}/my file.py:attend'" in line
+    assert f"--attn-case={SMALL.id} --attn-seed=7 --attn-tolerance=bsa" in line
+    assert not line.startswith("cd ")
+    assert reproduce("mine:attend", SMALL, Options(), Device("cpu")).startswith(f"cd {tmp_path} && ")
+
+
+def test_a_record_survives_json() -> None:
+    record = record_of(right)
+    assert Record.of_dict(json.loads(record.to_json())) == record
+    assert (
+        json.loads(Record(case="c", kernel="k", outcome="failed", figures={"x": float("nan")}).to_json())["schema"] == 1
+    )
+
+
+def records(**counts: int) -> list[Record]:
+    return [
+        Record(case="c", kernel="k", outcome=outcome.replace("_", " "), reason=f"{outcome}: why")  # type: ignore[arg-type]
+        for outcome, count in counts.items()
+        for _ in range(count)
+    ]
+
+
+def test_the_claim_line_counts_every_cell_once() -> None:
+    line = claim_line(records(passed=5, failed=2, not_here=3, not_claimed=4, unsatisfiable=1))
+    assert line == "claimed 10 of 15 | ran 7 | passed 5 | failed 2 | not here 3 | not claimed 4 | unsatisfiable 1"
+
+
+def test_the_time_split_adds_up() -> None:
+    spent = {"kernel": 10.0, "oracle": 2.0, "judge": 1.0, "inputs": 0.5}
+    line = time_split([Record(case="c", kernel="k", outcome="passed", seconds=spent)], 15.0)
+    assert line == "kernel 10.0 s | oracle 2.0 s | judge 1.0 s | rest 2.0 s | 50% beside the kernel"
+
+
+def test_a_run_without_verdicts_says_why() -> None:
+    assert why_nothing_ran(records(not_here=3, unsatisfiable=1)) == "3 not_here: why, 1 unsatisfiable: why"
+    assert why_nothing_ran([]) == "no cell was selected"
