@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, get_args
 
-SCHEMA_VERSION = 1
-"""Raised when a field of a record changes its meaning or goes away."""
+from pytest_attn.bench.kernel_source import KernelSource
+from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.records.fields import Fields
+from pytest_attn.records.wire import encoded, number, numbers
 
 Outcome = Literal["passed", "failed", "not here", "not claimed", "unsatisfiable"]
 
@@ -18,12 +21,20 @@ class Record:
 
     case: str
     kernel: str
-    outcome: Outcome
-    reason: str = ""
-    """Why the cell did not run, or in one line what is wrong."""
+    """The kernel as the user named it."""
 
-    diagnosis: str = ""
-    """The kind of bug that accounts for the failure; empty where none does."""
+    outcome: Outcome
+    why: str = ""
+    """Why the cell did not run, or failed for another reason than what the judge found."""
+
+    findings: tuple[Finding, ...] = ()
+    """What the judge found wrong; none in a cell that passed."""
+
+    diagnosis: Diagnosis | None = None
+    """The bug that accounts for the failure; None where none does, or nobody asked."""
+
+    unclaimed: str = ""
+    """What the case needs that the kernel does not claim, where it was asked for nevertheless."""
 
     reproduce: str = ""
     """The command that runs this cell alone, from any directory."""
@@ -31,26 +42,52 @@ class Record:
     smallest: str = ""
     """The smallest case found that fails in the same way; empty where none was looked for."""
 
-    figures: dict[str, float] = field(default_factory=dict)
+    source: KernelSource | None = None
+    """Where the kernel is defined; None for a cell that did not run."""
+
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """The fields of the case by name, as plain data."""
+
+    figures: Mapping[str, float] = field(default_factory=dict)
     """Statistics of the verdict by name."""
 
-    seconds: dict[str, float] = field(default_factory=dict)
-    """Time spent on inputs, kernel, oracle and judge, on shrinking the case and on measuring its latency."""
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    """Time spent on inputs, kernel, oracle and judge, on diagnosis, on shrinking the case and on its latency."""
+
+    peak_bytes: int | None = None
+    """Most memory that a run of the kernel held beside its inputs; None where it was not measured."""
 
     device: str = "cpu"
     oracle: str = ""
     tolerance: str = "derived"
     seed: int = 42
     flops: int = 0
+    host: str = ""
     worker: str = ""
     """The xdist worker that ran it; empty without xdist."""
 
-    schema: int = SCHEMA_VERSION
+    attempt: int = 1
+    """Which run of this cell it is; more than 1 where a plugin ran the test again."""
 
     @property
     def ran(self) -> bool:
         """Whether the kernel was run and judged."""
         return self.outcome in ("passed", "failed")
+
+    @property
+    def reason(self) -> str:
+        """Why the cell did not run, or in one line what is wrong; empty where nothing is."""
+        found = "; ".join(finding.phrase for finding in self.findings)
+        if self.unclaimed and found:
+            found = f"{self.unclaimed} is not claimed, and there are numbers: {found}"
+        if self.diagnosis and self.diagnosis.phrase and self.diagnosis.phrase not in found:
+            found += f"; looks like: {self.diagnosis.phrase}"
+        return self.why or found
+
+    @property
+    def kind(self) -> str:
+        """The kind of bug that accounts for the failure; empty where none does."""
+        return self.diagnosis.kind if self.diagnosis else ""
 
     @property
     def message(self) -> str:
@@ -62,16 +99,48 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON and for xdist."""
-        return asdict(self)
+        plain = {each.name: getattr(self, each.name) for each in fields(self)}
+        plain["findings"] = [finding.as_dict() for finding in self.findings]
+        for name in ("diagnosis", "source"):
+            plain[name] = plain[name] and plain[name].as_dict()
+        written: dict[str, Any] = encoded(plain)
+        return written
 
     @staticmethod
-    def of_dict(plain: dict[str, Any]) -> Record:
-        """The record of `as_dict()`; fields of a newer schema are left out."""
-        names = {item.name for item in fields(Record)}
-        return Record(**{name: value for name, value in plain.items() if name in names})
+    def of_dict(plain: Any) -> Record:
+        """The record of `as_dict()`; fields of a newer schema are left out. Raises ValueError, one sentence, for what is
+        none."""
+        read = Fields(plain, "a record")
+        return Record(
+            case=read.text("case"),
+            kernel=read.text("kernel"),
+            outcome=read.word("outcome", get_args(Outcome)),  # type: ignore[arg-type]  # one of them
+            why=read.text("why", ""),
+            findings=read.each("findings", Finding.of_dict),
+            diagnosis=read.maybe("diagnosis", Diagnosis.of_dict),
+            unclaimed=read.text("unclaimed", ""),
+            reproduce=read.text("reproduce", ""),
+            smallest=read.text("smallest", ""),
+            source=read.maybe("source", KernelSource.of_dict),
+            fields=read.mapping("fields"),
+            figures=read.maybe("figures", numbers) or {},
+            seconds=read.maybe("seconds", numbers) or {},
+            peak_bytes=read.whole("peak_bytes") if "peak_bytes" in read else None,
+            device=read.text("device", "cpu"),
+            oracle=read.text("oracle", ""),
+            tolerance=read.text("tolerance", "derived"),
+            seed=read.whole("seed", 42),
+            flops=read.whole("flops", 0),
+            host=read.text("host", ""),
+            worker=read.text("worker", ""),
+            attempt=read.whole("attempt", 1),
+        )
 
-    def to_json(self) -> str:
-        """One line of `records.jsonl`; a statistic that is not finite is null."""
-        plain = self.as_dict()
-        plain["figures"] = {name: value if abs(value) < float("inf") else None for name, value in self.figures.items()}
-        return json.dumps(plain, allow_nan=False, sort_keys=True)
+
+def severity(record: Record) -> float:
+    """By how much a failed cell fails: its largest statistic as a share of the limit.
+
+    Infinity where a fact and no statistic failed it, as when the kernel raised or returned what is not finite.
+    """
+    largest = max((number(size) for name, size in record.figures.items() if name.endswith("_share")), default=0.0)
+    return largest if largest >= 1 else float("inf")
