@@ -32,10 +32,11 @@ from pathlib import Path
 from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import compare
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun, read_run
+from pytest_attn.gate.run_file import StoredRun, read_run
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 
 KERNEL = f"{Path(__file__).resolve().parent / 'slowed.py'}:sdpa"
 SUITE = [str(Path(__file__).parent / "power_cells.py"), "-k", "s1024 or s512"]

@@ -13,13 +13,14 @@ import numpy as np
 
 from pytest_attn.gate.baseline import Baseline, difference
 from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.expectation import Expectation, why_unusable
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
+from pytest_attn.gate.run_file import StoredRun, Timing
 from pytest_attn.gate.statistics import discoveries
 from pytest_attn.gate.suspicion import Suspicion, why_noisy
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 
 Floors = Mapping[BenchmarkId, float]
 """The floors, fractions, of benchmarks that have one of their own."""

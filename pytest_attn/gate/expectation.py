@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing
+from pytest_attn.gate.run_file import StoredRun, Timing
 from pytest_attn.gate.statistics import (
     Floats,
     contamination,
@@ -18,6 +18,7 @@ from pytest_attn.gate.statistics import (
     moderated,
     robust_sd,
 )
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 PRIOR_DEGREES = 8.0
 """Weight of what all benchmarks of a baseline share, in degrees of freedom, against one benchmark's own few runs."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from pytest_attn.gate.decision import Decision, Word
+from pytest_attn.records.decision import Decision, Word
 
 Mode = Literal["report", "strict"]
 

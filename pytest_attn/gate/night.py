@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.decide import Floors, decide, reproduce
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun
+from pytest_attn.gate.run_file import StoredRun
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 
 MeasureAgain = Callable[[frozenset[BenchmarkId]], Sequence[StoredRun]]
 """Runs of `Rule.confirmations` fresh processes that hold these benchmarks at least."""

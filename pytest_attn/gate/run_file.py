@@ -9,20 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any
+
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 SCHEMA = 1
 """Of the block `attn`, of a run and of each benchmark; raised when a field changes its meaning or goes away."""
-
-
-class BenchmarkId(NamedTuple):
-    """What is compared over time: a case under a kernel."""
-
-    case: str
-    kernel: str
-
-    def __str__(self) -> str:
-        return f"{self.case} [{self.kernel}]"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

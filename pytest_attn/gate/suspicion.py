@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from pytest_attn.gate.comparison import Comparison
-from pytest_attn.gate.decision import Decision, Stage, Word
+from pytest_attn.records.decision import Decision, Stage, Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

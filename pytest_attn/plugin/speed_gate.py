@@ -17,11 +17,10 @@ from _pytest.runner import runtestprotocol  # pytest has no public way to hold t
 
 from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun, parse_run, read_run
+from pytest_attn.gate.run_file import StoredRun, parse_run, read_run
 from pytest_attn.gate.store import Store
 from pytest_attn.options.options import OPTIONS
 from pytest_attn.options.values import parse_slowdown
@@ -29,6 +28,8 @@ from pytest_attn.plugin.fixtures import parameter_of
 from pytest_attn.plugin.latency import MEASUREMENT, SLOWDOWN, times_a_cell
 from pytest_attn.plugin.origin import Origin
 from pytest_attn.plugin.run import Run
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 from pytest_attn.report.speed import decision_lines
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from pytest_attn.gate.decision import Decision, seconds
 from pytest_attn.gate.gate import WORDS, worst_first
+from pytest_attn.records.decision import Decision, seconds
 from pytest_attn.records.record import Record
 from pytest_attn.report.results import Results, worst_failed
 

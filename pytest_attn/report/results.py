@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate
+from pytest_attn.records.decision import Decision
 from pytest_attn.records.record import SCHEMA_VERSION, Outcome, Record
 from pytest_attn.report.summary import claim_line
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from pytest_attn.gate.decision import Decision, seconds
 from pytest_attn.gate.gate import Gate
+from pytest_attn.records.decision import Decision, seconds
 
 
 def decision_lines(gate: Gate) -> list[str]:

@@ -12,10 +12,10 @@ from synthetic import MACHINE, Host, content, document
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.samples import Samples
 from pytest_attn.execution.isolation.fresh import FreshRun
-from pytest_attn.gate.run_file import BenchmarkId
 from pytest_attn.gate.store import Store
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 KERNEL = "eager"
 IDS = [BenchmarkId(case.id, KERNEL) for case in find_sweep("smoke").groups["smoke_scale"]]

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun, Timing, run_block
+from pytest_attn.gate.run_file import StoredRun, Timing, run_block
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 KERNEL = "block_sparse"
 MACHINE = "amd-epyc-2-cores"

@@ -11,8 +11,8 @@ from synthetic import KERNEL, Host, named
 
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.decide import decide
-from pytest_attn.gate.decision import Decision
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 
 IDS = named(4)
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from pytest_attn.gate.decision import Decision, Word
 from pytest_attn.gate.gate import WORDS, Gate, RunFacts, run_failures
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision, Word
 
 
 def decision(word: Word, ratio: float = 1.0) -> Decision:

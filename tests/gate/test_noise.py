@@ -14,10 +14,11 @@ import pytest
 from synthetic import Host, named
 
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import BenchmarkId, StoredRun
+from pytest_attn.gate.run_file import StoredRun
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision
 
 Slow = float | Mapping[BenchmarkId, float]
 IDS = named(50)

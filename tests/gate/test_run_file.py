@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from synthetic import KERNEL, MACHINE, Host, content, document, named
 
-from pytest_attn.gate.run_file import BenchmarkId, parse_run, read_run
+from pytest_attn.gate.run_file import parse_run, read_run
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 
 def run_document(cases: int = 1) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import pytest
 from night import IDS, KERNEL, SLOW, WRONG, Night
 from synthetic import MACHINE
 
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pytest_attn.gate.decision import Decision, Word
 from pytest_attn.gate.gate import Gate, RunFacts
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision, Word
 from pytest_attn.records.record import Record
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from results import decision, failed, folder, gate, passed, skipped
 
-from pytest_attn.gate.decision import Decision
 from pytest_attn.gate.gate import Gate
+from pytest_attn.records.decision import Decision
 from pytest_attn.records.record import Record
 from pytest_attn.report.results import read_results, severity, worst_failed
 

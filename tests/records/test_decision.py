@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from pytest_attn.gate.decision import Decision, seconds
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.decision import Decision, seconds
 
 SLOWER = Decision(
     id=BenchmarkId("b1-h2-s1024", "k"),

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from pytest_attn.gate.run_file import BenchmarkId
+from pytest_attn.records.benchmark_id import BenchmarkId
 
 Word = Literal["same", "faster", "slower", "noisy", "new", "gone", "foreign", "suspicious"]
 Stage = Literal["", "suspect", "restless", "confirmed", "not confirmed", "measured again"]
