@@ -20,25 +20,20 @@ from pytest_attn.problem.case import Case
 FEWEST_ROUNDS = 20
 """Exact bounds of a median at 99 % with room for outliers need that many pairs."""
 
-SITTINGS = 8
-"""The rounds of a run are spread over so many sittings, all benchmarks in each: the speed of a shared machine changes
-within seconds, and not alike for a kernel and its control. Rounds of one sitting share most of their error, so that a
-few of each of many tell more than many of a few."""
-
 FRESH = 7_919
 """Added to the seed: what is timed are normal random inputs that no check has shown to the kernel."""
 
 
-def sittings(rounds: int) -> tuple[int, ...]:
-    """The rounds of each sitting. Raises ValueError where `rounds` cannot be balanced or are too few to decide
+def rounds_of_repetitions(rounds: int, repetitions: int) -> tuple[int, ...]:
+    """The rounds of each repetition. Raises ValueError where `rounds` cannot be balanced or are too few to decide
     anything."""
     if rounds < FEWEST_ROUNDS or rounds % 2:
         raise ValueError(f"rounds is {rounds}; allowed: an even number, {FEWEST_ROUNDS} or more")
-    pairs, more = divmod(rounds // 2, SITTINGS)
-    return tuple(2 * (pairs + (number < more)) for number in range(SITTINGS))
+    pairs, more = divmod(rounds // 2, repetitions)
+    return tuple(2 * (pairs + (number < more)) for number in range(repetitions))
 
 
-def sit(
+def time_rounds(
     subject: Subject,
     case: Case,
     *,
@@ -48,11 +43,11 @@ def sit(
     clock: Clock | None = None,
     before: Samples | None = None,
 ) -> Samples:
-    """The rounds of one sitting: a kernel on a case beside its control; whether it is right was asked before.
+    """The rounds of one repetition: a kernel on a case beside its control; whether it is right was asked before.
 
     Inputs are normal random numbers whatever the recipe of the case is, others in memory of their own for every
     `number`. `prepare` runs untimed. `cold` empties the caches before every call. `before` are the samples of the
-    sittings before. Raises ValueError for odd `rounds`.
+    repetitions before. Raises ValueError for odd `rounds`.
     """
     device, seed = subject.device, subject.seed + number
     inputs = subject.draw(subject.problem, FRESH + number)
@@ -86,10 +81,10 @@ def measure(
     cold: bool = False,
     clock: Clock | None = None,
 ) -> Measurement:
-    """The measurement of one sitting; see `sit`. Its peak memory is not known yet."""
+    """The measurement of one repetition. Its peak memory is not known yet."""
     device = subject.device
     clock = clock or clock_for(device)
-    samples = sit(subject, case, rounds=rounds, cold=cold, clock=clock)
+    samples = time_rounds(subject, case, rounds=rounds, cold=cold, clock=clock)
     control = _control(subject, case, subject.seed)
     work = Work.of(case)
     return Measurement(

@@ -123,7 +123,7 @@ def _measured(asked: argparse.Namespace, store: Store, rest: Sequence[str], fold
     quiet: list[StoredRun] = []
     why = ""
     for number in range(1, MORE * asked.runs + 1):
-        fresh = measure_afresh(arguments, folder / f"{number:02}.json", Path.cwd())
+        fresh = measure_afresh(arguments, folder / f"{number:02}", Path.cwd())
         if fresh.status != 0 or fresh.file is None:
             tail = "\n".join(fresh.printed.strip().splitlines()[-15:])
             raise ValueError(f"run {number}: pytest ended with {fresh.status}:\n{tail}")

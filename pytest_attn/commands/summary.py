@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pytest_attn.commands.command import USAGE
+from pytest_attn.records.document import read_document
 from pytest_attn.report.annotations import error_annotations
 from pytest_attn.report.markdown import markdown
-from pytest_attn.report.results import read_results
+from pytest_attn.report.results import Results
 
 
 def add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -31,7 +32,7 @@ def add_summary(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
 def run_summary(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Print; returns the exit status."""
     try:
-        results = [read_results(folder) for folder in asked.folders]
+        results = [Results(read_document(folder)) for folder in asked.folders]
     except ValueError as error:
         print(f"summary: {error}", file=sys.stderr)
         return USAGE

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pytest_attn.bench.measure import measure, sit
+from pytest_attn.bench.measure import measure, time_rounds
 from pytest_attn.bench.measurement import Measurement
-from pytest_attn.bench.samples import Samples
+from pytest_attn.bench.source import kernel_source
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
@@ -28,6 +28,7 @@ from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.records.case_fields import fields_of
 from pytest_attn.records.record import Outcome, Record
 
 if TYPE_CHECKING:
@@ -136,8 +137,8 @@ class Cell:
         return check_of(self.case.oracle).judge(self.subject)
 
     def measure(self, *, rounds: int, cold: bool = False, memory: bool = True) -> Measurement:
-        """How fast the kernel is on the case, from one sitting; see `pytest_attn.bench.measure`. Only for one that was
-        judged right."""
+        """How fast the kernel is on the case, from so many rounds beside its control; `memory` asks for the peak of a
+        run, too. Only for a kernel that was judged right."""
         with self._timed("latency"):
             clock, subject = self.session.clock, self.subject
             measured = measure(subject, self.case, self.spec, rounds=rounds, cold=cold, clock=clock)
@@ -147,11 +148,19 @@ class Cell:
             peak = self.session.peak_memory.of(self.spec, self.kernel, self.case, given, self.session.options.seed)
             return replace(measured, peak_bytes=peak)
 
-    def sit(self, *, rounds: int, number: int, before: Samples, cold: bool = False) -> Samples:
-        """Further rounds of a later sitting, after those of `before`."""
+    def measure_more(self, before: Measurement, *, rounds: int, number: int) -> Measurement:
+        """The measurement `before` with further rounds, those of repetition `number`, on inputs of their own."""
         with self._timed("latency"):
-            clock = self.session.clock
-            return sit(self.subject, self.case, rounds=rounds, number=number, cold=cold, clock=clock, before=before)
+            samples = time_rounds(
+                self.subject,
+                self.case,
+                rounds=rounds,
+                number=number,
+                cold=before.cold,
+                clock=self.session.clock,
+                before=before.samples,
+            )
+        return replace(before, samples=before.samples.followed_by(samples))
 
     def record(self) -> Record:
         """Run, judge and record; or record why not."""
@@ -160,16 +169,13 @@ class Cell:
             return skipped
         verdict = self.judge()
         if verdict.passed:
-            return self._record("passed", "", verdict)
+            return self._record("passed", verdict=verdict)
         if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
             return self._record("not claimed", f"not claimed: {self.overclaimed}")
         found = self.diagnose(verdict)
-        reason = f"{self.overclaimed} is not claimed, and there are numbers: " if self.overclaimed else ""
-        reason += verdict.summary
-        if found and found.phrase not in reason:
-            reason += f"; looks like: {found.phrase}"
         smallest = self._smallest_failing(verdict)
-        return replace(self.failed(reason, verdict), smallest=smallest, diagnosis=found.kind if found else "")
+        failed = self.failed(verdict=verdict)
+        return replace(failed, unclaimed=self.overclaimed, smallest=smallest, diagnosis=found)
 
     def diagnose(self, verdict: Verdict) -> Diagnosis | None:
         """What is wrong, where that accounts for a red verdict; None once this session has spent its time on that."""
@@ -203,18 +209,22 @@ class Cell:
         with self._timed("shrink"):
             return shrink(self.case, fails, seconds).id
 
-    def failed(self, reason: str, verdict: Verdict | None = None) -> Record:
-        """The record of a cell that is wrong."""
-        return self._record("failed", reason, verdict)
+    def failed(self, why: str = "", verdict: Verdict | None = None) -> Record:
+        """The record of a cell that is wrong: for what the judge found, or for another reason."""
+        return self._record("failed", why, verdict)
 
-    def _record(self, outcome: Outcome, reason: str, verdict: Verdict | None = None) -> Record:
+    def _record(self, outcome: Outcome, why: str = "", verdict: Verdict | None = None) -> Record:
         options = self.session.options
+        ran = outcome in ("passed", "failed")
         return Record(
             case=self.case.id,
             kernel=self.spec,
             outcome=outcome,
-            reason=reason,
+            why=why,
+            findings=verdict.findings if verdict else (),
             reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
+            source=kernel_source(self.kernel, self.spec) if ran else None,
+            fields=fields_of(self.case),
             figures=verdict.figures if verdict else {},
             seconds=dict(self.seconds),
             device=self.session.device.name,
@@ -222,6 +232,7 @@ class Cell:
             tolerance=options.tolerance,
             seed=options.seed,
             flops=self.case.flops,
+            host=self.session.host,
             worker=self.session.worker,
         )
 

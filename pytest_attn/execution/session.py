@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import platform
 from collections import OrderedDict
 from dataclasses import replace
 from functools import cached_property
@@ -41,6 +42,7 @@ class Session:
     ) -> None:
         self.options = options
         self.worker = worker[1]
+        self.host = platform.node()
         self.device = Device(options.device[worker[0] % len(options.device)])
         self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
@@ -57,7 +59,7 @@ class Session:
 
     @cached_property
     def clock(self) -> Clock:
-        """The clock of the device, once checked; see `checked_clock`."""
+        """The clock of the device, once it has shown that it times work and not launches."""
         return checked_clock(self.device)
 
     def kernel(self, spec: str) -> Kernel:

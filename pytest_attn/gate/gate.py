@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Literal, get_args
 
 from pytest_attn.records.decision import Decision, Word
+from pytest_attn.records.document import Document
 
 Mode = Literal["report", "strict"]
 
@@ -65,39 +66,26 @@ class Gate:
         """Whether the run is green as far as the gate goes; under `report` it always is."""
         return self.mode == "report" or not (self.failing or self.run_failures)
 
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, worst decisions first."""
-        return {
-            "mode": self.mode,
-            "claim": self.claim,
-            "run_failures": list(self.run_failures),
-            "decisions": [decision.as_dict() for decision in self.decisions],
-        }
-
-    @classmethod
-    def of_dict(cls, plain: Any) -> Gate:
-        """The gate of `as_dict()`; other names are left out. Raises ValueError, one sentence, for what is none."""
-        if not isinstance(plain, dict):
-            raise ValueError(f"decisions are {type(plain).__name__}, expected an object")
-        if plain.get("mode") not in get_args(Mode):
-            raise ValueError(f"unknown mode {plain.get('mode')!r}; allowed: {', '.join(get_args(Mode))}")
-        decisions, failures = plain.get("decisions"), plain.get("run_failures")
-        if not isinstance(decisions, list):
-            raise ValueError(f"'decisions' is {type(decisions).__name__}, expected a list")
-        if not isinstance(failures, list) or not all(isinstance(each, str) for each in failures):
-            raise ValueError("'run_failures' is no list of sentences")
-        return cls(
-            mode=plain["mode"],
-            decisions=tuple(map(Decision.of_dict, decisions)),
-            run_failures=tuple(failures),
-        )
-
     @property
     def claim(self) -> str:
         """One line: how many of which word, worst first, and what the run as a whole failed on."""
         count = Counter(decision.word for decision in self.decisions)
         words = [f"{word} {count[word]}" for word in WORDS if count[word]]
         return " | ".join([*words, *self.run_failures]) or "nothing was compared"
+
+
+def gate_of(document: Document) -> Gate | None:
+    """What the gate said of a run, as its document holds it; None where speed was not compared.
+
+    Raises ValueError, one sentence, for a mode that is none.
+    """
+    end = document.end
+    if end is None or not end.gate:
+        return None
+    if end.gate not in get_args(Mode):
+        raise ValueError(f"{document.source}: unknown mode {end.gate!r}; allowed: {', '.join(get_args(Mode))}")
+    mode: Mode = end.gate  # type: ignore[assignment]  # one of them
+    return Gate(mode=mode, decisions=worst_first(document.decisions), run_failures=end.gate_faults)
 
 
 def worst_first(decisions: Iterable[Decision]) -> tuple[Decision, ...]:

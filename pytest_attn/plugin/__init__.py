@@ -4,6 +4,7 @@ from pytest_attn.plugin.fixtures import attn, attn_cell, block_shape, device, dt
 from pytest_attn.plugin.hooks import (
     pytest_addoption,
     pytest_benchmark_update_json,
+    pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_configure,
     pytest_generate_tests,
@@ -13,12 +14,13 @@ from pytest_attn.plugin.hooks import (
     pytest_sessionstart,
     pytest_terminal_summary,
 )
-from pytest_attn.plugin.latency import attn_benchmark
+from pytest_attn.plugin.latency import attn_benchmark, attn_repetition
 
 __all__ = [
     "attn",
     "attn_benchmark",
     "attn_cell",
+    "attn_repetition",
     "block_shape",
     "device",
     "dtype",
@@ -27,6 +29,7 @@ __all__ = [
     "problem",
     "pytest_addoption",
     "pytest_benchmark_update_json",
+    "pytest_collection_finish",
     "pytest_collection_modifyitems",
     "pytest_configure",
     "pytest_generate_tests",

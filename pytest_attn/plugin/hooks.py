@@ -1,4 +1,4 @@
-"""The pytest plugin: translates hooks to one `Run`, decides nothing. Importing it imports no torch."""
+"""The hooks: each translates what pytest says to one `Run`, and decides nothing. Importing this imports no torch."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import TYPE_CHECKING, Any, Literal
 import pytest
 
 from pytest_attn.options.options import OPTIONS, Options, add_options
-from pytest_attn.plugin import fixtures, latency
-from pytest_attn.plugin.latency import SLOWDOWN
-from pytest_attn.plugin.marks import CELLS
-from pytest_attn.plugin.origin import Origin
-from pytest_attn.plugin.replay import keep_samples
-from pytest_attn.plugin.run import RUN, Run, given_options
-from pytest_attn.records.record import Record
+from pytest_attn.plugin import latency_tests, selection
+from pytest_attn.plugin.attn import MEASUREMENT, RECORD
+from pytest_attn.plugin.completeness import Completeness
+from pytest_attn.plugin.internals import compare_with, keep_samples
+from pytest_attn.plugin.latency import TIMER, TimedHere
+from pytest_attn.plugin.marks import CELLS, SLOWDOWN
+from pytest_attn.plugin.reports import attach, attached
+from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
+from pytest_attn.records.run import RunEnd
 
 if TYPE_CHECKING:
     from pytest_attn.plugin.speed_gate import SpeedGate
 
 GATE: pytest.StashKey[SpeedGate | None] = pytest.StashKey()
 """On the config of the controlling process: the gate, where speed is compared."""
+
+COMPLETENESS = pytest.StashKey[Completeness]()
+"""On the config of the controlling process: whether the run was whole."""
 
 INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
 
@@ -37,12 +42,20 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", f"{SLOWDOWN}(percent): the slowdown that matters to this test, such as '10%'")
     try:
         options = given_options(config)
-        run = config.stash[RUN] = Run(options, _cache_directory(config, options), _worker(config))
-        run.baselines = config.rootpath / options.baselines
-        if not hasattr(config, "workerinput"):
+        run = config.stash[RUN] = Run(
+            options,
+            _cache_directory(config, options),
+            _worker(config),
+            command=("pytest", *config.invocation_params.args),
+            directory=config.rootpath,
+            processes=_workers(config),
+        )
+        config.stash.setdefault(TIMER, TimedHere())
+        if not _is_worker(config):
             config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
             _register_gate(config, run)
     except ValueError as error:
+        begin_refused(config, str(error))
         raise pytest.UsageError(str(error)) from error
 
 
@@ -55,37 +68,46 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
 def pytest_sessionstart(session: pytest.Session) -> None:
     run = session.config.stash[RUN]
     try:
+        if not _is_worker(session.config):
+            run.open_document()
         run.refuse_unknown_kernels()
-        if not hasattr(session.config, "workerinput"):
-            latency.refuse_workers(session.config, run.options)
-            run.refuse_idle_devices(_workers(session.config))
-            run.make_folders()
+        if not _is_worker(session.config):
+            latency_tests.refuse_workers(session.config, run.options)
+            run.refuse_idle_devices()
+            run.make_cache_folder()
             gate = session.config.stash[GATE]
             if gate:
                 gate.read_baseline()
     except ValueError as error:
+        run.refused(str(error))
         raise pytest.UsageError(str(error)) from error
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    fixtures.generate_tests(metafunc, metafunc.config.stash[RUN].options)
+    selection.generate_tests(metafunc, metafunc.config.stash[RUN].options)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     run = config.stash[RUN]
-    wanted, unasked = latency.select(items, config, run.options)
-    kept, left_out = fixtures.select(wanted, run.options)
-    run.left_out = sum(fixtures.parameter_of(item) is not None for item in left_out)
+    wanted, unasked = latency_tests.select(items, config, run.options)
+    kept, left_out = selection.select(wanted, run.options)
+    run.left_out = sum(selection.parameter_of(item) is not None for item in left_out)
     if unasked or left_out:
         config.hook.pytest_deselected(items=[*unasked, *left_out])
         items[:] = kept
     try:
-        latency.prepare(config, run.options, items)
-        gate = config.stash.get(GATE, None)
-        if gate:
-            gate.read_floors(items)
+        latency_tests.prepare(config, run.options, items)
     except ValueError as error:
         raise pytest.UsageError(str(error)) from error
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    gate = session.config.stash.get(GATE, None)
+    if gate:
+        try:
+            gate.read_tests(session.items)
+        except ValueError as error:
+            raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -98,38 +120,57 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    latency.drop_failed(item, report)
-    record = item.stash.get(fixtures.RECORD, None)
-    if record is not None and (report.when == "call" or (report.when == "setup" and not report.passed)):
-        # A plain attribute of a report travels from an xdist worker to the controller.
-        report.attn_record = record.as_dict()  # type: ignore[attr-defined]
+    latency_tests.drop_failed(item, report)
+    if report.when == "call" or (report.when == "setup" and not report.passed):
+        found = (item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None))
+        attach(report, [content for content in found if content is not None])
     return report
 
 
 class Recorder:
-    """Takes the records off the reports of this process and of xdist workers; that hook is given no config."""
+    """Takes what tests found out off the reports of this process and of xdist's workers; that hook is given no
+    config."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        plain = getattr(report, "attn_record", None)
-        if plain is not None:
-            self._run.add(Record.of_dict(plain))
+        for content in attached(report):
+            self._run.add(content)
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_sessionfinish(session: pytest.Session) -> None:
-    run, gate = session.config.stash[RUN], session.config.stash.get(GATE, None)
-    if gate:
-        run.write_decisions(gate.as_dict())
-    if not hasattr(session.config, "workerinput") and run.shortfall() and session.exitstatus == pytest.ExitCode.OK:
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    if _is_worker(session.config):
+        return
+    run = session.config.stash[RUN]
+    if run.shortfall() and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+    run.end(_end(session))
+
+
+def _end(session: pytest.Session) -> RunEnd:
+    from pytest_attn.execution.origin import now
+
+    run, whole = session.config.stash[RUN], session.config.stash[COMPLETENESS]
+    gate = session.config.stash[GATE]
+    decided = gate.gate if gate else None
+    shortfall = run.shortfall()
+    return RunEnd(
+        ended=now(),
+        complete=whole.came_to_its_end(int(session.exitstatus)),
+        status=int(session.exitstatus),
+        everything=whole.everything,
+        failed=whole.failed,
+        faults=(shortfall,) if shortfall else (),
+        gate=decided.mode if decided else "",
+        gate_faults=decided.run_failures if decided else (),
+    )
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     gate = config.stash.get(GATE, None)
-    lines = [*config.stash[RUN].summary(_workers(config)), *(gate.summary() if gate else ())]
+    lines = [*config.stash[RUN].summary(), *(gate.summary() if gate else ())]
     if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:
@@ -137,19 +178,17 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _register_gate(config: pytest.Config, run: Run) -> None:
-    sittings = config.stash[latency.SITTINGS] = latency.Sittings()
-    config.pluginmanager.register(sittings, "pytest_attn.sittings")
-    origin = Origin(config, run)
-    config.pluginmanager.register(origin, "pytest_attn.plugin.origin")
+    whole = config.stash[COMPLETENESS] = Completeness(config, run)
+    config.pluginmanager.register(whole, "pytest_attn.completeness")
     config.stash[GATE] = None
-    mode = latency.comparison(config, run.options)
+    mode = latency_tests.comparison(config, run.options)
     if mode is not None:
-        latency.compare_with(config, run.baselines / run.machine)
+        compare_with(config, run.baselines / run.machine)
         # numpy takes a while to import, which other runs need not wait for.
         from pytest_attn.plugin.speed_gate import SpeedGate
 
-        gate = config.stash[GATE] = SpeedGate(config, run, origin, mode)
-        config.pluginmanager.register(gate, "pytest_attn.plugin.speed_gate")
+        gate = config.stash[GATE] = config.stash[TIMER] = SpeedGate(config, run, mode)
+        config.pluginmanager.register(gate, "pytest_attn.speed_gate")
 
 
 def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
@@ -159,6 +198,10 @@ def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
         return Path(options.cache).absolute()
     cache = getattr(config, "cache", None)
     return Path(cache.mkdir("attn")) if cache is not None else None
+
+
+def _is_worker(config: pytest.Config) -> bool:
+    return hasattr(config, "workerinput")
 
 
 def _worker(config: pytest.Config) -> tuple[int, int, str]:

@@ -12,6 +12,9 @@ Test = TypeVar("Test", bound=Callable[..., object])
 CELLS = "attn_cells"
 """The marker that carries sweep and group."""
 
+SLOWDOWN = "attn_slowdown"
+"""The marker that gives one test its own floor."""
+
 
 def parametrize(sweep: str, group: str | None = None) -> Callable[[Test], Test]:
     """Run a test once for each cell of a sweep, or of one group of it, and for each kernel.

@@ -1,22 +1,24 @@
-"""One pytest run: options, the session behind them, and the records that came in. State of the run lives here only."""
+"""One pytest run: options, the session behind them, and what was found out. State of the run lives here only."""
 
 from __future__ import annotations
 
-import json
 import platform
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn.devices.machine import key_of, usable_cores
+from pytest_attn.devices.machine import usable_cores
 from pytest_attn.options.options import OPTIONS, Options, read_options
 from pytest_attn.problem.case import Case
+from pytest_attn.records.decision import Decision
+from pytest_attn.records.document import FILE, Content, DocumentFile
 from pytest_attn.records.record import Record
+from pytest_attn.records.run import RunEnd, RunStart
 from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 
 if TYPE_CHECKING:
@@ -25,16 +27,29 @@ if TYPE_CHECKING:
 
 class Run:
     """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count,
-    name) of this xdist worker, (0, 1, "") without xdist."""
+    name) of this xdist worker, (0, 1, "") without xdist; `command` are the words of the command line, `directory` the
+    root of the user's project, `processes` those that judge cells."""
 
-    def __init__(self, options: Options, cache_directory: Path | None, worker: tuple[int, int, str]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        cache_directory: Path | None,
+        worker: tuple[int, int, str],
+        *,
+        command: Sequence[str] = (),
+        directory: Path | None = None,
+        processes: int = 1,
+    ) -> None:
         self.options = options
+        self.processes = processes
         self._cache_directory = cache_directory
         self._worker = worker
-        self._started = time.perf_counter()
-        self._output = Path(options.output).absolute() / "records.jsonl" if options.output else None
+        self._command = command
+        self._directory = directory or Path.cwd()
+        self._began = time.perf_counter()
+        self._file: DocumentFile | None = None
         self._output_fault = ""
-        self.baselines = Path(options.baselines)
+        self.baselines = self._directory / options.baselines
         """The folder of baselines; below the root directory where it is relative."""
         self.records: list[Record] = []
         self.left_out = 0
@@ -53,9 +68,17 @@ class Run:
         return Session(self.options, self._cache_directory, (index, name))
 
     @cached_property
+    def start(self) -> RunStart:
+        """The first line of this run's document."""
+        from pytest_attn.execution.origin import run_start
+
+        return run_start(self.options, self._command, self._directory, self.processes)
+
+    @property
     def machine(self) -> str:
-        """The key of the machine that measures; for an accelerator this imports torch. Where that is not here, its
-        name."""
+        """The key of the machine that measures; of an accelerator that is not here, its name."""
+        from pytest_attn.devices.machine import key_of
+
         return key_of(self.options.device[0])
 
     def refuse_unknown_kernels(self) -> None:
@@ -77,10 +100,10 @@ class Run:
             return skipped
         from pytest_attn.execution.reproduce import reproduce
 
-        reason = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
+        why = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
         case = Case.parse(skipped.case)
         command = reproduce(skipped.kernel, case, self.options, self.session.device, requirement)
-        return replace(skipped, outcome="failed", reason=reason, reproduce=command)
+        return replace(skipped, outcome="failed", why=why, reproduce=command)
 
     def header(self) -> list[str]:
         """Three lines: kernels, machine, what runs."""
@@ -106,57 +129,74 @@ class Run:
             "attn " + ", ".join(f"{name}: {value}" for name, value in shown.items() if value),
         ]
 
-    def add(self, record: Record) -> None:
-        """Take in the record of a cell; write it where `--attn-output` says."""
-        self.records.append(record)
-        if self._output is None or self._output_fault:
+    def open_document(self) -> None:
+        """Begin the document that `--attn-output` asks for: whatever an earlier run left in the folder is gone.
+
+        Raises ValueError where it cannot be written.
+        """
+        if self.options.output is None:
+            return
+        folder = Path(self.options.output)
+        try:
+            self._file = DocumentFile(folder)
+            self._file.write(self.start)
+        except OSError as error:
+            self._file = None
+            raise ValueError(f"--attn-output: {self.options.output} cannot be written: {error.strerror}") from error
+
+    def add(self, content: Content) -> None:
+        """Include what became of a cell, how fast it is, or what was decided; write it where `--attn-output` says."""
+        if isinstance(content, Record):
+            self.records.append(content)
+        if self._file is None or self._output_fault:
             return
         try:
-            # The first record of this run replaces those of an earlier one; a run without any leaves them alone.
-            with self._output.open("w" if len(self.records) == 1 else "a", encoding="utf-8") as lines:
-                lines.write(record.to_json() + "\n")
+            self._file.write(content)
         except OSError as error:
             # The cells go on; the run says at its end what is missing.
-            self._output_fault = f"--attn-output: {self._output} could not be written: {error.strerror}"
+            written = Path(self.options.output or "") / FILE
+            self._output_fault = f"--attn-output: {written} could not be written: {error.strerror}"
 
-    def write_decisions(self, decisions: Mapping[str, Any] | None) -> None:
-        """Write `decisions.json` where `--attn-output` says; None where nothing was decided."""
-        if self._output is None or decisions is None:
+    def add_decisions(self, decisions: Sequence[Decision]) -> None:
+        """Include what was decided of each benchmark."""
+        for decision in decisions:
+            self.add(decision)
+
+    def end(self, end: RunEnd) -> None:
+        """Write how the run ended, and let go of the document."""
+        self.add(end)
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def refused(self, sentence: str) -> None:
+        """End the document of a run that makes no sense, and so judged nothing."""
+        self.end(refusal(sentence))
+
+    def make_cache_folder(self) -> None:
+        """Make the folder that `--attn-cache` names. Raises ValueError where it cannot be made."""
+        if "cache" not in self.options.given or self._cache_directory is None:
             return
-        path = self._output.with_name("decisions.json")
         try:
-            path.write_text(json.dumps(decisions, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+            self._cache_directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            self._output_fault = f"--attn-output: {path} could not be written: {error.strerror}"
+            raise ValueError(f"--attn-cache: {self.options.cache} cannot be written: {error.strerror}") from error
 
-    def make_folders(self) -> None:
-        """Make the folders that the user named. Raises ValueError where they cannot be made or written."""
-        for name, folder in (("cache", self._cache_directory), ("output", self._output and self._output.parent)):
-            if name not in self.options.given or folder is None:
-                continue
-            try:
-                folder.mkdir(parents=True, exist_ok=True)
-                if name == "output" and self._output:
-                    self._output.open("a").close()
-            except OSError as error:
-                given = getattr(self.options, name)
-                raise ValueError(f"--attn-{name}: {given} cannot be written: {error.strerror}") from error
-
-    def refuse_idle_devices(self, processes: int) -> None:
+    def refuse_idle_devices(self) -> None:
         """Raises ValueError where there are more devices than processes to deal them out to."""
-        if len(self.options.device) > processes:
+        if len(self.options.device) > self.processes:
             given = ",".join(self.options.device)
             raise ValueError(
-                f"--attn-device: {given} for {processes} process{'es' if processes > 1 else ''}; allowed: at most one "
-                f"device per xdist worker (-n {len(self.options.device)})"
+                f"--attn-device: {given} for {self.processes} process{'es' if self.processes > 1 else ''}; allowed: at "
+                f"most one device per xdist worker (-n {len(self.options.device)})"
             )
 
-    def summary(self, workers: int = 1) -> list[str]:
+    def summary(self) -> list[str]:
         """The lines at the end, none where no cell was met."""
         if not self.records:
             left_out = f"no cell ran; --attn-sweep, --attn-axis and --attn-case left out {self.left_out}"
             return [line for line in (left_out if self.left_out else "", self.shortfall()) if line]
-        total = (time.perf_counter() - self._started) * max(1, workers)
+        total = (time.perf_counter() - self._began) * self.processes
         lines = [claim_line(self.records), f"time: {time_split(self.records, total)}"]
         return lines + ([f"not green: {self.shortfall()}"] if self.shortfall() else [])
 
@@ -168,6 +208,31 @@ class Run:
         if judged < self.options.fewest_judged:
             return f"{judged} cells were judged, --attn-require asks for {self.options.fewest_judged}"
         return self._output_fault or None
+
+
+def refusal(sentence: str) -> RunEnd:
+    """The end of a run that was refused."""
+    from pytest_attn.execution.origin import now
+
+    return RunEnd(ended=now(), complete=False, status=int(pytest.ExitCode.USAGE_ERROR), faults=(sentence,))
+
+
+def begin_refused(config: pytest.Config, sentence: str) -> None:
+    """Leave a document of a run whose options make no sense: what an earlier run left there is no evidence of it."""
+    output = config.getoption("--attn-output", default=None) or config.getini("attn_output")
+    if not output or hasattr(config, "workerinput"):
+        return
+    from pytest_attn.execution.origin import new_id, now
+
+    try:
+        file = DocumentFile(Path(output))
+        command = ("pytest", *config.invocation_params.args)
+        file.write(RunStart(id=new_id(), started=now(), command=command, directory=str(config.rootpath)))
+        file.write(refusal(sentence))
+        file.close()
+    except OSError:
+        # The sentence is what the user needs to see; a folder that cannot be written holds no evidence either.
+        return
 
 
 RUN = pytest.StashKey[Run]()

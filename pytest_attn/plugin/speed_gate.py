@@ -1,184 +1,196 @@
-"""The gate inside pytest: what was measured is compared with the baseline once all of it is, and a slower kernel fails
-its own test."""
+"""The gate in pytest: fresh processes measure before the first test runs, a decision is made of their documents, and a
+kernel that is slower than its baseline fails its own test.
+
+So every timed call happens within a test, every test is reported once, and nothing waits for the end of the run.
+"""
 
 from __future__ import annotations
 
-import json
 import shlex
 import tempfile
-from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Generator, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
-from _pytest.runner import runtestprotocol  # pytest has no public way to hold the reports of a test back
 
-from pytest_attn.execution.isolation.fresh import measure_afresh
+from pytest_attn.bench.measurement import Measurement
+from pytest_attn.execution.isolation.fresh import REPETITIONS, FreshRun, measure_afresh
 from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.decide_run import decide_run
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
-from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, parse_run, read_run
+from pytest_attn.gate.run_file import StoredRun, stored_run
 from pytest_attn.gate.store import Store
 from pytest_attn.options.options import OPTIONS
 from pytest_attn.options.values import parse_slowdown
-from pytest_attn.plugin.fixtures import parameter_of
-from pytest_attn.plugin.latency import MEASUREMENT, SLOWDOWN, times_a_cell
-from pytest_attn.plugin.origin import Origin
+from pytest_attn.plugin.attn import MEASUREMENT, Attn
+from pytest_attn.plugin.internals import benchmarks_disabled
+from pytest_attn.plugin.latency import TimedHere
+from pytest_attn.plugin.latency_tests import times_a_cell
+from pytest_attn.plugin.marks import SLOWDOWN
 from pytest_attn.plugin.run import Run
+from pytest_attn.plugin.selection import parameter_of
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import Decision
+from pytest_attn.records.document import Document, read_document
+from pytest_attn.records.record import Record
 from pytest_attn.report.speed import decision_lines
 
-if TYPE_CHECKING:
-    from pytest_attn.bench.measurement import Measurement
-
-PASSED_ON = ("kernel", "device", "seed", "budget", "tolerance", "cache")
-"""Options of this run that decide what a fresh process measures; those of the ini file it reads itself."""
-
-
-@dataclass(frozen=True)
-class Timed:
-    """A test that timed a cell, with the reports that wait for the gate."""
-
-    item: pytest.Item
-    reports: list[pytest.TestReport]
-
-    @property
-    def measurement(self) -> Measurement | None:
-        """What it measured; None where it failed or was skipped."""
-        passed = all(report.passed for report in self.reports)
-        return self.item.stash.get(MEASUREMENT, None) if passed else None
-
-    @property
-    def id(self) -> BenchmarkId | None:
-        """What it is compared by."""
-        found = self.measurement
-        return BenchmarkId(found.case, found.kernel) if found else None
+PASSED_ON = ("kernel", "device", "seed", "budget", "tolerance", "cache", "sweep", "axis", "case")
+"""Options of this run that a command which shows one benchmark again needs."""
 
 
 class SpeedGate:
-    """What one run measured, and what became of it."""
+    """What fresh processes measured, and what became of it. It is the timer of the tests of its run."""
 
-    def __init__(self, config: pytest.Config, run: Run, origin: Origin, mode: Mode) -> None:
+    def __init__(self, config: pytest.Config, run: Run, mode: Mode) -> None:
         self._config = config
         self._run = run
-        self._origin = origin
         self._mode = mode
         self._rule = Rule(floor=run.options.slowdown)
-        self._timed: list[Timed] = []
-        self._floors: dict[pytest.Item, float] = {}
-        self._orphans: list[Decision] = []
-        """Failing decisions that no test of this run stands for."""
-        self.gate: Gate | None = None
+        self._here = TimedHere()
+        self._items: dict[BenchmarkId, pytest.Item] = {}
+        self._floors: dict[BenchmarkId, float] = {}
+        self._outcomes: Counter[str] = Counter()
+        self._measured: dict[BenchmarkId, Measurement] = {}
+        self._failed: dict[BenchmarkId, Record] = {}
+        self._decisions: tuple[Decision, ...] = ()
         self._baseline: Baseline | None = None
+        self._why_not_measured = ""
+        self.gate: Gate | None = None
+        """What the gate says, once all tests have run."""
 
     def read_baseline(self) -> None:
         """Read the baseline before anything is measured. Raises ValueError, one sentence, where it is damaged."""
         self._baseline = Store(self._run.baselines / self._run.machine).baseline(self._rule)
 
-    def read_floors(self, items: Iterable[pytest.Item]) -> None:
-        """Read the markers of the tests that time a cell. Raises ValueError for one that says nothing."""
-        self._floors = {item: floor for item in items if times_a_cell(item) and (floor := floor_of(item)) is not None}
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-        if not times_a_cell(item):
-            return None
-        timed = Timed(item, runtestprotocol(item, log=False, nextitem=nextitem))
-        self._timed.append(timed)
-        if timed.measurement is None or self._mode == "report":
-            _release(timed)
-        return True
+    def read_tests(self, items: Iterable[pytest.Item]) -> None:
+        """Note the tests that time a cell, with their markers. Raises ValueError for a marker that says nothing, and
+        where two tests time the same benchmark."""
+        for item in items:
+            cell = parameter_of(item)
+            if not times_a_cell(item) or cell is None:
+                continue
+            id = BenchmarkId(cell.case.id, cell.kernel)
+            if id in self._items:
+                both = f"{self._items[id].nodeid} and {item.nodeid}"
+                raise ValueError(f"--attn-gate: {both} time the same benchmark; allowed: one test for each")
+            self._items[id] = item
+            floor = floor_of(item)
+            if floor is not None:
+                self._floors[id] = floor
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
-        try:
-            result = yield
-        except BaseException:
-            # Ended early: nothing is decided, and nothing that was found out is lost.
-            self._origin.complete = False
-            self._release_all(())
-            raise
-        if not session.config.option.collectonly:
-            self.gate = self._decided()
-            self._release_all(self.gate.failing)
-            self._fail_what_has_no_test()
+        stopped = session.testsfailed and not session.config.option.continue_on_collection_errors
+        if session.config.option.collectonly or stopped:
+            return (yield)
+        if self._baseline is not None and self._items and not benchmarks_disabled(self._config):
+            self._decide(self._baseline)
+        result = yield
+        self._finish()
         return result
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.outcome != "passed" and report.nodeid in {item.nodeid for item in self._items.values()}:
+            self._outcomes[report.outcome] += 1
+
+    def judges(self, item: pytest.Item) -> bool:
+        """Every test: its verdict is that of this run, too."""
+        return True
+
+    def measured(self, attn: Attn, rounds: int, cold: bool, memory: bool, item: pytest.Item) -> Measurement | None:
+        """What a fresh process measured of the benchmark; without a baseline, what is measured here. Fails the test
+        where the process has no times of it."""
+        from pytest_attn.bench.measure import rounds_of_repetitions
+
+        __tracebackhide__ = True
+        rounds_of_repetitions(rounds, REPETITIONS)
+        cell = parameter_of(item)
+        assert cell is not None
+        id = BenchmarkId(cell.case.id, cell.kernel)
+        if id in self._measured:
+            return self._measured[id]
+        if id in self._failed:
+            attn.fail(self._failed[id].reason)
+        if self._why_not_measured and self._mode == "strict":
+            attn.fail(f"not measured: {self._why_not_measured}")
+        return self._here.measured(attn, rounds, cold, memory, item)
+
+    def too_slow(self, id: BenchmarkId) -> str:
+        """The decision that a strict gate fails a benchmark on, in one line; empty where there is none."""
+        failing = Gate.of(self._mode, self._decisions, RunFacts(collected=1, measured=1)).failing
+        return next((decision.line for decision in failing if decision.id == id), "")
 
     def summary(self) -> list[str]:
         """The lines at the end; none where nothing was compared."""
-        if self.gate is None or (self.gate.mode == "report" and not self._timed):
+        if self.gate is None or (self.gate.mode == "report" and not self._items):
             return []
         return decision_lines(self.gate)
 
-    def as_dict(self) -> dict[str, Any] | None:
-        """What is decided, as plain data; None where nothing is."""
-        return None if self.gate is None else {"machine": self._run.machine, **self.gate.as_dict()}
+    def _decide(self, baseline: Baseline) -> None:
+        """Have a fresh process measure all benchmarks, and others again those that seem to have changed."""
 
-    def _decided(self) -> Gate:
-        measured = [timed for timed in self._timed if timed.measurement]
-        decisions: Sequence[Decision] = ()
-        if measured and self._baseline is not None:
-            decisions = self._decisions(self._baseline, measured)
-        facts = RunFacts(
-            collected=len(self._timed),
-            measured=len(measured),
-            skipped=sum(any(report.skipped for report in timed.reports) for timed in self._timed),
-            failed=sum(any(report.failed for report in timed.reports) for timed in self._timed),
-            disabled=_disabled(self._config),
-            baseline=self._baseline is not None,
-        )
-        return Gate.of(self._mode, decisions, facts)
+        def command(id: BenchmarkId) -> str:
+            words = ["python", "-m", "pytest", *self._flags(), "--attn-gate=strict"]
+            return shlex.join([*words, self._node(self._items[id])]) if id in self._items else ""
 
-    def _decisions(self, baseline: Baseline, measured: Sequence[Timed]) -> Sequence[Decision]:
-        floors = {timed.id: self._floors[timed.item] for timed in measured if timed.id and timed.item in self._floors}
-        nodes = {timed.id: self._node(timed.item) for timed in measured}
-        words = ["python", "-m", "pytest", *self._flags(), "--attn-gate=strict"]
-
-        def reproduce(id: BenchmarkId) -> str:
-            return shlex.join([*words, nodes[id]]) if id in nodes else ""
-
-        def measure_again(ids: frozenset[BenchmarkId]) -> list[StoredRun]:
-            return self._measured_again([timed.item for timed in measured if timed.id in ids])
-
-        run = self._candidate(measured)
-        found = decide_night(baseline, run, measure_again, rule=self._rule, floors=floors, command=reproduce)
-        return [each for each in found if each.word != "gone" or self._misses(each.id)]
+        document = self._document_of(frozenset(self._items), memory=True)
+        if document is None:
+            return
+        self._measured = {BenchmarkId(each.case, each.kernel): each for each in document.measurements}
+        self._failed = {BenchmarkId(each.case, each.kernel): each for each in document.failed}
+        if not self._measured:
+            return
+        run = self._stored(document, complete=document.end is not None and document.end.everything)
+        found = decide_run(baseline, run, self._measured_again, rule=self._rule, floors=self._floors, command=command)
+        self._decisions = tuple(each for each in found if each.word != "gone" or self._misses(each.id))
+        self._run.add_decisions(self._decisions)
 
     def _misses(self, id: BenchmarkId) -> bool:
         """Whether a benchmark of the baseline was asked for and has no test here; one that failed has."""
-        tested = {(cell.case.id, cell.kernel) for timed in self._timed if (cell := parameter_of(timed.item))}
-        return id.kernel in self._run.options.kernel and id not in tested
+        return id.kernel in self._run.options.kernel and id not in self._items
 
-    def _candidate(self, measured: Sequence[Timed]) -> StoredRun:
-        """This run as a file of it would be read."""
-        entries = [
-            {"stats": {"data": [*found.samples.kernel]}, "extra_info": found.extra_info()}
-            for timed in measured
-            if (found := timed.measurement)
-        ]
-        when = datetime.now(UTC).isoformat()
-        document = {"datetime": when, "benchmarks": entries, "attn": self._origin.block()}
-        return parse_run(json.dumps(document).encode(), "this run")
-
-    def _measured_again(self, items: Sequence[pytest.Item]) -> list[StoredRun]:
-        if not items:
+    def _measured_again(self, ids: frozenset[BenchmarkId]) -> list[StoredRun]:
+        wanted = ids & self._items.keys()
+        if not wanted:
             return []
-        arguments = [*self._flags(), *(self._node(item) for item in items)]
-        if self._config.inipath:
-            arguments += ["-c", str(self._config.inipath)]
-        arguments.append(f"--rootdir={self._config.rootpath}")
-        runs = []
-        with tempfile.TemporaryDirectory() as folder:
-            for number in range(self._rule.confirmations):
-                file = Path(folder) / f"{number}.json"
-                fresh = measure_afresh(arguments, file, self._config.invocation_params.dir)
-                if fresh.file is not None:
-                    runs.append(read_run(fresh.file))
-        return runs
+        documents = [self._document_of(wanted, memory=False) for _ in range(self._rule.confirmations)]
+        return [self._stored(each, complete=False) for each in documents if each is not None and each.measurements]
+
+    def _document_of(self, wanted: frozenset[BenchmarkId], memory: bool) -> Document | None:
+        """What a fresh process found out; None, and the reason kept, where it left no whole document."""
+        self._say(f"attn gate: a fresh process measures {len(wanted)} benchmark{'s' * (len(wanted) != 1)}")
+        with tempfile.TemporaryDirectory(prefix="attn-gate-") as folder:
+            fresh = measure_afresh(
+                self._config.invocation_params.args,
+                Path(folder),
+                self._config.invocation_params.dir,
+                wanted=sorted(wanted),
+                memory=memory,
+            )
+            try:
+                document = read_document(Path(folder))
+            except ValueError:
+                document = None
+        if document is None or document.end is None or not document.complete:
+            self._why_not_measured = _why_unfinished(fresh)
+            return None
+        return document
+
+    def _stored(self, document: Document, complete: bool) -> StoredRun:
+        start, end = document.start, document.end
+        return stored_run(
+            document.measurements,
+            source=f"process {start.id[:8]}",
+            machine=start.machine,
+            unit=start.unit,
+            process=start.id,
+            when=start.started,
+            failed=end.failed if end else 0,
+            complete=complete,
+        )
 
     def _flags(self) -> list[str]:
         given = {option.flag: self._config.getoption(option.flag) for option in OPTIONS if option.name in PASSED_ON}
@@ -189,23 +201,27 @@ class SpeedGate:
         # A node id is relative to a folder that depends on the command line; the file is not.
         return f"{item.path}::{item.nodeid.partition('::')[2]}"
 
-    def _release_all(self, failing: Sequence[Decision]) -> None:
-        wrong = {decision.id: decision for decision in failing}
-        for timed in self._timed:
-            if self._mode != "strict" or timed.measurement is None:
-                continue
-            decision = wrong.pop(timed.id, None) if timed.id else None
-            if decision is not None:
-                _fail(timed, decision.line)
-            _release(timed)
-        self._orphans = [*wrong.values()]
+    def _say(self, line: str) -> None:
+        reporter = self._config.pluginmanager.get_plugin("terminalreporter")
+        if reporter is not None and self._config.get_verbosity() >= 0:
+            reporter.ensure_newline()
+            reporter.write_line(line)
 
-    def _fail_what_has_no_test(self) -> None:
-        """Failures that no test stands for: a benchmark that is gone, and what is wrong with the run as a whole."""
-        assert self.gate is not None
-        if self.gate.mode != "strict":
+    def _finish(self) -> None:
+        """Say what the run as a whole lacks, and report the failures that no test stands for."""
+        measured = sum(MEASUREMENT in item.stash for item in self._items.values())
+        facts = RunFacts(
+            collected=len(self._items),
+            measured=measured,
+            skipped=self._outcomes["skipped"],
+            failed=self._outcomes["failed"],
+            disabled=benchmarks_disabled(self._config),
+            baseline=self._baseline is not None,
+        )
+        self.gate = Gate.of(self._mode, self._decisions, facts)
+        if self._mode != "strict":
             return
-        told = [(f"{decision.word}: {decision.id}", decision.line) for decision in self._orphans]
+        told = [(f"{each.word}: {each.id}", each.line) for each in self.gate.failing if each.id not in self._items]
         told += [("the run", sentence) for sentence in self.gate.run_failures]
         for name, line in told:
             report = pytest.TestReport(
@@ -234,19 +250,6 @@ def floor_of(item: pytest.Item) -> float | None:
         raise ValueError(f"{item.nodeid}: marker {SLOWDOWN}: {why}") from None
 
 
-def _disabled(config: pytest.Config) -> bool:
-    return bool(getattr(config.option, "benchmark_disable", False) or getattr(config.option, "benchmark_skip", False))
-
-
-def _fail(timed: Timed, line: str) -> None:
-    call = next(report for report in timed.reports if report.when == "call")
-    call.outcome = "failed"
-    call.longrepr = line
-
-
-def _release(timed: Timed) -> None:
-    item = timed.item
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for report in timed.reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+def _why_unfinished(fresh: FreshRun) -> str:
+    last = next((line for line in reversed(fresh.printed.splitlines()) if line.strip()), "it printed nothing")
+    return f"the process that measures ended with {fresh.status}: {last.strip()}"

@@ -1,7 +1,7 @@
 """The run document: all that one run found out, in one file of JSON lines.
 
-The first line is the run, the last one how it ended; records, measurements and decisions stand between them in the order
-in which they came. `run-document.schema.json` describes a line.
+The first line is the run, the last one how it ended; records, measurements and decisions stand between them in the
+order in which they came. `run-document.schema.json` describes a line.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import IO, Any
 
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.records.decision import Decision
-from pytest_attn.records.released import of_released
 from pytest_attn.records.record import Record
+from pytest_attn.records.released import of_released
 from pytest_attn.records.run import RunEnd, RunStart
-from pytest_attn.records.wire import line_of
+from pytest_attn.records.wire import line_of, number
 
 SCHEMA_VERSION = 2
 """Raised when a field changes its meaning or goes away; it stands in the first line."""
@@ -38,7 +38,7 @@ KINDS: Mapping[str, type[Content]] = {
 READERS: Mapping[str, Callable[[Any], Content]] = {
     "run": RunStart.of_dict,
     "record": Record.of_dict,
-    "measurement": Measurement.of_dict,
+    "measurement": lambda plain: measurement_of(plain),
     "decision": Decision.of_dict,
     "end": RunEnd.of_dict,
 }
@@ -67,6 +67,20 @@ class Document:
     def failed(self) -> tuple[Record, ...]:
         """The cells that failed, in the order in which they ran."""
         return tuple(record for record in self.records if record.outcome == "failed")
+
+
+def measurement_of(plain: Any) -> Measurement:
+    """The measurement of a line, whose times may be none. Raises ValueError, one sentence, for what is none."""
+    samples = plain.get("samples")
+    if not isinstance(samples, dict):
+        raise ValueError(f"a measurement: 'samples' is {samples!r:.60}, expected an object")
+    return Measurement.of_dict({**plain, "samples": {name: _times(value) for name, value in samples.items()}})
+
+
+def _times(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_times(each) for each in value]
+    return number(value) if isinstance(value, str) else value
 
 
 def as_line(content: Content) -> dict[str, Any]:
@@ -111,7 +125,8 @@ class DocumentFile:
 def read_document(path: Path) -> Document:
     """The document in a file, or in a folder of `--attn-output`; a last line that was cut off is left out.
 
-    Raises ValueError, one sentence with the file and the line, where it cannot be read, is none, or is of a newer schema.
+    Raises ValueError, one sentence with the file and the line, where it cannot be read, is none, or is of a newer
+    schema.
     """
     file = path / FILE if path.is_dir() else path
     if path.is_dir() and not file.exists():
@@ -151,16 +166,16 @@ def _contents(path: Path) -> Iterator[Content]:
     # A killed run leaves its last line half written.
     if lines[-1]:
         lines.pop()
-    for number, line in enumerate(lines, 1):
+    for at, line in enumerate(lines, 1):
         if not line.strip():
             continue
-        plain = _plain(line, f"{path}:{number}")
-        if number == 1:
+        plain = _plain(line, f"{path}:{at}")
+        if at == 1:
             _refuse_foreign(plain, str(path))
         try:
             content = of_line(plain)
         except ValueError as error:
-            raise ValueError(f"{path}:{number}: {error}") from None
+            raise ValueError(f"{path}:{at}: {error}") from None
         if content is not None:
             yield content
 

@@ -108,8 +108,8 @@ class Record:
 
     @staticmethod
     def of_dict(plain: Any) -> Record:
-        """The record of `as_dict()`; fields of a newer schema are left out. Raises ValueError, one sentence, for what is
-        none."""
+        """The record of `as_dict()`; fields of a newer schema are left out. Raises ValueError, one sentence, for what
+        is none."""
         read = Fields(plain, "a record")
         return Record(
             case=read.text("case"),

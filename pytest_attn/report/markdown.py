@@ -59,7 +59,7 @@ def headline(results: Sequence[Results]) -> str:
 
 
 def _claims(results: Sequence[Results]) -> Section:
-    return Section("", tuple(f"- {code(each.folder)}: {escaped(each.claim)}\n" for each in results), "folders")
+    return Section("", tuple(f"- {code(each.source)}: {escaped(each.claim)}\n" for each in results), "folders")
 
 
 def _failed_cells(results: Sequence[Results]) -> Section:

@@ -1,7 +1,7 @@
 """The output of the published BSA suite: 2560 cells, of which 28 cannot exist."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="bsa-attn", group="attn_vs_pfa")

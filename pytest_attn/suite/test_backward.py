@@ -1,7 +1,7 @@
 """Gradients of query, key and value."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="backward", group="backward_dense")

@@ -1,7 +1,7 @@
 """Small cells at the edges of tiles, with inputs that make bugs visible."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="boundary", group="boundary_output")

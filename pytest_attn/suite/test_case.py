@@ -1,7 +1,7 @@
 """The cases that `--attn-case` names, in or outside the sweeps."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import CASES_GIVEN, Attn
+from pytest_attn.plugin.selection import CASES_GIVEN, Attn
 
 
 @pytest_attn.parametrize(sweep="", group=CASES_GIVEN)

@@ -1,7 +1,7 @@
 """Every kind of attention that kernels are written for, at small shapes."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="core", group="core_heads_and_dims")

@@ -1,7 +1,7 @@
 """A few new queries against a KV cache."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="decode", group="decode_contiguous")

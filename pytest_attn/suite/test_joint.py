@@ -1,7 +1,7 @@
 """Output and log-sum-exp of one call, of the published BSA suite: 320 cells."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="bsa-joint", group="joint_attn_and_lse_dense")

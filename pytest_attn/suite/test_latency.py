@@ -2,8 +2,8 @@
 `--benchmark-only`."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import CASES_GIVEN
 from pytest_attn.plugin.latency import AttnBenchmark
+from pytest_attn.plugin.selection import CASES_GIVEN
 
 
 @pytest_attn.parametrize(sweep="latency", group="latency_dense")

@@ -1,7 +1,7 @@
 """The log-sum-exp of the published BSA suite: 1600 cells, of which 125 cannot exist."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="bsa-lse", group="lse_vs_fias")

@@ -1,7 +1,7 @@
 """A few cells of every kind of problem, at boundary shapes."""
 
 import pytest_attn
-from pytest_attn.plugin.fixtures import Attn
+from pytest_attn.plugin.attn import Attn
 
 
 @pytest_attn.parametrize(sweep="smoke", group="smoke_output")

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pytest_attn.execution.isolation.child import Child, ChildError
+from pytest_attn.records.benchmark_id import BenchmarkId
+
+LOST = 3
+"""The status where the process ended before pytest did; pytest's own for an error that is its own."""
+
+REPETITIONS = 8
+"""A process measures every benchmark so many times, a few rounds each: the speed of a shared machine changes within
+seconds, and not alike for a kernel and its control. Rounds of one repetition share most of their error, so that a few of
+each of many tell more than many of a few."""
+
+SETTINGS = "PYTEST_ATTN_REPETITIONS"
+"""The environment variable that tells `pytest_attn.plugin.repetitions` what to do."""
+
+TIMES = "times.json"
 
 
 class FreshRun(NamedTuple):
@@ -17,22 +31,35 @@ class FreshRun(NamedTuple):
     """Exit status of pytest."""
 
     printed: str
-    """Its output, both streams."""
+    """The end of its output, both streams, and why it was lost where it was."""
 
     file: Path | None
     """The JSON that pytest-benchmark wrote; None where it wrote none."""
 
 
-def measure_afresh(arguments: Sequence[str], file: Path, directory: Path) -> FreshRun:
-    """Run pytest in a process of its own, in `directory`, and have pytest-benchmark write its times to `file`.
+def measure_afresh(
+    arguments: Sequence[str],
+    folder: Path,
+    directory: Path,
+    *,
+    wanted: Sequence[BenchmarkId] | None = None,
+    memory: bool = True,
+    repetitions: int = REPETITIONS,
+) -> FreshRun:
+    """Run the tests that time a cell in a process of its own, in `directory`, under the command line `arguments`.
 
-    `arguments` go through a file, as the tests to run may be many. The gate is off in that process.
+    It leaves its run document and pytest-benchmark's JSON in `folder`. `wanted` None is every benchmark; `memory` asks
+    for their peak memory, too. The gate is off in that process.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".arguments", encoding="utf-8") as listed:
-        listed.write("\n".join(arguments))
-        listed.flush()
-        command = [sys.executable, "-m", "pytest", "-q", "--attn-gate=off", f"--benchmark-json={file}"]
-        done = subprocess.run([*command, f"@{listed.name}"], cwd=directory, capture_output=True, text=True, check=False)
-    return FreshRun(
-        done.returncode, done.stdout + done.stderr, file if file.is_file() and file.stat().st_size else None
-    )
+    file = folder / TIMES
+    # The last word of an option counts.
+    asked = ["-p", "pytest_attn.plugin.repetitions", "-p", "no:lfplugin", "-p", "no:nfplugin", *arguments]
+    asked += ["-q", "--attn-gate=off", f"--attn-output={folder}", f"--benchmark-json={file}"]
+    settings = {"wanted": wanted and [*map(list, wanted)], "memory": memory, "repetitions": repetitions}
+    with Child(environment={SETTINGS: json.dumps(settings)}, directory=directory, captured=True) as child:
+        try:
+            # By pytest's own name: pytest rewrites the assertions only of what is not imported before it runs.
+            status = child.ask("pytest:main", {"args": asked})
+        except ChildError as lost:
+            return FreshRun(LOST, f"{child.printed}\n{lost}", None)
+        return FreshRun(status, child.printed, file if file.is_file() and file.stat().st_size else None)

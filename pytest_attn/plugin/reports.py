@@ -1,0 +1,24 @@
+"""What a test found out, on its report: pytest hands that to this process from xdist's workers, too, as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import pytest
+
+from pytest_attn.records.document import Content, as_line, of_line
+from pytest_attn.records.wire import encoded
+
+ATTRIBUTE = "attn_lines"
+"""A plain attribute of a report travels from an xdist worker to the controller."""
+
+
+def attach(report: pytest.TestReport, contents: Iterable[Content]) -> None:
+    """Put lines of a run document on a report."""
+    setattr(report, ATTRIBUTE, [encoded(as_line(content)) for content in contents])
+
+
+def attached(report: pytest.TestReport) -> list[Content]:
+    """The lines on a report; none where it has none."""
+    found = (of_line(plain) for plain in getattr(report, ATTRIBUTE, ()))
+    return [content for content in found if content is not None]

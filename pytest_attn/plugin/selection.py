@@ -1,0 +1,127 @@
+"""Which tests there are: those of our fixtures, parametrized with the cells of a sweep or with plain axes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import PurePath
+from typing import NamedTuple
+
+import pytest
+
+from pytest_attn.options.options import Options
+from pytest_attn.plugin.internals import defined_in
+from pytest_attn.plugin.marks import CELLS
+from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.frame import BLOCK_SHAPES
+from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.text import closest
+
+CELL_FIXTURES = ("attn", "problem", "attn_cell")
+DEFAULT_SWEEP = "smoke"
+HOMES = ("pytest_attn.plugin.fixtures", "pytest_attn.plugin.latency")
+"""Where our fixtures are defined."""
+
+CASES_GIVEN = "cases given"
+"""The group of the cases of `--attn-case`."""
+
+
+class CellParameter(NamedTuple):
+    """What a test of a sweep is parametrized with: plain data."""
+
+    sweep: str
+    kernel: str
+    case: Case
+
+
+def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
+    """Parametrize a test that uses our fixtures: with the cells of a sweep, or with the values of plain axes."""
+    names = _ours(metafunc)
+    marker = metafunc.definition.get_closest_marker(CELLS)
+    if marker or any(name in names for name in CELL_FIXTURES):
+        wanted = marker.kwargs if marker else {"sweep": None, "group": None}
+        default = "latency" if "attn_benchmark" in names else DEFAULT_SWEEP
+        cells = _cells(wanted["sweep"], wanted["group"], options, default)
+        labels = _labels(options.kernel)
+        several = len(labels) > 1
+        ids = [f"{labels[cell.kernel]}-{cell.case.id}" if several else cell.case.id for cell in cells]
+        metafunc.parametrize("attn_cell", cells, ids=ids, indirect=True)
+        return
+    if "kernel" in names:
+        metafunc.parametrize("kernel", options.kernel, ids=[*_labels(options.kernel).values()], indirect=True)
+    if "dtype" in names:
+        metafunc.parametrize("dtype", DTYPES, indirect=True)
+    if "frame_widths" in names:
+        metafunc.parametrize("frame_widths", [False, True], ids=["unframed", "framed"], indirect=True)
+    if "block_shape" in names:
+        metafunc.parametrize(
+            "block_shape", BLOCK_SHAPES, ids=["bs{}x{}".format(*s) for s in BLOCK_SHAPES], indirect=True
+        )
+
+
+def _ours(metafunc: pytest.Metafunc) -> set[str]:
+    """Our fixtures that a test uses and its author neither parametrized nor replaced."""
+    names = set(metafunc.fixturenames)
+    for mark in metafunc.definition.iter_markers("parametrize"):
+        argnames = mark.args[0] if mark.args else mark.kwargs["argnames"]
+        names -= set(argnames.replace(",", " ").split() if isinstance(argnames, str) else argnames)
+    return {name for name in names if defined_in(metafunc, name) in HOMES}
+
+
+def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item], list[pytest.Item]]:
+    """(kept, left out): cells that `--attn-sweep`, `--attn-axis` and `--attn-case` leave out are deselected."""
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        (kept if _runs(item, options) else left_out).append(item)
+    return kept, left_out
+
+
+def _parameters(item: pytest.Item) -> dict[str, object]:
+    return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+
+
+def parameter_of(item: pytest.Item) -> CellParameter | None:
+    """The cell of a sweep that the item is parametrized with; None where there is none."""
+    parameter = _parameters(item).get("attn_cell")
+    return parameter if isinstance(parameter, CellParameter) else None
+
+
+def _runs(item: pytest.Item, options: Options) -> bool:
+    if "attn_cell" not in _parameters(item):
+        return True
+    cell = parameter_of(item)
+    # Without --attn-case, pytest makes one item of the empty list of cases, with a placeholder for its cell.
+    return cell is not None and (not cell.sweep or options.keeps(cell.sweep, cell.case))
+
+
+def _cells(sweep: str | None, group: str | None, options: Options, default: str) -> list[CellParameter]:
+    if group == CASES_GIVEN:
+        cells = [("", case) for case in options.case]
+    elif sweep is None:
+        names = options.sweep or (default,)
+        cells = [(name, case) for name in names for case in find_sweep(name)]
+    else:
+        cells = [(sweep, case) for case in _cases(sweep, group)]
+    return [CellParameter(name, kernel, case) for kernel in options.kernel for name, case in cells]
+
+
+def _cases(sweep: str, group: str | None) -> Iterable[Case]:
+    try:
+        found = find_sweep(sweep)
+        if group is not None and group not in found.groups:
+            raise ValueError(f"unknown group {group!r}; allowed: {closest(group, found.groups)}")
+    except ValueError as error:
+        # pytest shows a CollectError as its text; anything else as a traceback of ours.
+        sentence = f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}): {error}"
+        raise pytest.Collector.CollectError(sentence) from None
+    return found.groups[group] if group is not None else found
+
+
+def _labels(kernels: Sequence[str]) -> dict[str, str]:
+    """How an id names each kernel: by its attribute, with its file or module where two attributes are the same."""
+    short = {kernel: kernel.rpartition(":")[2] for kernel in kernels}
+    count = Counter(short.values())
+    homes = {kernel: PurePath(kernel.rpartition(":")[0]).stem for kernel in kernels}
+    labels = {kernel: name if count[name] == 1 else f"{homes[kernel]}-{name}" for kernel, name in short.items()}
+    return {kernel: label.replace("_", "-") for kernel, label in labels.items()}
