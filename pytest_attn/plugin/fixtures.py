@@ -12,9 +12,10 @@ import pytest
 from pytest_attn.options.options import Options
 from pytest_attn.plugin.marks import CELLS
 from pytest_attn.plugin.run import RUN
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.records.record import Record
 from pytest_attn.text import closest
 
