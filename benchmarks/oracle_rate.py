@@ -21,6 +21,7 @@ from pytest_attn.oracles.key_block_lse import key_block_table
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.problem import Problem
 
 MATMUL = 4096
@@ -45,19 +46,19 @@ def main() -> None:
         torch.mm(left, right, out=product)
 
     works: dict[str, tuple[Callable[[], object], int]] = {
-        "output and LSE": (lambda: stream(both, inputs, moments=False), case.flops),
-        "output, LSE and moments": (lambda: stream(both, inputs), case.flops),
-        "LSE": (lambda: stream(lse, inputs), case.flops // 2),
-        "LSE of every key block": (lambda: key_block_table(lse, inputs), case.flops // 2),
+        "output and LSE": (lambda: stream(both, inputs, moments=False), flops(case)),
+        "output, LSE and moments": (lambda: stream(both, inputs), flops(case)),
+        "LSE": (lambda: stream(lse, inputs), flops(case) // 2),
+        "LSE of every key block": (lambda: key_block_table(lse, inputs), flops(case) // 2),
     }
     warm_up(matmul)
     print(f"{asked.heads} heads, {asked.length} tokens, D 128, bfloat16; {torch.get_num_threads()} threads")
-    for name, (work, flops) in works.items():
+    for name, (work, cost) in works.items():
         work()
         ratios = []
         for _ in range(asked.pairs):
             rate = 2 * MATMUL**3 / seconds(matmul)
-            ratios.append(flops / seconds(work) / rate)
+            ratios.append(cost / seconds(work) / rate)
         low, median, high = min(ratios), statistics.median(ratios), max(ratios)
         print(f"{name:26} {median:.2f} of the matmul rate ({low:.2f} to {high:.2f})")
 

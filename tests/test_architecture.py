@@ -102,6 +102,11 @@ def test_only_their_command_and_the_measure_of_power_import_mutants() -> None:
     assert importing == ["commands/mutants.py", *of_power]
 
 
+def test_a_case_knows_neither_its_problem_nor_masks() -> None:
+    heavy = ("pytest_attn.problem.problem", "pytest_attn.problem.masks", "pytest_attn.problem.pairs")
+    assert [name for name in imports(PACKAGE / "problem" / "case.py") if name.startswith(heavy)] == []
+
+
 @pytest.mark.parametrize("module", WITHOUT_TORCH)
 def test_what_reads_plain_data_imports_no_torch(module: str) -> None:
     code = f"import sys, {module}; sys.exit(any(n in sys.modules for n in ('torch', 'matplotlib', 'jinja2')))"

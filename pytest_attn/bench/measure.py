@@ -16,6 +16,7 @@ from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
 from pytest_attn.devices.machine import device_model, versions
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.pairs import flops
 
 FEWEST_ROUNDS = 20
 """Exact bounds of a median at 99 % with room for outliers need that many pairs."""
@@ -69,7 +70,7 @@ def time_rounds(
 
 
 def _control(subject: Subject, case: Case, seed: int) -> Control:
-    return Control.of(case.flops, subject.problem.dtype, subject.device.torch, seed)
+    return Control.of(flops(case), subject.problem.dtype, subject.device.torch, seed)
 
 
 def measure(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.dtypes import data_types
+from pytest_attn.problem.pairs import flops
 from pytest_attn.text import closest
 
 BYTE_FORMULA = "query-key-value-out-once"
@@ -18,7 +19,7 @@ def _rows(case: Case) -> int:
 
 
 FLOP_FORMULAS: Mapping[str, Callable[[Case], int]] = {
-    FLOP_FORMULA: lambda case: case.flops,
+    FLOP_FORMULA: flops,
     "pto": lambda case: _rows(case) * case.key_length * (4 * case.head_dim + 6) - 2 * _rows(case),
     "flashtile": lambda case: _rows(case) * case.key_length * (4 * case.head_dim + 5),
 }

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.checks.bits import bits
-from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.vocabulary import Layout
 
 MARGIN = 256
 """Elements before and after every tensor; a multiple of every alignment that kernels ask for."""

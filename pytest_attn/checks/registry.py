@@ -9,7 +9,7 @@ from pytest_attn.checks.relations.keys import DUPLICATED_KEYS, PERMUTED_KEYS, SH
 from pytest_attn.checks.relations.rows import HIDDEN_KEYS, LAST_ROW
 from pytest_attn.checks.relations.values import SUMMED_VALUES
 from pytest_attn.checks.sequence import SEQUENCE
-from pytest_attn.problem.case import OracleName
+from pytest_attn.problem.vocabulary import OracleName
 
 CHECKS: dict[OracleName, Check] = {
     "again": AGAIN,

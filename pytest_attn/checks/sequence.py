@@ -11,10 +11,10 @@ import torch
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.verdict.verdict import Verdict
-from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Mask
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Layout
 
 
 class Call(NamedTuple):

@@ -20,9 +20,9 @@ from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.problem.case import Layout
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Layout
 
 Timed = Callable[[str], AbstractContextManager[None]]
 """Adds the time inside the context to a part of the run: "kernel", "judge"."""

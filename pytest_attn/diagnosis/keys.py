@@ -13,8 +13,8 @@ from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.diagonal import diagonal
 from pytest_attn.diagnosis.evidence import WHOLE_KEYS, Evidence
 from pytest_attn.diagnosis.places import named
-from pytest_attn.problem.case import Alignment
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
+from pytest_attn.problem.vocabulary import Alignment
 
 SPLIT_SHARE = 0.2
 """A loss of this share of many keys is that of a split, not of a tile."""

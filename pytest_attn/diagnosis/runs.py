@@ -25,10 +25,10 @@ from pytest_attn.judge.verdict.verdict import Finding, Verdict
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.problem.case import Ask, Layout
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Dense
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Ask, Layout
 
 UNDERFLOW = 1e-30
 """Weights whose exponentials underflow make smaller outputs than this, or 0."""

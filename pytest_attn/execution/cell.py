@@ -27,6 +27,7 @@ from pytest_attn.options.defaults import SHRUNK_CELLS
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.problem import Problem
 from pytest_attn.records.case_fields import fields_of
 from pytest_attn.records.record import Outcome, Record
@@ -100,7 +101,7 @@ class Cell:
                 self.kernel = self.kernel.claiming(claims)
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
-        if case.flops > self.session.options.budget_gflop * 1e9:
+        if flops(case) > self.session.options.budget_gflop * 1e9:
             return self._record("not here", "not here: over the FLOP budget")
         unjudged = unjudged_by(self.session.options.tolerance, case.ask)
         if unjudged:
@@ -231,7 +232,7 @@ class Cell:
             oracle=self._oracle,
             tolerance=options.tolerance,
             seed=options.seed,
-            flops=self.case.flops,
+            flops=flops(self.case),
             host=self.session.host,
             worker=self.session.worker,
         )

@@ -11,6 +11,7 @@ from pytest_attn.devices.device import Device
 from pytest_attn.kernels.resolve import absolute
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.pairs import flops
 
 
 def reproduce(spec: str, case: Case, options: Options, device: Device, requirement: str = "") -> str:
@@ -33,7 +34,7 @@ def reproduce(spec: str, case: Case, options: Options, device: Device, requireme
         words.append(f"--attn-require={requirement}")
         if options.budget is not None:
             words.append(f"--attn-budget={options.budget!r}")
-    elif case.flops > Options().budget_gflop * 1e9:
+    elif flops(case) > Options().budget_gflop * 1e9:
         words.append("--attn-budget=none")
     here = f"cd {shlex.quote(str(Path.cwd()))} && " if absolute(spec) == spec and ":" in spec else ""
     return here + shlex.join(words)

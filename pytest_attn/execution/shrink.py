@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.pairs import flops
 
 TILES = (16, 32, 64, 128, 256, 512, 1024)
 """Sizes of tiles: lengths at and beside their edges are tried, and blocks of these sizes."""
@@ -50,7 +51,7 @@ def neighbours(case: Case) -> Iterator[Case]:
 
 
 def _no_larger(neighbour: Case, case: Case) -> bool:
-    return neighbour.flops <= case.flops or _words(neighbour) < _words(case)
+    return flops(neighbour) <= flops(case) or _words(neighbour) < _words(case)
 
 
 def _words(case: Case) -> int:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from pytest_attn.problem.case import DTYPES, Layout
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
+from pytest_attn.problem.vocabulary import DTYPES, Layout
 from pytest_attn.text import closest, names_unknown_fields
 
 DEVICE_TYPES = ("cpu", "cuda", "npu")

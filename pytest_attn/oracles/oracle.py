@@ -8,9 +8,9 @@ from pytest_attn.oracles.exact import exact
 from pytest_attn.oracles.fias.oracle import fias, fias_takes
 from pytest_attn.oracles.loop import loop
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.problem.case import OracleName
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import OracleName
 
 
 def reference_for(oracle: OracleName, problem: Problem, inputs: Inputs, cache: ReferenceCache) -> Reference:

@@ -1,7 +1,7 @@
 """A process that measures: it runs nothing but the tests that time a cell, each several times, spread over its life.
 
-`measure_afresh` of `pytest_attn.execution.isolation.fresh` starts pytest with this plugin, under the command line of the
-run that wants the times. Every repetition is a test of its own, with its fixtures set up anew; the last one has the
+`measure_afresh` (`execution/isolation/fresh.py`) starts pytest with this plugin, under the command line of the run that
+wants the times. Every repetition is a test of its own, with its fixtures set up anew; the last one has the
 rounds of all.
 """
 

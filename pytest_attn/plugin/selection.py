@@ -12,9 +12,10 @@ import pytest
 from pytest_attn.options.options import Options
 from pytest_attn.plugin.internals import defined_in
 from pytest_attn.plugin.marks import CELLS
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.text import closest
 
 CELL_FIXTURES = ("attn", "problem", "attn_cell")

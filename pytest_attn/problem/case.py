@@ -6,73 +6,25 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, get_args
 
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
-from pytest_attn.problem.relations import Relation, refuse_relation
+from pytest_attn.problem.relations import refuse_relation
 from pytest_attn.problem.spelling import number_from_id, percent_to_id
 from pytest_attn.problem.variants.registry import in_order
 from pytest_attn.problem.variants.variant import Variant
-
-Ask = Literal["out", "lse", "both", "grad"]
-"""What the kernel is asked for and judged on: the output alone, the log-sum-exp, both from one call, or the gradients
-of query, key and value."""
-
-Alignment = Literal["bottom-right", "top-left"]
-"""Where the causal diagonal ends: at the last key of the last query, or at the first key of the first query."""
-
-Recipe = Literal[
-    "normal",
-    "zeros",
-    "zeroquery",
-    "ones",
-    "keycoded",
-    "headcoded",
-    "columncoded",
-    "needle",
-    "negative",
-    "growing",
-    "large",
-    "integers",
-    "largevalue",
-    "onehotgrad",
-    "constantcolumn",
-]
-"""How query, key and value are drawn; `pytest_attn.problem.recipes` says what each makes visible."""
-
-GRADIENT_RECIPES: tuple[Recipe, ...] = ("onehotgrad", "constantcolumn")
-"""The recipes that are made for gradients; to a forward pass they are like "normal"."""
-
-GRADIENT_ORACLES = ("exact", "again")
-"""What gradients can be compared with."""
-
-ZERO_QUERY: tuple[Recipe, ...] = ("zeros", "zeroquery")
-"""The recipes for which closed forms exist: every key has the same weight."""
-
-Layout = Literal["contiguous", "strided", "bsnd"]
-"""How query, key and value lie in memory: contiguous, each with an order of its own and gaps between its rows, or as
-`[B, S, H, D]` that is seen as `[B, H, S, D]`, which most models hand to their kernels."""
-
-OracleName = Literal["exact", "fias", "loop", "analytic", "again", "sequence", Relation]
-"""What the result is compared with: a reference (`pytest_attn.oracles`), the kernel's own second result ("again"),
-references of several calls in a row ("sequence"), or a `Relation`."""
-
-FIXED_FORM: tuple[OracleName, ...] = ("fias", "loop", "analytic")
-"""The oracles of softmax(scale q k^T) v, which know no variants."""
-
-DTYPES = ("bfloat16", "float16", "float32")
-"""The data types that sweeps vary, and that kernels claim unless they say otherwise."""
-
-
-_WORDS = {
-    "causal": (None, *get_args(Alignment)),
-    "recipe": get_args(Recipe),
-    "layout": get_args(Layout),
-    "ask": get_args(Ask),
-    "oracle": get_args(OracleName),
-}
+from pytest_attn.problem.vocabulary import (
+    FIXED_FORM,
+    GRADIENT_ORACLES,
+    WORDS,
+    ZERO_QUERY,
+    Alignment,
+    Ask,
+    Layout,
+    OracleName,
+    Recipe,
+)
 
 
 @dataclass(frozen=True)
@@ -114,7 +66,7 @@ class Case:
                 raise ValueError(f"case: {name} is {getattr(self, name)}; allowed: 1 or more")
         if self.query_heads % self.key_heads:
             raise ValueError(f"case: query_heads {self.query_heads} is not a multiple of key_heads {self.key_heads}")
-        for name, allowed in ({"dtype": tuple(data_types())} | _WORDS).items():
+        for name, allowed in ({"dtype": tuple(data_types())} | WORDS).items():
             if getattr(self, name) not in allowed:
                 words = ", ".join(str(word) for word in allowed)
                 raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
@@ -177,49 +129,6 @@ class Case:
         return (BLOCK_MASK_SEED + b + h for b in range(self.batch) for h in range(self.query_heads))
 
     @cached_property
-    def pairs(self) -> int:
-        """Exact number of (query, key) pairs that may attend, over all batches and query heads."""
-        if self.unsatisfiable:
-            return 0
-        if self.variants or (self.pattern is not None and self.causal is not None):
-            return self._visible_pairs()
-        if self.pattern is not None:
-            return sum(self._sparse_pairs(seed) for seed in self.head_seeds())
-        per_head = self.query_length * self.key_length
-        if self.causal is not None:
-            offset = self.key_length - self.query_length if self.causal == "bottom-right" else 0
-            visible = (min(max(i + offset + 1, 0), self.key_length) for i in range(self.query_length))
-            per_head = sum(visible)
-        return per_head * self.batch * self.query_heads
-
-    def _visible_pairs(self) -> int:
-        # Masks are torch's; the cases of one mask, and so the ids of the published sweeps, need none.
-        from pytest_attn.problem.masks import visible_keys
-        from pytest_attn.problem.problem import Problem
-
-        problem = Problem.of(self)
-        return int(visible_keys(problem.mask, problem.lengths, self.batch, self.query_heads).sum())
-
-    def _sparse_pairs(self, seed: int) -> int:
-        assert self.pattern is not None
-        query_block, key_block = self.pattern.block_shape
-        tail = self.key_length - (self.pattern.cols - 1) * key_block
-        total = 0
-        for row, kept in enumerate(self.pattern.kept(seed)):
-            queries = min(query_block, self.query_length - row * query_block)
-            last = kept[-1] == self.pattern.cols - 1
-            total += queries * (key_block * (len(kept) - last) + tail * last)
-        return total
-
-    @property
-    def flops(self) -> int:
-        """Floating-point operations: 2 (D + Dv) per pair that may attend; softmax not counted. Where gradients are
-        asked for, 2 (3 D + 2 Dv) more for the five products of the backward pass."""
-        forward = 2 * (self.head_dim + self.value_dim) * self.pairs
-        backward = 2 * (3 * self.head_dim + 2 * self.value_dim) * self.pairs
-        return forward + (backward if self.ask == "grad" else 0)
-
-    @cached_property
     def id(self) -> str:
         """The name of the case: lower-case letters, digits and `-`; `Case.parse` reads it back."""
         from pytest_attn.problem.case_id import spell
@@ -232,6 +141,3 @@ class Case:
         from pytest_attn.problem.case_id import parse
 
         return parse(text)
-
-
-EXAMPLE_ID = "b1-h2-s1024-d128-bfloat16-sp50pct-bs128x512-both-exact"

@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any, get_args
 
-from pytest_attn.problem.case import EXAMPLE_ID, Ask, Case, Layout, OracleName, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.spelling import NUMBER, number_from_id, number_to_id, percent_to_id
 from pytest_attn.problem.variants.registry import variant_of_token
+from pytest_attn.problem.vocabulary import EXAMPLE_ID, Ask, Layout, OracleName, Recipe
 
 
 def _words(literal: Any, usual: str = "") -> str:

@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn.problem import recipes
-from pytest_attn.problem.case import Recipe
 from pytest_attn.problem.masks import Ragged
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Recipe
 
 
 @dataclass(frozen=True, eq=False)

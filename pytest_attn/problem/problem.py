@@ -8,10 +8,11 @@ from dataclasses import dataclass, field, replace
 import torch
 
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import Ask, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.dtypes import DataType, data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection, parts
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Ask
 
 
 def torch_dtype(name: str) -> torch.dtype:

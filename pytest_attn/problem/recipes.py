@@ -11,8 +11,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from pytest_attn.problem.case import Recipe
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Recipe
 
 Drawn = tuple[Tensor, Tensor, Tensor]
 Drawer = Callable[[Problem, torch.Generator], Drawn]

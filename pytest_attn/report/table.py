@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_attn.problem.axes import AXES
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import Sweep
 
 MOST_VALUES = 12
@@ -30,7 +31,7 @@ def _row(name: str, cases: Sequence[Case]) -> str:
 
 
 def _tflop(cases: Iterable[Case]) -> float:
-    return sum(case.flops for case in cases) / 1e12
+    return sum(flops(case) for case in cases) / 1e12
 
 
 def _values(count: Counter[str]) -> str:

@@ -13,6 +13,7 @@ from pytest_attn.kernels.kernel import kernel
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.problem import Problem
 
 CASE = Case(16, 16, head_dim=16, dtype="float32", ask="out")
@@ -102,7 +103,7 @@ def test_what_the_times_depend_on_is_noted(measured):
     assert measurement.versions["torch"].startswith(torch.__version__.partition("+")[0])
     assert {"python", "pytest-attn"} <= measurement.versions.keys()
     assert measurement.device_name
-    assert measurement.flops == CASE.flops
+    assert measurement.flops == flops(CASE)
     assert measurement.control_name == "matmul-16-float32"
     assert measurement.clock == "perf_counter"
 

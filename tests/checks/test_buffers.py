@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from pytest_attn.checks.buffers import MARGIN, GuardedInputs, guard
-from pytest_attn.problem.case import Case, Layout
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Layout
 
 SOURCE = torch.randn(2, 3, 5, 8)
 LAYOUTS: tuple[Layout, ...] = ("contiguous", "strided")

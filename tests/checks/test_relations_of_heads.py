@@ -9,8 +9,9 @@ import torch
 from planted import cell_of, claiming, record_of, verdict_on
 from torch import Tensor
 
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.selfcheck.mutants.lane import Lane
 from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 

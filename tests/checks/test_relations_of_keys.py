@@ -12,9 +12,10 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.grid import coarse, drawn
 from pytest_attn.checks.relations.keys import cut_of
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.selfcheck.mutants.lane import Lane
 from pytest_attn.selfcheck.mutants.tile_loop import State, TileLoop
 

@@ -11,8 +11,9 @@ from torch import Tensor
 
 from pytest_attn.checks.relations.rows import hidden_keys
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.selfcheck.mutants.lane import Lane
 from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 

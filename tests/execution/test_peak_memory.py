@@ -7,8 +7,8 @@ import types
 import pytest
 import torch
 
-from pytest_attn.bench import memory
 from pytest_attn.devices.device import Device
+from pytest_attn.execution.isolation import memory
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.problem.case import Case

@@ -18,9 +18,10 @@ from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.oracles.streaming import stream
-from pytest_attn.problem.case import Alignment, Case, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Alignment, Recipe
 
 
 def verdict_on(name: str, case: Case, value: torch.Tensor | None = None) -> Verdict:

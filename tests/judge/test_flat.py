@@ -17,9 +17,10 @@ from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.same_dtype import same_dtype
 from pytest_attn.oracles.streaming import stream
-from pytest_attn.problem.case import Ask, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Ask
 
 PLAIN = Kernel("plain", find_kernel("eager").implementation)
 

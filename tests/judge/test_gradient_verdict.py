@@ -20,7 +20,8 @@ from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.vocabulary import DTYPES
 
 SESSION = Session(Options())
 CASE = Case(40, 70, head_dim=16, query_heads=4, key_heads=2, dtype="float32", ask="grad")

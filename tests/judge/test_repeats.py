@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from pytest_attn.judge.budget.repeats import repeats
-from pytest_attn.problem.case import Case, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Recipe
 
 
 def of(case: Case) -> torch.Tensor:

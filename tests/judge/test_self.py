@@ -19,9 +19,10 @@ from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
-from pytest_attn.problem.case import Case, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.vocabulary import Recipe
 
 CASE = Case(40, 50, head_dim=16, query_heads=2, batch=2, dtype="float32")
 CAREFREE = Kernel("carefree", find_kernel("eager").implementation, empty_rows=EmptyRows(out="any", lse=None))

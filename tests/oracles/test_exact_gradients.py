@@ -17,12 +17,13 @@ from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.exact import exact
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import Alignment, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Alignment
 
 EPSILONS = 4
 """What rounding may do to a gradient, in epsilons of the oracle's precision times its size without cancellation."""

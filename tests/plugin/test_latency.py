@@ -11,6 +11,7 @@ import pytest
 import pytest_attn.suite
 from pytest_attn.bench.clock import CpuClock
 from pytest_attn.bench.measurement import Measurement
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import find_sweep
 
 CASE = "b1-h1-s64-d32-float32-out-exact"
@@ -87,7 +88,7 @@ def stored(pytester):
 def smallest(pytester):
     """Arguments that leave one cell of the smoke sweep."""
     cases = [case for case in find_sweep("smoke").groups["smoke_output"] if case.dtype == "float32"]
-    return min(cases, key=lambda case: case.flops)
+    return min(cases, key=flops)
 
 
 def test_a_right_case_is_recorded_with_its_measurement(time_case, stored):

@@ -16,9 +16,10 @@ from pytest_attn.kernels.builtin.eager import eager
 from pytest_attn.kernels.kernel import FunctionKernel, Kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options.options import Options
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.records.record import Record
 
 Change = Callable[[dict[str, Any]], dict[str, Any]]

@@ -12,11 +12,12 @@ from pytest_attn.execution.session import Session
 from pytest_attn.kernels.builtin.eager import eager
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.options.options import Options
-from pytest_attn.problem.case import Case, Layout
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants import Packed, Paged, Sinks
 from pytest_attn.problem.variants.cu_seqlens import Packed as PackedVariant
+from pytest_attn.problem.vocabulary import Layout
 
 PACKED = Problem.of(Case(65, 129, head_dim=8, value_dim=4, batch=6, query_heads=2, key_heads=1, variants=(Packed(),)))
 PAGED = Problem.of(Case(5, 70, head_dim=8, value_dim=4, batch=6, query_heads=2, key_heads=1, variants=(Paged(16),)))

@@ -15,8 +15,8 @@ LOST = 3
 
 REPETITIONS = 8
 """A process measures every benchmark so many times, a few rounds each: the speed of a shared machine changes within
-seconds, and not alike for a kernel and its control. Rounds of one repetition share most of their error, so that a few of
-each of many tell more than many of a few."""
+seconds, and not alike for a kernel and its control. Rounds of one repetition share most of their error, so that a few
+of each of many tell more than many of a few."""
 
 SETTINGS = "PYTEST_ATTN_REPETITIONS"
 """The environment variable that tells `pytest_attn.plugin.repetitions` what to do."""

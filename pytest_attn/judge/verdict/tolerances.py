@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from pytest_attn.text import closest
 
 if TYPE_CHECKING:  # the names are needed where torch is not imported
-    from pytest_attn.problem.case import Ask
     from pytest_attn.problem.problem import Problem
+    from pytest_attn.problem.vocabulary import Ask
 
 DERIVED = "derived"
 """The name of the budget that is derived per element; the default."""

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn.problem.case import Alignment
 from pytest_attn.problem.masks.mask import Lengths, Span
+from pytest_attn.problem.vocabulary import Alignment
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from pytest_attn.problem.case import DTYPES, Case, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import Axes, pairwise
 from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
+from pytest_attn.problem.vocabulary import DTYPES, Recipe
 
 LENGTHS = (
     *((1, 129), (7, 64), (64, 64), (65, 1), (65, 65)),

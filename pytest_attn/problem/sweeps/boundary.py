@@ -13,10 +13,11 @@ from typing import Any, get_args
 
 from allpairspy import AllPairs
 
-from pytest_attn.problem.case import DTYPES, GRADIENT_RECIPES, Case, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.relations import Relation, relation_exists
 from pytest_attn.problem.sweep import Groups, register
+from pytest_attn.problem.vocabulary import DTYPES, GRADIENT_RECIPES, Recipe
 
 LENGTHS = (
     *((1, 1), (1, 65), (1, 129), (2, 127), (3, 515), (7, 64), (63, 63), (64, 64), (65, 65), (65, 1)),

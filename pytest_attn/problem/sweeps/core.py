@@ -6,12 +6,13 @@ from collections.abc import Iterator, Mapping
 from itertools import product
 from typing import Any
 
-from pytest_attn.problem.case import DTYPES, Case, OracleName, Recipe
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.relations import relation_exists
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import HEAD_AND_VALUE_DIMS, Axes, pairwise
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import DTYPES, OracleName, Recipe
 
 LENGTHS = ((1, 129), (4, 65), (65, 65), (128, 128), (129, 257), (257, 129), (300, 100))
 """(queries, keys): decoding, speculative decoding, a tile and one beside it, more queries than keys and fewer."""

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import FEW_RECIPES, Axes, pairwise
 from pytest_attn.problem.variants import Alibi, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import DTYPES
 
 QUERIES = (1, 2, 5)
 """One new token, and the drafts of speculative decoding."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from itertools import product
 
-from pytest_attn.problem.case import DTYPES, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import Groups, register
+from pytest_attn.problem.vocabulary import DTYPES
 
 HALF_AND_FULL = ("bfloat16", "float32")
 HALF = ("bfloat16", "float16")

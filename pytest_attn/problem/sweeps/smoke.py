@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from itertools import product
 
-from pytest_attn.problem.case import DTYPES, Alignment, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES, FrameWidths
 from pytest_attn.problem.sweep import Groups, register
+from pytest_attn.problem.vocabulary import DTYPES, Alignment
 
 BOUNDARY_LENGTHS = ((1, 1), (1, 127), (127, 1), (128, 128), (129, 257), (257, 129), (509, 509), (513, 511))
 ALIGNMENTS: tuple[Alignment, ...] = ("bottom-right", "top-left")

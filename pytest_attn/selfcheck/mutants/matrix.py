@@ -19,8 +19,10 @@ import torch
 from pytest_attn.execution.session import Session
 from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
 from pytest_attn.options.options import Options
-from pytest_attn.problem.case import DTYPES, Alignment, Case
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.vocabulary import DTYPES, Alignment
 from pytest_attn.report.kills import Fate, Kill, KillMatrix
 from pytest_attn.selfcheck.mutants.cell import CommonCell
 from pytest_attn.selfcheck.mutants.mutant import Mutant
@@ -57,7 +59,7 @@ class Piece:
     @property
     def flops(self) -> int:
         """What all cells cost one kernel."""
-        return sum(case.flops for case in self.cases)
+        return sum(flops(case) for case in self.cases)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def groups_of(sweeps: Sequence[str]) -> dict[str, tuple[Case, ...]]:
 
 
 def _cheapest_first(cases: Sequence[Case]) -> tuple[Case, ...]:
-    return tuple(sorted((case for case in cases if not case.unsatisfiable), key=lambda case: (case.flops, case.id)))
+    return tuple(sorted((case for case in cases if not case.unsatisfiable), key=lambda case: (flops(case), case.id)))
 
 
 def _cut(mutants: Sequence[Mutant], cases: Sequence[Case], tolerance_of: Mapping[str, str]) -> list[Piece]:

@@ -7,6 +7,7 @@ from collections.abc import Container, Iterator, Sequence
 from pytest_attn.devices.workers import share
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.pairs import flops, pairs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.report.power_table import Power, Seen
 from pytest_attn.selfcheck.power.clean import Clean
@@ -29,7 +30,7 @@ def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> 
     inputs = Inputs.draw(problem, seed, case.recipe)
     loop = CleanBackward(problem) if problem.wants_grad else clean(problem)
     judges = Judges.of(problem, inputs, loop.kernel)
-    result, found = _result_and_defects(problem, inputs, loop, case.flops)
+    result, found = _result_and_defects(problem, inputs, loop, flops(case))
     stored = judges.store(result)
     verdicts = {name: judges.verdict(name, stored) for name in judges.names}
     red = {name: verdict.summary for name, verdict in verdicts.items() if not verdict.passed}
@@ -39,7 +40,7 @@ def power_of(case: Case, seed: int = 42, budget_gflop: float = float("inf")) -> 
         heads=case.batch * case.query_heads,
         queries=case.query_length,
         keys=case.key_length,
-        pairs=case.pairs,
+        pairs=pairs(case),
         seed=seed,
         judges=judges.names,
         rows=_rows([defect for defect in found if isinstance(defect, Defect)], judges, red),
@@ -84,6 +85,6 @@ def _refuse(case: Case, budget_gflop: float) -> None:
         raise ValueError(f"case {case.id}: the clean backward pass knows no variants; allowed: out, lse or both")
     if case.sparsity is not None and (case.causal or case.variants):
         raise ValueError(f"case {case.id}: the clean kernel does not know a block mask beside another")
-    if case.flops > budget_gflop * 1e9:
-        cost = f"case {case.id} costs {case.flops / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
+    if flops(case) > budget_gflop * 1e9:
+        cost = f"case {case.id} costs {flops(case) / 1e9:.3g} GFLOP, over the budget of {budget_gflop:g}"
         raise ValueError(f"{cost}; allowed: a case that costs less, or --budget=none")

@@ -15,12 +15,13 @@ from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.resolve import BUILT_IN, find_kernel
 from pytest_attn.options.options import Options
 from pytest_attn.problem.block_mask import BlockMask
-from pytest_attn.problem.case import Alignment, Case
+from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Alignment
 
 KERNELS = {name: find_kernel(name) for name in BUILT_IN}
 

@@ -7,6 +7,7 @@ import torch
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.power.clean import Clean
 from pytest_attn.selfcheck.power.defects import Correct, Defect, LeftOut, attended, defects, spread
@@ -15,7 +16,7 @@ from pytest_attn.selfcheck.power.defects import Correct, Defect, LeftOut, attend
 def correct(case: Case) -> Correct:
     problem = Problem.of(case)
     inputs = Inputs.draw(problem, 42, case.recipe)
-    return Correct(problem, inputs, Clean(problem).unrounded(problem, inputs), case.flops)
+    return Correct(problem, inputs, Clean(problem).unrounded(problem, inputs), flops(case))
 
 
 def found(case: Case) -> dict[str, Defect]:
