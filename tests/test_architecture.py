@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ ALLOWED: dict[str, set[str]] = {
     "commands": {"problem", "devices", "records", "options", "execution", "gate", "report", "selfcheck"},
 }
 """What each folder may import beside itself and `text.py`; folders stand in the order in which data flows."""
+
+PAGE = PACKAGE.parent / "ARCHITECTURE.md"
 
 WITHOUT_TORCH = (
     "pytest_attn",
@@ -75,6 +78,22 @@ def named(path: Path) -> str:
 
 def test_every_folder_has_a_rule() -> None:
     assert {folder(path) for path in FILES} - {""} == set(ALLOWED)
+
+
+def import_table() -> str:
+    """`ALLOWED` as the page has it."""
+    allowed = {name: " ".join(f"`{each}/`" for each in ALLOWED if each in others) for name, others in ALLOWED.items()}
+    rows = (f"| `{name}/` | {others or 'nothing'} |" for name, others in allowed.items())
+    return "\n".join(("| folder | may import |", "|---|---|", *rows))
+
+
+def test_the_page_has_the_rules_of_imports() -> None:
+    assert f"\n{import_table()}\n" in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_picture_has_every_folder_in_order() -> None:
+    picture = PAGE.read_text(encoding="utf-8").partition("```text\n")[2].partition("```")[0]
+    assert re.findall(r"^(\w+)/ ", picture, re.MULTILINE) == [*ALLOWED]
 
 
 def test_a_file_imports_only_what_its_folder_may() -> None:

@@ -1,4 +1,4 @@
-"""What the README says is what the code does."""
+"""What the README and the pages of docs/ say is what the code does."""
 
 from __future__ import annotations
 
@@ -11,20 +11,35 @@ from pytest_examples import CodeExample, EvalExample, find_examples
 
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.claims import claims_table
+from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import BUILT_IN
 from pytest_attn.options.options import OPTIONS, options_table
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 ROOT = Path(__file__).parent.parent
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+MOST_LINES = 200
+
+
+def page(name: str) -> str:
+    """The text of a page, by its path in the repository."""
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_enough_to_be_read() -> None:
+    assert len(page("README.md").splitlines()) <= MOST_LINES
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+def test_the_readme_names_every_page(path: Path) -> None:
+    assert f"| [docs/{path.name}](docs/{path.name}) | " in page("README.md")
 
 
 def test_the_options_table_is_the_plugins() -> None:
-    assert options_table() in README
+    assert options_table() in page("docs/options.md")
 
 
 def test_the_table_of_claims_is_what_the_built_in_kernels_claim() -> None:
-    assert claims_table() in README
+    assert claims_table() in page("docs/capabilities.md")
 
 
 def test_the_help_of_the_kernel_option_names_every_built_in() -> None:
@@ -33,22 +48,29 @@ def test_the_help_of_the_kernel_option_names_every_built_in() -> None:
 
 
 def test_the_example_is_the_file_in_examples() -> None:
-    assert (ROOT / "examples" / "my_flash.py").read_text(encoding="utf-8") in README
+    assert (ROOT / "examples" / "my_flash.py").read_text(encoding="utf-8") in page("README.md")
 
 
 def test_every_capability_is_in_the_table() -> None:
-    table = README.partition("### What a kernel can say of itself")[2].partition("\n\n`numerics=")[0]
+    table = page("docs/capabilities.md").partition("\n## Capabilities\n")[2].partition("\n## ")[0]
     assert set(re.findall(r"`(\w+)`", table)) >= {item.name for item in fields(Capabilities)}
 
 
+def test_every_field_of_the_numerics_is_in_the_table() -> None:
+    table = page("docs/capabilities.md").partition("\n## Numerics\n")[2].partition("\n## ")[0]
+    rows = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == {item.name for item in fields(Numerics)}
+
+
+@pytest.mark.parametrize("path", ["README.md", "docs/sweeps.md"])
 @pytest.mark.parametrize("name", sweep_names())
-def test_the_sweeps_table_has_the_counts(name: str) -> None:
+def test_the_sweeps_table_has_the_counts(name: str, path: str) -> None:
     sweep = find_sweep(name)
     unsatisfiable = sum(bool(case.unsatisfiable) for case in sweep)
-    assert f"| `{name}` | {len(sweep)} | {unsatisfiable} |" in README
+    assert f"| `{name}` | {len(sweep)} | {unsatisfiable} |" in page(path)
 
 
-@pytest.mark.parametrize("example", [*find_examples(str(ROOT / "README.md"))], ids=str)
+@pytest.mark.parametrize("example", [*find_examples(str(ROOT / "README.md"), str(ROOT / "docs"))], ids=str)
 def test_python_examples_run(example: CodeExample, eval_example: EvalExample) -> None:
     eval_example.run(example)
 
