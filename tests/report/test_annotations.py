@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import pytest
-from results import decision, failed, gate, passed
+from results import decision, failed, gate, passed, results
 
 from pytest_attn.report.annotations import error_annotations, message_of, property_of
-from pytest_attn.report.results import Results
-
-
-def results(*records, gate=None):
-    return Results(folder="night", records=records, gate=gate)
 
 
 def test_a_failed_cell_is_one_line() -> None:
-    assert error_annotations([results(failed(reason="out: 9% off"), passed())]) == (
+    assert error_annotations([results(failed(why="out: 9% off"), passed())]) == (
         "::error title=b1-h1-s64 [k]::b1-h1-s64 [k]: out: 9%25 off%0Areproduce: python -m pytest b1-h1-s64\n"
     )
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from results import decision, failed, gate, passed, skipped
+from results import decision, document, failed, gate, passed, skipped
 
 from pytest_attn.report.markdown import LARGEST, block, code, escaped, headline, markdown
 from pytest_attn.report.results import Results
 
 
 def results(*records, gate=None, folder="night/correctness"):
-    return Results(folder=folder, records=records, gate=gate, machine="epyc-2-cores" if gate else "")
+    return Results(document(*records, gate=gate, source=folder))
 
 
 def test_a_red_night_reads_from_its_headline_to_the_reproduce_lines() -> None:
@@ -48,7 +48,7 @@ def test_the_smallest_failing_case_is_named() -> None:
 
 
 def test_a_summary_beyond_the_limit_ends_in_whole_rows_and_says_how_many_it_lacks() -> None:
-    cells = [failed(f"case-{number:05}", reason="ü" * 300) for number in range(4000)]
+    cells = [failed(f"case-{number:05}", why="ü" * 300) for number in range(4000)]
     decisions = [decision("same", f"timed-{number:05}", reason="steady") for number in range(9000)]
     text = markdown([results(*cells, *[skipped()] * 5, gate=gate(*decisions))])
     assert 0.95 * LARGEST < len(text.encode()) <= LARGEST
