@@ -20,8 +20,9 @@ from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, parse_run, read_run
+from pytest_attn.gate.run_file import parse_run, read_run
 from pytest_attn.gate.store import Store
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.options.options import OPTIONS
 from pytest_attn.options.values import parse_slowdown
 from pytest_attn.plugin.fixtures import parameter_of
