@@ -34,7 +34,8 @@ from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import compare
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, read_run
+from pytest_attn.gate.run_file import read_run
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import Decision
 

@@ -88,19 +88,5 @@ class Measurement:
         rates = {"tflops": self.tflops, "gigabytes_per_second": self.gigabytes_per_second}
         return {BLOCK: plain | rates | samples}
 
-    @staticmethod
-    def of_benchmark(entry: Mapping[str, Any]) -> Measurement:
-        """The measurement of an element of `benchmarks` in a file of pytest-benchmark. Raises ValueError where it is
-        none of ours or has no raw times."""
-        block = (entry.get("extra_info") or {}).get(BLOCK)
-        data = (entry.get("stats") or {}).get("data")
-        if block is None:
-            raise ValueError(
-                f"measurement: {entry.get('name')!r} has no {BLOCK!r} in extra_info; allowed: our own tests"
-            )
-        if data is None:
-            raise ValueError(f"measurement: {entry.get('name')!r} has no stats.data; allowed: files with raw times")
-        return Measurement.of_dict({**block, "samples": {**block, "kernel": list(data)}})
-
 
 REQUIRED = tuple(item.name for item in fields(Measurement) if item.name not in ("versions", "schema"))

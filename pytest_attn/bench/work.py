@@ -50,7 +50,3 @@ class Work:
             flop_formula=flop_formula,
             bytes=items * data_types()[case.dtype].item_bytes,
         )
-
-    def least_seconds(self, peak_flops: float, peak_bytes: float) -> float:
-        """Seconds that the roofline allows at best, given FLOP/s and bytes/s that the machine can reach."""
-        return max(self.flops / peak_flops, self.bytes / peak_bytes)

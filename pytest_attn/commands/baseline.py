@@ -16,8 +16,9 @@ from pytest_attn.devices.machine import key_of
 from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, read_run
+from pytest_attn.gate.run_file import read_run
 from pytest_attn.gate.store import Store
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import seconds
 

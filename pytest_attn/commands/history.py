@@ -11,8 +11,9 @@ from pytest_attn.commands.command import USAGE
 from pytest_attn.devices.machine import machine_key
 from pytest_attn.gate.history import histories
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, read_run
+from pytest_attn.gate.run_file import read_run
 from pytest_attn.gate.store import Store
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.report.history_table import history_table
 from pytest_attn.text import closest

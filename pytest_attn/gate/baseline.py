@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pytest_attn.gate.expectation import Expectation, expectations
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun
 from pytest_attn.gate.statistics import contamination
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_attn.gate.expectation import Expectation, log_control, summary
-from pytest_attn.gate.run_file import Timing
 from pytest_attn.gate.statistics import location, location_variance, log_residuals, median_bounds, t_quantile, t_tail
+from pytest_attn.gate.timing import Timing
 
 POWER = 1.2816
 """Quantile of the normal distribution at 90 %: what shows so often in one look shows in two, as a change must, in four

@@ -16,9 +16,10 @@ from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
 from pytest_attn.gate.expectation import Expectation, why_unusable
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, Timing
 from pytest_attn.gate.statistics import discoveries
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.gate.suspicion import Suspicion, why_noisy
+from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import Decision
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from pytest_attn.gate.run_file import StoredRun, Timing
 from pytest_attn.gate.statistics import (
     Floats,
     contamination,
@@ -18,6 +17,8 @@ from pytest_attn.gate.statistics import (
     moderated,
     robust_sd,
 )
+from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 PRIOR_DEGREES = 8.0

@@ -10,8 +10,9 @@ import numpy as np
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.expectation import Expectation, summary, why_unusable
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, Timing
 from pytest_attn.gate.statistics import Floats, robust_sd
+from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 SHORTEST = 3

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.decide import Floors, decide, reproduce
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import Decision
 

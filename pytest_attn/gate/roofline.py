@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_attn.gate.run_file import StoredRun, Timing
+from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.timing import Timing
 
 
 def control_advantage(timing: Timing) -> float:

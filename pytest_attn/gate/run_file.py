@@ -1,85 +1,18 @@
-"""One stored run: pytest-benchmark's own JSON with our block in it, read strictly."""
+"""The file of a stored run: pytest-benchmark's own JSON with our block in it, read strictly."""
 
 from __future__ import annotations
 
 import json
 import math
-import statistics
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
+from pytest_attn.gate.stored_run import StoredRun, by_id
+from pytest_attn.gate.timing import CONDITIONS, Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 SCHEMA = 1
 """Of the block `attn`, of a run and of each benchmark; raised when a field changes its meaning or goes away."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timing:
-    """Times of one benchmark in one process, all in seconds per call."""
-
-    id: BenchmarkId
-    seconds: tuple[float, ...] = ()
-    """The kernel, a round each; empty where the file holds no raw data."""
-
-    control: tuple[float, ...] = ()
-    """The control, paired with `seconds` by index."""
-
-    again: tuple[tuple[float, float], ...] = ()
-    """Pairs of the control against itself."""
-
-    median: float
-    """Of the kernel; where there is raw data, of that."""
-
-    unusable: str = ""
-    """Why these times say nothing, as when one is 0 or not a number; empty where they can be used."""
-
-    source_hash: str = ""
-    tflops: float | None = None
-    control_work: float = 1.0
-    """FLOPs of one call of the control over those of one call of the kernel."""
-
-    conditions: Mapping[str, Any] = field(default_factory=dict)
-    """Device, threads, seed and cold caches: two timings that differ in these are not of the same thing."""
-
-    versions: Mapping[str, Any] = field(default_factory=dict)
-    discarded: int = 0
-    """Rounds that were thrown away, as the device was throttled in them."""
-
-    @property
-    def raw(self) -> bool:
-        """Whether the rounds are there, each with its control."""
-        return bool(self.seconds) and bool(self.control)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredRun:
-    """What one process measured. Equal times under two names are two runs only where `process` differs."""
-
-    source: str
-    """The file's name, for sentences."""
-
-    machine: str
-    """The machine key; empty where the run does not say."""
-
-    unit: str = ""
-    """The very device, as a GPU's UUID, where there is one: boards of one model differ by a third."""
-
-    process: str
-    """A token of the process that measured; two runs of a baseline never share it."""
-
-    when: str = ""
-    commit: str = ""
-    failed: int | None = None
-    """Tests that failed in the run, of any kind; None where it does not say."""
-
-    complete: bool = False
-    """Whether every benchmark of the suite was asked for: no `-k`, no filter, no early end."""
-
-    benchmarks: Mapping[BenchmarkId, Timing]
 
 
 def run_block(*, machine: str, process: str, failed: int, complete: bool, unit: str = "") -> dict[str, Any]:
@@ -120,16 +53,8 @@ def parse_run(content: bytes, source: str) -> StoredRun:
     if not isinstance(document, dict) or not isinstance(document.get("benchmarks"), list):
         raise ValueError(f"{source}: no list 'benchmarks', so not a file of pytest-benchmark")
     block = _block(document, source)
-    benchmarks: dict[BenchmarkId, Timing] = {}
-    for entry in document["benchmarks"]:
-        timing = _timing(entry, source)
-        if timing is None:
-            continue
-        if timing.id in benchmarks:
-            raise ValueError(f"{source}: {timing.id} is there twice")
-        benchmarks[timing.id] = timing
-    if not benchmarks:
-        raise ValueError(f"{source}: no benchmark of an attention kernel in it")
+    timings = (timing for entry in document["benchmarks"] if (timing := _timing(entry, source)))
+    benchmarks = by_id(timings, source)
     when = _text(document, "datetime")
     return StoredRun(
         source=source,
@@ -140,7 +65,7 @@ def parse_run(content: bytes, source: str) -> StoredRun:
         commit=_text(document.get("commit_info") or {}, "id"),
         failed=block["failed"] if isinstance(block.get("failed"), int) else None,
         complete=block.get("complete") is True,
-        benchmarks=MappingProxyType(benchmarks),
+        benchmarks=benchmarks,
     )
 
 
@@ -180,28 +105,24 @@ def _per_call(id: BenchmarkId, stats: dict[str, Any], block: dict[str, Any], inn
     if not isinstance(pairs, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise ValueError(f"{source}: {id}: control_again is not a list of pairs")
     again = _times([time for pair in pairs for time in pair], inner, f"{source}: {id}: control_again")
-    if control and seconds and len(control) != len(seconds):
-        raise ValueError(f"{source}: {id}: {len(seconds)} times of the kernel, {len(control)} of the control")
-    (median,) = (statistics.median(seconds),) if seconds else _times([stats.get("median")], inner, source)
-    flops, control_flops = _positive(block.get("flops")), _positive(block.get("control_flops"))
-    unusable = _unusable(kernel=seconds or (median,), control=(*control, *again))
-    discarded = block["discarded"] if isinstance(block.get("discarded"), int) else 0
-    if unusable and discarded:
-        unusable = f"the device was throttled in {discarded} rounds, too often to measure"
-    return Timing(
-        id=id,
-        seconds=seconds,
-        control=control,
-        again=tuple(zip(again[::2], again[1::2], strict=True)),
-        median=median,
-        unusable=unusable,
-        source_hash=_text(block, "source_hash"),
-        tflops=_positive(block.get("tflops")),
-        control_work=control_flops / flops if control_flops and flops else 1.0,
-        conditions={name: block[name] for name in ("device", "threads", "seed", "cold") if name in block},
-        versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
-        discarded=discarded,
-    )
+    stored = [] if seconds else [stats.get("median")]
+    try:
+        return Timing.of(
+            id,
+            seconds=seconds,
+            control=control,
+            again=tuple(zip(again[::2], again[1::2], strict=True)),
+            stored_median=next(iter(_times(stored, inner, f"{source}: {id}: median")), math.nan),
+            tflops=block.get("tflops"),
+            flops=block.get("flops"),
+            control_flops=block.get("control_flops"),
+            discarded=block["discarded"] if isinstance(block.get("discarded"), int) else 0,
+            source_hash=_text(block, "source_hash"),
+            conditions={name: block[name] for name in CONDITIONS if name in block},
+            versions=block["versions"] if isinstance(block.get("versions"), dict) else {},
+        )
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
 
 
 def _times(values: Any, inner: int, what: str) -> tuple[float, ...]:
@@ -212,19 +133,6 @@ def _times(values: Any, inner: int, what: str) -> tuple[float, ...]:
     if not all(isinstance(time, int | float) and not isinstance(time, bool) for time in times):
         raise ValueError(f"{what} holds something that is no number")
     return tuple(float(time) / inner for time in times)
-
-
-def _unusable(**arms: tuple[float, ...]) -> str:
-    for name, times in arms.items():
-        wrong = [time for time in times if not (math.isfinite(time) and time > 0)]
-        if wrong:
-            return f"{len(wrong)} times of the {name} are no times, as {wrong[0]:g} s"
-    return ""
-
-
-def _positive(value: Any) -> float | None:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if number and math.isfinite(value) and value > 0 else None
 
 
 def _text(owner: Any, name: str) -> str:

@@ -20,7 +20,8 @@ from typing import Any
 from pytest_attn.gate.baseline import Baseline, why_not_baseline
 from pytest_attn.gate.changes import LEDGER, Change, Kind, read_changes, text_of
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun, parse_run, read_run
+from pytest_attn.gate.run_file import parse_run, read_run
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 NUMBERED = re.compile(r"(\d{4})_.*\.json")

@@ -35,9 +35,3 @@ def test_query_key_value_and_output_move_once_with_their_own_heads():
 def test_an_unknown_formula_names_those_there_are():
     with pytest.raises(ValueError, match="flop_formula is 'pt'; allowed: pto"):
         Work.of(Case(1, 1), "pt")
-
-
-def test_the_roofline_is_the_slower_of_computing_and_moving():
-    work = Work(flops=1000, flop_formula="pairs-2d-2dv", bytes=10)
-    assert work.least_seconds(peak_flops=100, peak_bytes=10) == 10
-    assert work.least_seconds(peak_flops=1000, peak_bytes=2) == 5

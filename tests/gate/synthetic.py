@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from pytest_attn.gate.run_file import StoredRun, Timing, run_block
+from pytest_attn.gate.run_file import run_block
+from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 KERNEL = "block_sparse"

@@ -11,8 +11,8 @@ import pytest
 from synthetic import MACHINE, Host, content, named
 
 from pytest_attn.__main__ import main
-from pytest_attn.gate.run_file import StoredRun
 from pytest_attn.gate.store import Store
+from pytest_attn.gate.stored_run import StoredRun
 
 IDS = named(3)
 BY: dict[str, Any] = {"who": "a reviewer", "when": "2026-11-01T03:00:00+00:00", "why": "first of this machine"}

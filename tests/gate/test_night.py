@@ -11,7 +11,7 @@ from synthetic import Host, named
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
-from pytest_attn.gate.run_file import StoredRun
+from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 IDS = named(4)

@@ -18,8 +18,9 @@ from synthetic import MACHINE, Host, content, document, named
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.changes import LEDGER, read_changes
 from pytest_attn.gate.decide import decide
-from pytest_attn.gate.run_file import StoredRun, read_run
+from pytest_attn.gate.run_file import read_run
 from pytest_attn.gate.store import LOCK, Store, machine_id
+from pytest_attn.gate.stored_run import StoredRun
 
 IDS = named(2)
 BY: dict[str, Any] = {"who": "a reviewer", "when": "2026-11-25T03:00:00+00:00", "why": "first of this machine"}
