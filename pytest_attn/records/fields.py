@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 T = TypeVar("T")
 
@@ -75,9 +75,9 @@ class Fields:
         if value is None and default is not None:
             return default
         # Booleans are whole numbers to Python.
-        if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            self._refuse(name, words)
-        return value
+        if isinstance(value, kind) and not (isinstance(value, bool) and kind is not bool):
+            return value
+        self._refuse(name, words)
 
-    def _refuse(self, name: str, words: str) -> Any:
+    def _refuse(self, name: str, words: str) -> NoReturn:
         raise ValueError(f"{self._what}: {name!r} is {self._plain.get(name)!r:.60}, expected {words}")

@@ -59,7 +59,7 @@ class Results:
     def run_failures(self) -> tuple[str, ...]:
         """What is wrong with the run as a whole, a sentence each."""
         end = self.document.end
-        found = () if self.document.complete else (NOT_ENDED,)
+        found: tuple[str, ...] = () if self.document.complete else (NOT_ENDED,)
         found += end.faults if end else ()
         return found + (self.gate.run_failures if self.gate and self.gate.mode == "strict" else ())
 

@@ -1,7 +1,8 @@
 """The cases that `--attn-case` names, in or outside the sweeps."""
 
 import pytest_attn
-from pytest_attn.plugin.selection import CASES_GIVEN, Attn
+from pytest_attn.plugin.attn import Attn
+from pytest_attn.plugin.selection import CASES_GIVEN
 
 
 @pytest_attn.parametrize(sweep="", group=CASES_GIVEN)
