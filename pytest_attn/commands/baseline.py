@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import getpass
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from pytest_attn.commands.command import USAGE
 from pytest_attn.devices.machine import key_of
-from pytest_attn.execution.isolation.fresh import measure_afresh
+from pytest_attn.execution.isolation.fresh import TIMES, measure_afresh
 from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import read_run
@@ -101,15 +102,13 @@ def _write(asked: argparse.Namespace, store: Store, rest: Sequence[str]) -> int:
         else:
             change = store.accept(files, who=_who(), when=_now(), why=why, gone=gone)
     except ValueError as error:
-        kept = sorted(folder.glob("*.json"))
+        kept = sorted(folder.glob(f"*/{TIMES}"))
         if not kept:
-            folder.rmdir()
+            shutil.rmtree(folder, ignore_errors=True)
             raise
         listed = " ".join(map(str, kept))
         raise ValueError(f"{error}; what was measured is kept: {listed}") from None
-    for file in folder.glob("*"):
-        file.unlink()
-    folder.rmdir()
+    shutil.rmtree(folder, ignore_errors=True)
     for case in change.cases:
         print(f"{seconds(case['old']):>9} -> {seconds(case['new']):>9}  {case['case']} [{case['kernel']}]")
     print(f"{store.folder}: {len(change.files)} runs, {len(change.cases)} benchmarks, by {change.who}: {change.why}")

@@ -182,7 +182,7 @@ OPTIONS = (
     Option(
         "output",
         "DIR",
-        "write DIR/records.jsonl, one JSON object per cell, and DIR/decisions.json where speed is compared",
+        "write DIR/attn-run.jsonl, all that the run finds out, a JSON object to a line",
         read_text,
         "nothing is written",
     ),

@@ -25,8 +25,6 @@ SCHEMA_VERSION = 2
 FILE = "attn-run.jsonl"
 """The name of the document in the folder of `--attn-output`."""
 
-SCHEMA_FILE = Path(__file__).with_name("run-document.schema.json")
-
 Content = RunStart | Record | Measurement | Decision | RunEnd
 KINDS: Mapping[str, type[Content]] = {
     "run": RunStart,

@@ -8,66 +8,116 @@ from pathlib import Path
 import pytest
 
 from pytest_attn.execution.isolation.fresh import FreshRun, measure_afresh
+from pytest_attn.records.benchmark_id import BenchmarkId
+from pytest_attn.records.document import read_document
 
-TESTS = """
+CASES = ("b1-h1-s64-d32-float32-out-exact", "b1-h1-s96-d32-float32-out-exact")
+
+KERNELS = """
 import os
+import torch
 
-def test_time(benchmark):
-    benchmark.pedantic(sum, args=([1],), rounds=3)
+def inside(query, key, value, scale):
+    assert os.environ.get("ATTN_TEST") == "inside", "called outside of the test's fixtures"
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
 
-def test_wrong(benchmark):
-    benchmark.pedantic(sum, args=([1],), rounds=3)
-    assert os.getcwd() == "elsewhere"
-
-def test_leaves(benchmark):
-    benchmark.pedantic(sum, args=([1],), rounds=3)
+def leaves(*given, scale):
     print("on its way", flush=True)
     os._exit(0)
+
+calls = 0
+
+def tired(*given, scale):
+    global calls
+    calls += 1
+    if calls > 60:
+        raise RuntimeError("enough")
+    return torch.nn.functional.scaled_dot_product_attention(*given, scale=scale)
+"""
+
+TESTS = """
+import pytest
+import pytest_attn
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    monkeypatch.setenv("ATTN_TEST", "inside")
+
+@pytest_attn.parametrize(sweep="", group="cases given")
+def test_speed(attn_benchmark):
+    attn_benchmark(rounds=20, memory=False)
+
+def test_other():
+    raise RuntimeError("it times no cell")
 """
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    """A project that takes every warning for an error."""
+    """A project that takes every warning for an error, as pip installs our plugin, which pytest then rewrites."""
     (tmp_path / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
     (tmp_path / "test_speed.py").write_text(TESTS)
+    (tmp_path / "kernels.py").write_text(KERNELS)
     return tmp_path
 
 
-def fresh(project: Path, name: str, *arguments: str) -> FreshRun:
-    """One test of the project, by a process with no plugin that is slow to start."""
-    selected = [f"test_speed.py::{name}", "-p", "no:hypothesispytest", "-p", "no:cacheprovider", *arguments]
-    return measure_afresh(selected, project / "times.json", project)
+def fresh(project: Path, kernel: str, *arguments: str, wanted: list[BenchmarkId] | None = None) -> FreshRun:
+    """The tests of the project, by a process with no plugin that is slow to start."""
+    command = ["test_speed.py", f"--attn-kernel={kernel}", *(f"--attn-case={case}" for case in CASES)]
+    command += ["-p", "no:hypothesispytest", "-p", "no:cacheprovider", *arguments]
+    return measure_afresh(command, project / "left", project, wanted=wanted, repetitions=2)
 
 
-def test_a_run_that_passes_leaves_its_times(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    # As pip installs it, so that pytest rewrites the assertions of the package and warns where it cannot.
-    installed = project / "pytest_attn_installed-1.dist-info"
-    installed.mkdir()
-    (installed / "METADATA").write_text("Metadata-Version: 2.1\nName: pytest-attn-installed\nVersion: 1\n")
-    (installed / "entry_points.txt").write_text("[pytest11]\npytest_attn.plugin = pytest_attn.plugin\n")
-    (installed / "RECORD").write_text("pytest_attn/__init__.py,,\npytest_attn/plugin/__init__.py,,\n")
-    monkeypatch.syspath_prepend(project)
-    found = fresh(project, "test_time")
-    assert (found.status, found.file) == (0, project / "times.json"), found.printed
-    assert "1 passed" in found.printed
-    (benchmark,) = json.loads((project / "times.json").read_text())["benchmarks"]
-    assert len(benchmark["stats"]["data"]) == 3
+def test_every_call_is_timed_within_the_fixtures_of_its_test(project: Path) -> None:
+    found = fresh(project, "kernels.py:inside")
+    assert found.status == 0, found.printed
+    document = read_document(project / "left")
+    assert [measured.case for measured in document.measurements] == [*CASES]
+    assert {len(measured.samples.kernel) for measured in document.measurements} == {20}
+    assert document.complete
+    assert document.end is not None
+    assert document.end.everything
 
 
-def test_a_run_that_fails_says_so_and_keeps_what_it_measured(project: Path) -> None:
-    found = fresh(project, "test_wrong")
-    assert (found.status, found.file) == (1, project / "times.json")
-    assert "1 failed" in found.printed
+def test_the_times_of_all_repetitions_are_one_benchmark_of_pytest_benchmark(project: Path) -> None:
+    found = fresh(project, "sdpa", wanted=[BenchmarkId(CASES[0], "sdpa")])
+    assert found.file is not None, found.printed
+    (benchmark,) = json.loads(found.file.read_text())["benchmarks"]
+    assert benchmark["name"] == f"test_speed[{CASES[0]}]"
+    assert len(benchmark["stats"]["data"]) == 20
 
 
-def test_a_run_that_measured_nothing_leaves_no_file(project: Path) -> None:
-    found = fresh(project, "test_time", "--benchmark-disable")
-    assert (found.status, found.file) == (0, None)
+def test_a_part_of_the_benchmarks_is_not_everything(project: Path) -> None:
+    fresh(project, "sdpa", wanted=[BenchmarkId(CASES[0], "sdpa")])
+    document = read_document(project / "left")
+    assert [measured.case for measured in document.measurements] == [CASES[0]]
+    assert document.end is not None
+    assert not document.end.everything
 
 
-def test_a_run_that_ends_inside_a_test_is_a_failure_without_times(project: Path) -> None:
-    found = fresh(project, "test_leaves", "-s")
+def test_options_of_the_run_that_asks_do_not_reach_its_files(project: Path) -> None:
+    written = ["--junitxml=junit.xml", "--benchmark-autosave", "--basetemp=temp", "-x", "--attn-gate=strict"]
+    found = fresh(project, "sdpa", *written)
+    assert found.status == 0, found.printed
+    assert sorted(path.name for path in project.glob("*") if path.name not in ("__pycache__", "left")) == [
+        "kernels.py",
+        "pytest.ini",
+        "test_speed.py",
+    ]
+
+
+def test_a_kernel_that_raises_later_is_a_failed_cell_that_says_when(project: Path) -> None:
+    found = fresh(project, "kernels.py:tired", wanted=[BenchmarkId(CASES[0], "kernels.py:tired")])
+    assert found.status == 1
+    document = read_document(project / "left")
+    assert document.measurements == ()
+    (failed,) = document.failed
+    assert failed.reason == "repetition 2: the kernel raised RuntimeError: enough"
+
+
+def test_a_process_that_ends_inside_a_test_is_a_failure_without_times(project: Path) -> None:
+    found = fresh(project, "kernels.py:leaves", "-s")
     assert (found.status, found.file) == (3, None)
     assert "on its way" in found.printed
     assert found.printed.endswith("pytest:main: the process ended with status 0 before it answered")
+    assert not read_document(project / "left").complete

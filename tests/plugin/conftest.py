@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 from collections.abc import Callable
@@ -17,6 +16,8 @@ import pytest_attn.execution.session
 import pytest_attn.kernels.builtin.block_sparse
 import pytest_attn.kernels.builtin.eager
 import pytest_attn.plugin.speed_gate
+from pytest_attn.records.document import Document, read_document
+from pytest_attn.records.record import Record
 
 assert all([hypothesis, torch, pytest_attn.execution.session]), "imported for their effect"
 
@@ -44,7 +45,8 @@ class Prepared:
 Judge = Callable[..., pytest.RunResult]
 Collect = Callable[..., list[str]]
 Refuse = Callable[..., str]
-Records = Callable[..., list[dict[str, Any]]]
+ReadDocument = Callable[..., Document]
+Records = Callable[..., tuple[Record, ...]]
 ReproduceLine = Callable[[pytest.RunResult], str]
 RunReproduceLine = Callable[[pytest.RunResult], subprocess.CompletedProcess[str]]
 
@@ -128,10 +130,20 @@ def run_reproduce_line(reproduce_line: ReproduceLine, tmp_path_factory: pytest.T
 
 
 @pytest.fixture
-def records(pytester: pytest.Pytester) -> Records:
+def document(pytester: pytest.Pytester) -> ReadDocument:
+    """What a run wrote."""
+
+    def read(folder: str = "out") -> Document:
+        return read_document(pytester.path / folder)
+
+    return read
+
+
+@pytest.fixture
+def records(document: ReadDocument) -> Records:
     """The records that a run wrote."""
 
-    def read(folder: str = "out") -> list[dict[str, Any]]:
-        return [json.loads(line) for line in (pytester.path / folder / "records.jsonl").read_text().splitlines()]
+    def read(folder: str = "out") -> tuple[Record, ...]:
+        return document(folder).records
 
     return read

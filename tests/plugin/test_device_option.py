@@ -13,7 +13,7 @@ WITHOUT_NPU = pytest.mark.skipif(importlib.util.find_spec("torch_npu") is not No
 
 def test_by_default_it_is_the_cpu(judge, records):
     judge("--attn-output=out").stdout.fnmatch_lines(["attn device: cpu, * cores, *"])
-    assert records()[0]["device"] == "cpu"
+    assert records()[0].device == "cpu"
 
 
 @pytest.mark.parametrize(

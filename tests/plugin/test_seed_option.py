@@ -48,7 +48,7 @@ def test_the_ini_twin_sets_it(drawn, pytester):
 def test_header_and_records_name_it(judge, records):
     result = judge("--attn-seed=7", "--attn-output=out")
     result.stdout.fnmatch_lines(["attn *, seed: 7, *"])
-    assert records()[0]["seed"] == 7
+    assert records()[0].seed == 7
 
 
 @pytest.mark.parametrize("value", ["x", "1.5", "1e3", ""])

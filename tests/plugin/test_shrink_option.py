@@ -78,9 +78,9 @@ def test_the_line_follows_the_command_for_the_cell_itself(judge):
 def test_the_record_has_the_smallest_case_and_the_time(judge, records):
     judge("--attn-kernel=wrong.py:past_100_keys", "--attn-shrink", "--attn-output=out", case=CASE)
     (record,) = records()
-    assert record["case"] == CASE
-    assert record["smallest"] == "b1-h1-s1x101-d1-float32-out-exact"
-    assert record["seconds"]["shrink"] > 0
+    assert record.case == CASE
+    assert record.smallest == "b1-h1-s1x101-d1-float32-out-exact"
+    assert record.seconds["shrink"] > 0
 
 
 def test_the_smallest_case_fails_alone(judge):
@@ -102,25 +102,25 @@ def test_a_case_that_is_the_smallest_itself_gets_no_line(judge, records):
     result = judge("--attn-kernel=wrong.py:at_this_case", "--attn-shrink", "--attn-output=out", case=CASE)
     result.assert_outcomes(failed=1)
     assert smallest_lines(result) == []
-    assert records()[0]["smallest"] == CASE
+    assert records()[0].smallest == CASE
 
 
 def test_without_the_option_nothing_is_looked_for(judge, records):
     result = judge("--attn-kernel=wrong.py:past_100_keys", "--attn-output=out", case=CASE)
     assert smallest_lines(result) == []
-    assert records()[0]["smallest"] == ""
+    assert records()[0].smallest == ""
 
 
 def test_a_green_cell_is_not_shrunk(judge, records):
     judge("--attn-kernel=kernels.py:dense", "--attn-shrink", "--attn-output=out").assert_outcomes(passed=1)
-    assert records()[0]["smallest"] == ""
+    assert records()[0].smallest == ""
 
 
 def test_the_first_five_failed_cells_are_shrunk(judge, records):
     more = [f"--attn-case=b1-h1-s{length}-d16-float32-out-exact" for length in range(201, 207)]
     arguments = ["--attn-kernel=wrong.py:past_100_keys", "--attn-shrink=1e-9", "--attn-output=out"]
     judge(*arguments, *more, case=CASE).assert_outcomes(failed=7)
-    assert [record["smallest"] != "" for record in records()] == [True] * 5 + [False] * 2
+    assert [record.smallest != "" for record in records()] == [True] * 5 + [False] * 2
 
 
 def test_shrinking_leaves_no_file_in_the_cache(judge, pytester, monkeypatch):
@@ -132,7 +132,7 @@ def test_shrinking_leaves_no_file_in_the_cache(judge, pytester, monkeypatch):
 def test_the_seconds_bound_the_search(judge, records):
     arguments = ["--attn-kernel=wrong.py:past_100_keys", "--attn-shrink=1e-9", "--attn-output=out"]
     judge(*arguments, case=CASE).assert_outcomes(failed=1)
-    assert records()[0]["smallest"] == CASE
+    assert records()[0].smallest == CASE
 
 
 def test_a_reference_that_cannot_be_had_does_not_lose_the_verdict(judge, monkeypatch):
@@ -158,7 +158,7 @@ def test_the_header_says_for_how_long(judge, given, shown):
 def test_the_ini_twin_sets_it(judge, pytester, records):
     pytester.makeini("[pytest]\nattn_shrink = 1e-9")
     judge("--attn-kernel=wrong.py:past_100_keys", "--attn-output=out", case=CASE)
-    assert records()[0]["smallest"] == CASE
+    assert records()[0].smallest == CASE
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan", "soon", ""])

@@ -26,7 +26,7 @@ def test_bsa_refuses_a_large_error_and_says_by_how_much(judge, pytester):
 
 def test_the_records_name_it(judge, records):
     judge("--attn-tolerance=bsa", "--attn-output=out")
-    assert records()[0]["tolerance"] == "bsa"
+    assert records()[0].tolerance == "bsa"
 
 
 def test_the_ini_twin_sets_it(judge, pytester):

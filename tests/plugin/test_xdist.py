@@ -40,8 +40,8 @@ def test_the_claim_line_is_the_same_and_the_records_name_their_workers(pytester,
     alone = pytester.runpytest(*ARGUMENTS, "--attn-output=alone")
     dealt = pytester.runpytest(*ARGUMENTS, "--attn-output=dealt", *two_workers)
     assert claim(alone) == claim(dealt)
-    assert {record["worker"] for record in records("alone")} == {""}
-    assert {record["worker"] for record in records("dealt")} == {"gw0", "gw1"}
+    assert {record.worker for record in records("alone")} == {""}
+    assert {record.worker for record in records("dealt")} == {"gw0", "gw1"}
 
 
 def test_each_worker_gets_its_share_of_the_cores(threads, two_workers):
