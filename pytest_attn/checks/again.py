@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pytest_attn.checks.bits import difference
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject, value
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 
 FIRST = "first call of a prepared run"
 SECOND = "second call of a prepared run"
@@ -27,17 +30,17 @@ def again(subject: Subject) -> Verdict:
     elsewhere = subject.call(subject.trial(subject.problem, copy, poisoned=False))
     for name, result in ((FIRST, first), (SECOND, second), (ELSEWHERE, elsewhere)):
         if isinstance(result, Finding):
-            return Verdict((Finding(result.what, f"{name}: {result.phrase}"),), verdict.figures)
+            return Verdict((result.of(name),), verdict.figures)
         assert not isinstance(first, Finding)
         if not subject.kernel.capabilities.deterministic:
             judged = subject.compare(subject.problem, subject.inputs, result)
             if not judged.passed:
                 return judged.of(name)
             continue
-        where = difference(subject.problem, first, result)
-        if where:
-            phrase = f"{name}: {where} from the first call, though the kernel claims to be deterministic"
-            return Verdict((Finding("again", phrase),), verdict.figures)
+        found = difference("again", subject.problem, first, result)
+        if found:
+            found = replace(found, rest=" from the first call, though the kernel claims to be deterministic")
+            return Verdict((found.of(name),), verdict.figures)
     return verdict
 
 

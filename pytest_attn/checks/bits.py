@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.problem import Problem
 
@@ -19,8 +21,10 @@ def bits(tensor: Tensor) -> Tensor:
     return tensor.view(BITS[tensor.element_size()])
 
 
-def difference(problem: Problem, first: Output, second: Output, rows: Tensor | None = None) -> str | None:
-    """Where two results of a problem differ, in words; None where every bit that was asked for is the same.
+def difference(
+    what: str, problem: Problem, first: Output, second: Output, rows: Tensor | None = None
+) -> Finding | None:
+    """The finding `what` that two results of a problem differ; None where every bit that was asked for is the same.
 
     `rows`, bool `[B, H, Sq]`: the rows compared; all where None.
     """
@@ -29,19 +33,22 @@ def difference(problem: Problem, first: Output, second: Output, rows: Tensor | N
         pairs.append(("lse", first.lse.unsqueeze(-1), second.lse.unsqueeze(-1)))
     if problem.wants_grad and first.grads is not None and second.grads is not None:
         pairs += zip(first.grads._fields, first.grads, second.grads, strict=True)
+    compared: list[tuple[str, int | None, Tensor, Tensor]] = [(name, None, one, other) for name, one, other in pairs]
     if first.out.dim() == PARTIAL:
-        pairs = [
-            (f"{name} of split {split}", one[split], other[split])
-            for name, one, other in pairs
-            for split in range(problem.num_splits)
+        compared = [
+            (name, split, one[split], other[split]) for name, one, other in pairs for split in range(problem.num_splits)
         ]
-    for name, one, other in pairs:
+    for name, split, one, other in compared:
         differs = (bits(one.contiguous()) != bits(other.contiguous())).any(dim=3)
         if rows is not None:
             differs = differs & rows.to(differs.device)
-        if bool(differs.any()):
-            where = differs.nonzero()
-            batch, head, row = where[0].tolist()
-            count = differs.numel() if rows is None else int(rows.sum())
-            return f"{name}: {len(where)} of {count} rows differ, first at batch {batch}, head {head}, row {row}"
+        place = first_place(differs, None if rows is None else int(rows.sum()))
+        if place is None:
+            continue
+        words = f"{place.share} differ"
+        if split is None:
+            return Finding(what=what, tensor=name, words=words, place=place)
+        return Finding(
+            what=what, tensor=name, names_tensor=True, words=f"{name} of split {split}: {words}", place=place
+        )
     return None

@@ -13,10 +13,11 @@ from pytest_attn.checks.trial import Trial
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.budget.merging import merged_output
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import budget_of, judge
 from pytest_attn.judge.verdict.splits import judge_splits, sides_of
 from pytest_attn.judge.verdict.tolerances import DERIVED
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference

@@ -15,7 +15,7 @@ import torch
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.verdict.facts import read_output
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Kernel, Output, Run
 from pytest_attn.problem.inputs import Inputs
@@ -73,9 +73,10 @@ class Trial:
                 returned = self._run()
                 self._device.synchronize()
         except NotImplementedError as error:
-            return Finding(REFUSED, f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}")
+            words = f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}"
+            return Finding(what=REFUSED, words=words)
         except Exception as error:
-            return Finding(UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", _raised(error))
+            return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
         output = _read(returned, self._problem, self._given, self._buffers)
         return output if isinstance(output, Finding) else self._restored(output)
 
@@ -134,7 +135,8 @@ def _prepared(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers
 def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffers) -> Output | Finding:
     written = given.written()
     if written:
-        return Finding("inputs", f"the kernel wrote into its inputs: {written}, or memory beside it, changed")
+        words = f"the kernel wrote into its inputs: {written}, or memory beside it, changed"
+        return Finding(what="inputs", tensor=written, names_tensor=True, words=words)
     for name, guarded in buffers.items():
         # Writing the tensor is the kernel's work; what lies around it is not.
         around = guarded.buffer.clone()
@@ -142,7 +144,7 @@ def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffer
             torch.nan
         )
         if not bool(around.isnan().all()):
-            return Finding("outside", f"{name}: the kernel wrote beyond the buffer that it was given")
+            return Finding(what="outside", tensor=name, words="the kernel wrote beyond the buffer that it was given")
     output = read_output(returned, problem, given.inputs)
     if isinstance(output, Finding):
         return output
@@ -150,7 +152,7 @@ def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffer
     for name, tensor in (named | (output.grads._asdict() if output.grads else {})).items():
         shared = given.aliased(tensor) if tensor is not None else None
         if shared:
-            return Finding("aliased", f"{name}: shares its memory with {shared}")
+            return Finding(what="aliased", tensor=name, words=f"shares its memory with {shared}")
     return output
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from pytest_attn.diagnosis.attended import LARGEST_TILE
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Causal, Dense

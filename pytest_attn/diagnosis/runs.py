@@ -19,9 +19,10 @@ from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.budget.errors import allowed_error
 from pytest_attn.judge.verdict.derived import derived
 from pytest_attn.judge.verdict.facts import facts
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.tolerances import DERIVED
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference

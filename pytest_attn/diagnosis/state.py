@@ -20,12 +20,16 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem
 
-CALL = re.compile(r"call (\d+) of (\d+) \((.*?)\): ")
+CALL = re.compile(r"call (\d+) of (\d+) \(")
+
+
+RESULTS = ("out", "lse", "dq", "dk", "dv")
+"""What a kernel returns."""
 
 
 def failed_call(subject: Subject, verdict: Verdict) -> Call | None:
     """The call of a sequence that a verdict is about; None where it is no verdict on a sequence."""
-    found = CALL.match(verdict.findings[0].phrase)
+    found = CALL.match(verdict.findings[0].part)
     if found is None:
         return None
     calls = [call for call in calls_of(subject) if subject.claims(call.problem, call.layout)]
@@ -34,10 +38,10 @@ def failed_call(subject: Subject, verdict: Verdict) -> Call | None:
 
 def repeated(evidence: Evidence) -> Diagnosis | None:
     """A result that is right when the kernel is run again, or another one each time."""
-    phrase = evidence.verdict.findings[0].phrase
-    again = phrase.startswith((FIRST, SECOND, ELSEWHERE))
+    finding = evidence.verdict.findings[0]
+    again = finding.part.startswith((FIRST, SECOND, ELSEWHERE))
     if evidence.second_is_right:
-        if again or phrase.startswith(("out: ", "lse: ", "dq: ", "dk: ", "dv: ")):
+        if again or (not finding.part and finding.tensor in RESULTS and not finding.names_tensor):
             return Diagnosis("stale state", "run alone on the same inputs, the kernel is right")
         return None
     third = evidence.run(evidence.problem, evidence.inputs)

@@ -13,7 +13,7 @@ import pytest_attn
 from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.trial import Trial, poisoned_memory
 from pytest_attn.devices.device import Device
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -35,7 +35,7 @@ def finding_on(function: Callable[..., Any], problem: Problem = PROBLEM, **claim
 
 def test_a_view_of_an_input_as_output_is_red() -> None:
     found = finding_on(lambda query, key, value, scale: value.view(value.shape))
-    assert found == Finding("aliased", "out: shares its memory with value")
+    assert found == Finding(what="aliased", tensor="out", words="shares its memory with value")
 
 
 def test_a_write_beside_an_input_is_red() -> None:
@@ -106,7 +106,7 @@ def test_a_write_beside_an_out_buffer_is_red(place: int) -> None:
         out.as_strided((1,), (1,), out.storage_offset() + place).zero_()
 
     found = finding_on(kernel, out_variant=True)
-    assert found == Finding("outside", "out: the kernel wrote beyond the buffer that it was given")
+    assert found == Finding(what="outside", tensor="out", words="the kernel wrote beyond the buffer that it was given")
 
 
 def test_a_write_beside_an_lse_buffer_is_red() -> None:
@@ -117,7 +117,7 @@ def test_a_write_beside_an_lse_buffer_is_red() -> None:
         lse.as_strided((lse.numel() + 1,), (1,), lse.storage_offset()).zero_()
 
     found = finding_on(kernel, WITH_LSE, out_variant=True, lse=True)
-    assert found == Finding("outside", "lse: the kernel wrote beyond the buffer that it was given")
+    assert found == Finding(what="outside", tensor="lse", words="the kernel wrote beyond the buffer that it was given")
 
 
 def test_a_kernel_is_prepared_once_however_often_it_is_called() -> None:

@@ -11,14 +11,15 @@ from pytest_attn.diagnosis import diagnose as module
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.execution.api import check_kernel
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.mutants.tile_loop import TileLoop
 
 CASE = "b1-h2-s40x70-d32-float32-out-exact"
-RED = Verdict((Finding("out_row_rms", "out: wrong"),))
+RED = Verdict((Finding(what="out_row_rms", tensor="out", words="wrong"),))
 
 
 def counted(calls: list[int]) -> Kernel:
@@ -45,7 +46,10 @@ def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
 @pytest.mark.parametrize("what", ["type", "shape", "dtype", "device", "raised"])
 def test_a_fact_that_says_all_by_itself_has_no_diagnosis(what: str) -> None:
     calls: list[int] = []
-    assert diagnose(failed_cell(counted(calls), CASE).subject, Verdict((Finding(what, "out: wrong"),))) is None
+    assert (
+        diagnose(failed_cell(counted(calls), CASE).subject, Verdict((Finding(what=what, tensor="out", words="wrong"),)))
+        is None
+    )
     assert not calls
 
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from pytest_attn.diagnosis.diagnose import HYPOTHESES_OF_GRADIENTS
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
@@ -102,6 +103,6 @@ def test_two_bugs_that_a_case_cannot_tell_apart_are_both_told() -> None:
 
 
 def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
-    red = Verdict((Finding("dq_row_rms", "dq: wrong"),), {"dq_row_rms_share": 1.1})
+    red = Verdict((Finding(what="dq_row_rms", tensor="dq", words="wrong"),), {"dq_row_rms_share": 1.1})
     evidence = Evidence(failed_cell(BackwardLoop, CAUSAL).subject, red, TimeBox(60))
     assert [each.__name__ for each in HYPOTHESES_OF_GRADIENTS if each(evidence)] == ["repeated"]

@@ -10,7 +10,8 @@ from variant_cases import KILLED_ON, SLOPED, WINDOW
 from pytest_attn.diagnosis.diagnose import HYPOTHESES_OF_VARIANTS
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.mutants.catalog import find_mutants
 from pytest_attn.selfcheck.mutants.variant_loop import VariantLoop
@@ -110,7 +111,7 @@ def test_two_mistakes_that_a_case_cannot_tell_apart_are_both_told() -> None:
 
 
 def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
-    red = Verdict((Finding("out_row_rms", "out: wrong"),), {"out_row_rms_share": 1.1})
+    red = Verdict((Finding(what="out_row_rms", tensor="out", words="wrong"),), {"out_row_rms_share": 1.1})
     evidence = Evidence(failed_cell(VariantLoop, SLOPED.id).subject, red, TimeBox(60))
     named = [hypothesis.__name__ for hypothesis in HYPOTHESES_OF_VARIANTS if hypothesis(evidence)]
     assert named == ["repeated"]

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.verdict.facts import read_output
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import judge
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.kernels.resolve import find_kernel

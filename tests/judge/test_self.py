@@ -10,10 +10,11 @@ import pytest
 import torch
 
 from pytest_attn.judge.verdict.facts import read_output
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.reference_checks import doubts
 from pytest_attn.judge.verdict.tolerances import tolerance_names
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.kernels.resolve import find_kernel

@@ -12,8 +12,9 @@ from torch import Tensor
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.budget.budget import Budget
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import judge
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem

@@ -13,7 +13,8 @@ from pytest_attn.checks.bits import difference
 from pytest_attn.checks.check import Check
 from pytest_attn.checks.relations.related import Estimate, Side, compare_related
 from pytest_attn.checks.subject import Subject
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 
@@ -43,8 +44,8 @@ def _verdicts(subject: Subject, changes: Iterable[Change]) -> Iterator[Verdict]:
         assert not isinstance(before, Finding)
         assert not isinstance(after, Finding)
         if subject.kernel.capabilities.deterministic:
-            where = difference(subject.problem, before, after, rows)
-            yield Verdict((Finding("unchanged", f"{words}: {where}"),) if where else ())
+            changed = difference("unchanged", subject.problem, before, after, rows)
+            yield Verdict((changed.of(words),) if changed else ())
             continue
         expected = Estimate.of(subject, plain, before)
         yield compare_related(subject, plain, _only(rows, after, before), expected).of(words)

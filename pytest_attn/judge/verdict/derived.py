@@ -7,8 +7,9 @@ from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.verdict.bias import bias
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.statistics import RATE, largest_deviation, rms_limit, row_rms_limits, value_rank
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import Worst
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -72,8 +73,15 @@ class OutErrors:
         figures |= {f"{self._name}_row_rms": float(rms.max()), f"{self._name}_row_rms_share": worst.share}
         if worst.share <= 1.0:
             return None
-        text = f"row RMS {worst.at(rms):.3g} x the rounding error expected, limit {worst.at(limits):.3g}"
-        return Finding(f"{self._name}_row_rms", f"{self._name}: {text}, {worst.place(rms.shape)}")
+        reached, limit = worst.at(rms), worst.at(limits)
+        return Finding(
+            what=f"{self._name}_row_rms",
+            tensor=self._name,
+            words=f"row RMS {reached:.3g} x the rounding error expected, limit {limit:.3g}",
+            figure=reached,
+            limit=limit,
+            place=worst.place(rms.shape),
+        )
 
     def largest(self, figures: dict[str, float]) -> Finding | None:
         """Each element alone."""
@@ -84,9 +92,16 @@ class OutErrors:
         figures |= {f"{self._name}_largest": float(largest.max()), f"{self._name}_largest_share": worst.share}
         if worst.share <= 1.0:
             return None
-        limit = worst.at(largest) / worst.share
-        text = f"an element is off by {worst.at(largest):.3g} standard deviations of rounding, limit {limit:.3g}"
-        return Finding(f"{self._name}_largest", f"{self._name}: {text}, {worst.place(largest.shape)}")
+        reached = worst.at(largest)
+        limit = reached / worst.share
+        return Finding(
+            what=f"{self._name}_largest",
+            tensor=self._name,
+            words=f"an element is off by {reached:.3g} standard deviations of rounding, limit {limit:.3g}",
+            figure=reached,
+            limit=limit,
+            place=worst.place(largest.shape),
+        )
 
     def rms(self, figures: dict[str, float]) -> Finding | None:
         """The RMS of everything: a kernel that is a little less exact than it says, everywhere."""
@@ -98,8 +113,13 @@ class OutErrors:
         figures |= {f"{self._name}_rms": rms, f"{self._name}_rms_share": rms / limit}
         if rms <= limit:
             return None
-        text = f"RMS {rms:.3g} x the rounding error expected over all rows, limit {limit:.3g}"
-        return Finding(f"{self._name}_rms", f"{self._name}: {text}")
+        return Finding(
+            what=f"{self._name}_rms",
+            tensor=self._name,
+            words=f"RMS {rms:.3g} x the rounding error expected over all rows, limit {limit:.3g}",
+            figure=rms,
+            limit=limit,
+        )
 
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
         """The mean error, as it is and away from zero: rounding to nearest has none."""
@@ -118,8 +138,13 @@ class OutErrors:
             reached = abs(found.mean) / max(limit, 1e-300)
             if reached > share:
                 share = reached
-                text = f"mean error {found.mean:+.3g} standard deviations of rounding {where}, limit {limit:.3g}"
-                finding = Finding(f"{self._name}_bias", f"{self._name}: {text}")
+                finding = Finding(
+                    what=f"{self._name}_bias",
+                    tensor=self._name,
+                    words=f"mean error {found.mean:+.3g} standard deviations of rounding {where}, limit {limit:.3g}",
+                    figure=found.mean,
+                    limit=limit,
+                )
         figures[f"{self._name}_bias_share"] = share
         return finding if share > 1.0 else None
 
@@ -133,8 +158,9 @@ def _lse(lse: Tensor, reference: Reference, allowed: LseBudget, figures: dict[st
     figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
     if worst.share <= 1.0:
         return None
-    text = f"lse: off by {worst.at(error):+.3g}, limit {worst.at(limits):.3g}"
-    return Finding("lse", f"{text}, {worst.place(kept.shape)}")
+    off, limit = worst.at(error), worst.at(limits)
+    words = f"off by {off:+.3g}, limit {limit:.3g}"
+    return Finding(what="lse", tensor="lse", words=words, figure=off, limit=limit, place=worst.place(kept.shape))
 
 
 def _degrees_of_freedom(reference: Reference, inputs: Inputs, allowed: Budget) -> Tensor:

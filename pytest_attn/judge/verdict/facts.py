@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.problem.inputs import Inputs
@@ -23,29 +24,31 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
     out_shape, lse_shape = problem.stored_shapes
     out, lse = _parts(returned)
     if not isinstance(out, Tensor):
-        return Finding("type", f"out: the kernel returned {_what(returned)}, expected a tensor or (out, lse)")
+        words = f"the kernel returned {_what(returned)}, expected a tensor or (out, lse)"
+        return Finding(what="type", tensor="out", words=words)
     found = [_form("out", out, out_shape, problem.out_dtype, inputs)] if problem.wants_out else []
     if problem.wants_lse:
         if not isinstance(lse, Tensor):
-            return Finding("type", f"lse: the kernel returned {_what(returned)}, expected (out, lse)")
+            words = f"the kernel returned {_what(returned)}, expected (out, lse)"
+            return Finding(what="type", tensor="lse", words=words)
         found.append(_form("lse", lse, lse_shape, problem.sum_dtype, inputs))
     elif isinstance(lse, Tensor) and lse.numel():
-        return Finding(
-            "lse", f"lse: not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"
-        )
+        words = f"not asked for, but the kernel returned {_what(lse)}, expected None or an empty tensor"
+        return Finding(what="lse", tensor="lse", words=words)
     elif lse is not None and not isinstance(lse, Tensor):
-        return Finding("lse", f"lse: not asked for, but the kernel returned {_what(lse)}")
+        return Finding(what="lse", tensor="lse", words=f"not asked for, but the kernel returned {_what(lse)}")
     wrong = next((finding for finding in found if finding), None)
     return wrong or Output(out, lse if problem.wants_lse else None)
 
 
 def _read_gradients(returned: Any, problem: Problem, inputs: Inputs) -> Output | Finding:
     if not isinstance(returned, Output) or returned.grads is None:
-        return Finding("type", f"grads: the kernel returned {_what(returned)}, expected an Output with grads")
+        words = f"the kernel returned {_what(returned)}, expected an Output with grads"
+        return Finding(what="type", tensor="grads", words=words)
     shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
     for name, gradient in returned.grads._asdict().items():
         if not isinstance(gradient, Tensor):
-            return Finding("type", f"{name}: the kernel gave {_what(gradient)}, expected a tensor")
+            return Finding(what="type", tensor=name, words=f"the kernel gave {_what(gradient)}, expected a tensor")
         wrong = _form(name, gradient, tuple(shapes[name]), problem.dtype, inputs)
         if wrong:
             return wrong
@@ -69,13 +72,13 @@ def _what(value: Any) -> str:
 
 
 def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inputs: Inputs) -> Finding | None:
-    misshapen = _shape(name, tensor, shape)
+    misshapen = wrong_shape(name, tensor, shape)
     if misshapen:
         return misshapen
     if tensor.dtype != dtype:
-        return Finding("dtype", f"{name}: dtype {tensor.dtype}, expected {dtype}")
+        return Finding(what="dtype", tensor=name, words=f"dtype {tensor.dtype}, expected {dtype}")
     if tensor.device != inputs.query.device:
-        return Finding("device", f"{name}: on {tensor.device}, expected {inputs.query.device}")
+        return Finding(what="device", tensor=name, words=f"on {tensor.device}, expected {inputs.query.device}")
     return None
 
 
@@ -89,12 +92,12 @@ def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) 
     if problem.wants_out:
         # Types of eight bits cannot be compared on a CPU.
         out = output.out.detach().to("cpu", problem.sum_dtype)
-        findings.append(_not_finite("out", torch.isfinite(out).all(dim=3) | empty))
+        findings.append(not_finite("out", torch.isfinite(out).all(dim=3) | empty))
         if declared.out == "zero":
             findings.append(_empty_rows("out", (out != 0).any(dim=3) & empty, "0"))
     if problem.wants_lse and output.lse is not None:
         lse = output.lse.detach().cpu()
-        findings.append(_not_finite("lse", torch.isfinite(lse) | empty))
+        findings.append(not_finite("lse", torch.isfinite(lse) | empty))
         if declared.lse is not None:
             same = torch.isnan(lse) if math.isnan(declared.lse) else lse == declared.lse
             findings.append(_empty_rows("lse", ~same & empty, str(declared.lse)))
@@ -103,33 +106,31 @@ def facts(problem: Problem, output: Output, empty: Tensor, declared: EmptyRows) 
 
 def _shapes(problem: Problem, output: Output) -> list[Finding]:
     # One that would broadcast must not get as far as being subtracted from the reference.
-    found = [_shape("out", output.out, problem.out_shape)] if problem.wants_out else []
+    found = [wrong_shape("out", output.out, problem.out_shape)] if problem.wants_out else []
     if problem.wants_lse:
-        found.append(
-            Finding("type", "lse: missing") if output.lse is None else _shape("lse", output.lse, problem.lse_shape)
-        )
+        missing = Finding(what="type", tensor="lse", words="missing")
+        found.append(missing if output.lse is None else wrong_shape("lse", output.lse, problem.lse_shape))
     return [finding for finding in found if finding is not None]
 
 
-def _shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Finding | None:
+def wrong_shape(name: str, tensor: Tensor, shape: tuple[int, ...]) -> Finding | None:
+    """The finding that a tensor has not the shape that it should."""
     if tuple(tensor.shape) == shape:
         return None
-    return Finding("shape", f"{name}: shape {list(tensor.shape)}, expected {list(shape)}")
+    return Finding(what="shape", tensor=name, words=f"shape {list(tensor.shape)}, expected {list(shape)}")
 
 
-def _not_finite(name: str, finite: Tensor) -> Finding | None:
-    if bool(finite.all()):
+def not_finite(name: str, finite: Tensor) -> Finding | None:
+    """The finding that a tensor is not finite, from the rows, bool `[B, H, Sq]`, in which it is."""
+    place = first_place(~finite)
+    if place is None:
         return None
-    where = (~finite).nonzero()
-    batch, head, row = where[0].tolist()
-    place = f"first at batch {batch}, head {head}, row {row}"
-    return Finding("finite", f"{name}: not finite in {len(where)} of {finite.numel()} rows, {place}")
+    return Finding(what="finite", tensor=name, words=f"not finite in {place.share}", place=place)
 
 
 def _empty_rows(name: str, wrong: Tensor, declared: str) -> Finding | None:
-    if not bool(wrong.any()):
+    place = first_place(wrong)
+    if place is None:
         return None
-    where = wrong.nonzero()
-    batch, head, row = where[0].tolist()
-    place = f"first at batch {batch}, head {head}, row {row}"
-    return Finding("empty_rows", f"{name}: {len(where)} rows without keys are not {declared} as declared, {place}")
+    words = f"{place.count} rows without keys are not {declared} as declared"
+    return Finding(what="empty_rows", tensor=name, words=words, place=place)

@@ -10,8 +10,9 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.tolerances import ALLCLOSE, SAME_DTYPE
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import Worst
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.same_dtype import same_dtype
@@ -60,8 +61,9 @@ def flat(out: Tensor | None, lse: Tensor | None, reference: Reference, limits: F
         worst = Worst.of(torch.where(error == 0, 0.0, error / limit.error).amax(dim=3))
         figures[f"{what}_error"], figures[f"{what}_share"] = float(error.max()), worst.share
         if not worst.share <= 1.0:
-            text = f"{what}: error {error.max():.3g}, {worst.share:.3g} x {limit.says}"
-            findings.append(Finding(what, f"{text}, {worst.place(reference.lse.shape)}"))
+            words = f"error {error.max():.3g}, {worst.share:.3g} x {limit.says}"
+            place = worst.place(reference.lse.shape)
+            findings.append(Finding(what=what, tensor=what, words=words, figure=worst.share, limit=1.0, place=place))
     return Verdict(tuple(findings), figures)
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.verdict.reference_checks import overlap
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.reference_checks import doubt, overlap
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -24,26 +24,25 @@ def gradient_doubts(problem: Problem, inputs: Inputs, output: Output, reference:
     Their form, memory of their own, numbers that are none, and two sums: the weights of a row add up to 1, so dV over
     all keys is dO over all rows with keys; and <q, dQ> = <k, dK>, as both are the sum of dS * s.
     """
-    phrases = [*_form(inputs, output, reference)]
-    return [Finding("reference", f"reference: {phrase}") for phrase in phrases or [*_sums(problem, inputs, reference)]]
+    return [*_form(inputs, output, reference)] or [*_sums(problem, inputs, reference)]
 
 
-def _form(inputs: Inputs, output: Output, reference: Reference) -> Iterator[str]:
+def _form(inputs: Inputs, output: Output, reference: Reference) -> Iterator[Finding]:
     if reference.grads is None:
-        yield "no gradients"
+        yield doubt("", "no gradients")
         return
     shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
     for name, gradient in reference.grads._asdict().items():
         if gradient.shape != shapes[name]:
-            yield f"{name} has shape {list(gradient.shape)}, expected {list(shapes[name])}"
+            yield doubt(name, f"{name} has shape {list(gradient.shape)}, expected {list(shapes[name])}")
         elif not bool(torch.isfinite(gradient).all()):
-            yield f"{name} is not finite"
+            yield doubt(name, f"{name} is not finite")
         for theirs, returned in (output.grads._asdict() if output.grads else {}).items():
             if overlap(returned, gradient):
-                yield f"{name} shares memory with the kernel's {theirs}"
+                yield doubt(name, f"{name} shares memory with the kernel's {theirs}")
 
 
-def _sums(problem: Problem, inputs: Inputs, reference: Reference) -> Iterator[str]:
+def _sums(problem: Problem, inputs: Inputs, reference: Reference) -> Iterator[Finding]:
     assert reference.grads is not None
     assert inputs.grad_out is not None
     query, key, grad_out = (tensor.cpu().double() for tensor in (inputs.query, inputs.key, inputs.grad_out))
@@ -51,12 +50,12 @@ def _sums(problem: Problem, inputs: Inputs, reference: Reference) -> Iterator[st
     grad_out = grad_out.masked_fill(reference.empty_rows.unsqueeze(3), 0.0)
     by_head = grad_out.view(problem.batch, problem.key_heads, -1, problem.value_dim)
     if _differ(dv.sum(dim=2), by_head.sum(dim=2), by_head.abs().sum(dim=2)):
-        yield "dv over all keys is not dO over all rows"
+        yield doubt("dv", "dv over all keys is not dO over all rows")
     by_query, by_key = query * dq, key * dk
     shape = (problem.batch, problem.key_heads, -1)
     sizes = by_query.abs().reshape(shape).sum(dim=2) + by_key.abs().reshape(shape).sum(dim=2)
     if _differ(by_query.reshape(shape).sum(dim=2), by_key.reshape(shape).sum(dim=2), sizes):
-        yield "<q, dq> is not <k, dk>"
+        yield doubt("", "<q, dq> is not <k, dk>")
 
 
 def _differ(first: Tensor, second: Tensor, sizes: Tensor) -> bool:

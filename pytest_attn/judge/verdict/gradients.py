@@ -7,9 +7,12 @@ from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, GradientErrors
 from pytest_attn.judge.verdict.derived import NO_REPEATS, OutErrors
+from pytest_attn.judge.verdict.facts import not_finite, wrong_shape
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.gradient_checks import gradient_doubts
 from pytest_attn.judge.verdict.reference_checks import doubts
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
+from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -53,21 +56,22 @@ def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor]) -> l
     """What is wrong with gradients before any value is compared: shapes, numbers that are none, and anything but 0 for
     queries without keys and keys that no query may attend to."""
     if output.grads is None:
-        return [Finding("type", "grads: missing")]
+        return [Finding(what="type", tensor="grads", words="missing")]
     shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
-    found: list[Finding] = []
+    found: list[Finding | None] = []
     for name, gradient in output.grads._asdict().items():
-        if gradient.shape != shapes[name]:
-            return [Finding("shape", f"{name}: shape {list(gradient.shape)}, expected {list(shapes[name])}")]
+        misshapen = wrong_shape(name, gradient, shapes[name])
+        if misshapen:
+            return [misshapen]
         here = gradient.detach().cpu()
-        rows = "rows without keys" if name == "dq" else "keys that no query may attend to"
-        wrong = {
-            "finite": ("not finite", ~torch.isfinite(here).all(dim=3)),
-            "unseen": (f"{rows} are not 0", (here != 0).any(dim=3) & ~kept[name]),
-        }
-        for what, (phrase, where) in wrong.items():
-            if bool(where.any()):
-                batch, head, row = where.nonzero()[0].tolist()
-                place = f"first at batch {batch}, head {head}, row {row}"
-                found.append(Finding(what, f"{name}: {phrase} in {int(where.sum())} of {where.numel()} rows, {place}"))
-    return found
+        found.append(not_finite(name, torch.isfinite(here).all(dim=3)))
+        found.append(_not_zero(name, (here != 0).any(dim=3) & ~kept[name]))
+    return [finding for finding in found if finding is not None]
+
+
+def _not_zero(name: str, wrong: Tensor) -> Finding | None:
+    place = first_place(wrong)
+    if place is None:
+        return None
+    rows = "rows without keys" if name == "dq" else "keys that no query may attend to"
+    return Finding(what="unseen", tensor=name, words=f"{rows} are not 0 in {place.share}", place=place)

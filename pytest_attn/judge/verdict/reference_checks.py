@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.verdict.verdict import Finding
+from pytest_attn.judge.verdict.finding import Finding, Place
+from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -27,20 +29,27 @@ def doubts(problem: Problem, inputs: Inputs, output: Output, reference: Referenc
     Its form, memory of its own, numbers that no attention gives, rows without keys that are none by the mask, rows
     that are all zero without cause.
     """
-    phrases = [*_form(problem, reference), *_shared_memory(problem, output, reference)]
-    if not phrases:
+    found = [*_form(problem, reference), *_shared_memory(problem, output, reference)]
+    if not found:
         # A row without keys has its sink all the same.
         empty = problem.mask.empty_rows(problem.lengths).expand(problem.lse_shape) & (sinks(problem, inputs) is None)
         largest = (
             max(abs(float(end)) for end in inputs.value.to(problem.sum_dtype).aminmax()) if problem.wants_out else None
         )
-        phrases = [*_values(reference, empty, largest), *_zeros(problem, inputs, reference, empty, largest)]
-    return [Finding("reference", f"reference: {phrase}") for phrase in phrases]
+        found = [*_values(reference, empty, largest), *_zeros(problem, inputs, reference, empty, largest)]
+    return found
 
 
-def _form(problem: Problem, reference: Reference) -> Iterator[str]:
+def doubt(tensor: str, words: str, place: Place | None = None, rest: str = "") -> Finding:
+    """The finding that a reference cannot be the truth; the words name the tensor."""
+    return Finding(
+        what="reference", part="reference", tensor=tensor, names_tensor=True, words=words, place=place, rest=rest
+    )
+
+
+def _form(problem: Problem, reference: Reference) -> Iterator[Finding]:
     if problem.wants_out and reference.out is None:
-        yield "no out"
+        yield doubt("out", "no out")
     tensors = reference.tensors()
     rows = {"lse": problem.lse_shape, "weight_square": problem.lse_shape, "peak": problem.lse_shape}
     for name, shape in {**rows, "out": problem.out_shape, "value_square": problem.out_shape}.items():
@@ -48,17 +57,17 @@ def _form(problem: Problem, reference: Reference) -> Iterator[str]:
         if tensor is None:
             continue
         if tuple(tensor.shape) != shape:
-            yield f"{name} has shape {list(tensor.shape)}, expected {list(shape)}"
+            yield doubt(name, f"{name} has shape {list(tensor.shape)}, expected {list(shape)}")
         if tensor.device.type != "cpu":
-            yield f"{name} is on {tensor.device}, expected cpu"
+            yield doubt(name, f"{name} is on {tensor.device}, expected cpu")
 
 
-def _shared_memory(problem: Problem, output: Output, reference: Reference) -> Iterator[str]:
+def _shared_memory(problem: Problem, output: Output, reference: Reference) -> Iterator[Finding]:
     asked = {"out": output.out if problem.wants_out else None, "lse": output.lse if problem.wants_lse else None}
     for ours, returned in asked.items():
         for theirs, true in reference.tensors().items():
             if returned is not None and overlap(returned, true):
-                yield f"{theirs} shares memory with the kernel's {ours}"
+                yield doubt(theirs, f"{theirs} shares memory with the kernel's {ours}")
 
 
 def overlap(first: Tensor, second: Tensor) -> bool:
@@ -72,12 +81,12 @@ def _extent(tensor: Tensor) -> tuple[int, int]:
     return start, start + tensor.untyped_storage().nbytes()
 
 
-def _values(reference: Reference, empty: Tensor, largest: float | None) -> Iterator[str]:
+def _values(reference: Reference, empty: Tensor, largest: float | None) -> Iterator[Finding]:
     """`largest` of the values, None where the output is not judged."""
     lse = reference.lse
-    yield from _rows("lse is NaN or +inf", torch.isnan(lse) | torch.isposinf(lse))
-    yield from _rows("lse is -inf with keys to attend to", torch.isneginf(lse) & ~empty)
-    yield from _rows("lse is not -inf without keys to attend to", ~torch.isneginf(lse) & empty)
+    yield from _lse_rows("is NaN or +inf", torch.isnan(lse) | torch.isposinf(lse))
+    yield from _lse_rows("is -inf with keys to attend to", torch.isneginf(lse) & ~empty)
+    yield from _lse_rows("is not -inf without keys to attend to", ~torch.isneginf(lse) & empty)
     tensors = reference.tensors()
     # Weights are 1 at most and add up to 1: no average of values exceeds the largest, no sum of squares its square.
     bounds = {"weight_square": (0.0, 1.0), "peak": (0.0, 1.0)}
@@ -89,21 +98,22 @@ def _values(reference: Reference, empty: Tensor, largest: float | None) -> Itera
         least, most = (float(end) for end in tensors[name].aminmax())
         # Also false for NaN, which aminmax passes on.
         if not (low * SLACK <= least and most <= high * SLACK):
-            yield f"{name} is between {least:.3g} and {most:.3g}, where {low:.3g} to {high:.3g} is possible"
+            words = f"{name} is between {least:.3g} and {most:.3g}, where {low:.3g} to {high:.3g} is possible"
+            figure, limit = (most, high) if least >= low * SLACK else (least, low)
+            yield replace(doubt(name, words), figure=figure, limit=limit)
         elif bool(empty.any()) and bool(tensors[name][empty].any()):
-            yield f"{name} is not 0 in all rows without keys to attend to"
+            yield doubt(name, f"{name} is not 0 in all rows without keys to attend to")
 
 
-def _rows(phrase: str, wrong: Tensor) -> Iterator[str]:
-    if bool(wrong.any()):
-        where = wrong.nonzero()
-        batch, head, row = where[0].tolist()
-        yield f"{phrase} in {len(where)} of {wrong.numel()} rows, first at batch {batch}, head {head}, row {row}"
+def _lse_rows(words: str, wrong: Tensor) -> Iterator[Finding]:
+    place = first_place(wrong)
+    if place is not None:
+        yield doubt("lse", f"lse {words} in {place.share}", place)
 
 
 def _zeros(
     problem: Problem, inputs: Inputs, reference: Reference, empty: Tensor, largest: float | None
-) -> Iterator[str]:
+) -> Iterator[Finding]:
     """A row of zeros is right for values that cancel, or one key of logit 0; so it is computed anew before it is
     doubted."""
     rows = sorted({index * (problem.query_length - 1) // (ROWS_TRIED - 1) for index in range(ROWS_TRIED)})
@@ -117,7 +127,8 @@ def _zeros(
             truth = float(_anew(problem, inputs, batch, head, row)[name].abs().max())
             # Far above what float64 makes of an exact zero, far below what a wrong one hides.
             if truth > 1e-6 * unit:
-                yield f"{name} is 0 at batch {batch}, head {head}, row {row}, where it should reach {truth:.3g}"
+                place = Place(which="example", batch=batch, head=head, rows=(row, row), batches=problem.batch)
+                yield doubt(name, f"{name} is 0", place, f", where it should reach {truth:.3g}")
                 break
 
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that is wrong: which statistic, where, and in one phrase for a person what it is."""
-
-    what: str
-    phrase: str
+from pytest_attn.judge.verdict.finding import Finding
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +31,7 @@ class Verdict:
 
     def of(self, part: str) -> Verdict:
         """The same verdict, its findings said of a part of the case."""
-        return replace(self, findings=tuple(Finding(each.what, f"{part}: {each.phrase}") for each in self.findings))
+        return replace(self, findings=tuple(finding.of(part) for finding in self.findings))
 
     @staticmethod
     def first_wrong(verdicts: Iterable[Verdict]) -> Verdict:

@@ -1,4 +1,4 @@
-"""Where a statistic is worst."""
+"""Where a statistic is worst, or a fact first wrong."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+from pytest_attn.judge.verdict.finding import Place
 
 ROWS_NAMED = 128
 """A finding names the run of this many rows in which its worst row lies."""
@@ -32,14 +34,37 @@ class Worst:
         over = int((flat > 1.0).sum())
         return Worst(float(flat[index]), index // (heads * rows), index // rows % heads, index % rows, over)
 
-    def place(self, shape: torch.Size) -> str:
-        """Head and rows in words, e.g. "head 1, rows 896-1023"."""
+    def place(self, shape: torch.Size) -> Place:
+        """The place among all rows `[B, H, Sq]`: the run of rows in which the worst lies, and how many are over."""
         first = self.row // ROWS_NAMED * ROWS_NAMED
         last = min(first + ROWS_NAMED, shape[2]) - 1
-        batch = f"batch {self.batch}, " if shape[0] > 1 else ""
-        rows = f"row {first}" if first == last else f"rows {first}-{last}"
-        return f"{batch}head {self.head}, {rows} ({self.over} of {shape.numel()} rows over the limit)"
+        return Place(
+            which="worst",
+            batch=self.batch,
+            head=self.head,
+            rows=(first, last),
+            count=self.over,
+            of=shape.numel(),
+            batches=shape[0],
+        )
 
     def at(self, values: Tensor) -> float:
         """The value there of `[B, H, Sq]`."""
         return float(values[self.batch, self.head, self.row])
+
+
+def first_place(wrong: Tensor, of: int | None = None) -> Place | None:
+    """The first row that a bool `[B, H, Sq]` marks, and how many of `of` rows, by default of all; None without any."""
+    if not bool(wrong.any()):
+        return None
+    where = wrong.nonzero()
+    batch, head, row = where[0].tolist()
+    return Place(
+        which="first",
+        batch=batch,
+        head=head,
+        rows=(row, row),
+        count=len(where),
+        of=wrong.numel() if of is None else of,
+        batches=len(wrong),
+    )

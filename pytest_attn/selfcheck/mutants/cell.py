@@ -11,8 +11,9 @@ from pytest_attn.checks.subject import Subject
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.session import Session
 from pytest_attn.judge.budget.budget import Budget
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.tolerances import DERIVED
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.case import Case

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.verdict.facts import facts
+from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.flat import FlatLimits, flat, flat_limits
 from pytest_attn.judge.verdict.judge import budget_of, judge
 from pytest_attn.judge.verdict.tolerances import DERIVED, FLAT
-from pytest_attn.judge.verdict.verdict import Finding, Verdict
+from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.oracles.exact import with_gradients
 from pytest_attn.oracles.reference import Reference
