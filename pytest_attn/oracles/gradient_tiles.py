@@ -12,28 +12,32 @@ from torch import Tensor
 
 from pytest_attn.devices.workers import share
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, chunks, gather, masked_scores
+from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, chunks, gather, head_slabs, masked_scores
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
 
 
 class Tile(NamedTuple):
-    """Some query rows of one head against some keys, all `[rows, keys]`.
+    """The pairs of some query rows of one head with some keys, all tensors `[rows, keys]`.
 
-    `scores` s, scaled, 0 where the mask forbids the pair; `weights` P = exp(s - lse); `products` dP = dO V^T.
+    `spans`: the keys; `scores` s, scaled, 0 where the mask forbids the pair; `probabilities` P = exp(s - lse);
+    `probability_gradients` dP = dO V^T.
     """
 
-    group: Sequence[Span]
+    spans: Sequence[Span]
     scores: Tensor
-    weights: Tensor
-    products: Tensor
+    probabilities: Tensor
+    probability_gradients: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """A slab of query rows and what belongs to them: query `[rows, D]`, grad_out and out `[rows, Dv]`, lse and delta =
-    rowsum(grad_out * out) `[rows]`, 0 in rows without keys."""
+    """A slab of query rows of one head and what belongs to them.
+
+    `query` `[rows, D]`, `grad_out` dO and `out` `[rows, Dv]`, `lse` and `delta` = rowsum(dO * out) `[rows]`; `lse` is 0
+    in rows without keys.
+    """
 
     slab: Slab
     query: Tensor
@@ -42,10 +46,21 @@ class Rows:
     lse: Tensor
     delta: Tensor
 
+    @staticmethod
+    def of(slab: Slab, inputs: Inputs, reference: Reference, dtype: torch.dtype) -> Rows:
+        """The rows of a slab, on the CPU in `dtype`."""
+        assert inputs.grad_out is not None
+        assert reference.out is not None
+        tensors = (inputs.query, inputs.grad_out, reference.out, reference.lse)
+        query, grad_out, out, lse = (tensor[slab.where].to("cpu", dtype) for tensor in tensors)
+        # exp(-inf - 0) is 0 in a row without keys.
+        lse = lse.masked_fill(lse.isneginf(), 0.0)
+        return Rows(slab, query, grad_out, out, lse, delta=(grad_out * out).sum(dim=1))
+
     @property
     def where(self) -> tuple[int, int, slice]:
-        """Their place in a tensor `[B, Hq, Sq, ...]`."""
-        return self.slab.batch, self.slab.head, slice(self.slab.rows.start, self.slab.rows.stop)
+        """The index of these rows in a tensor `[B, Hq, Sq, ...]`."""
+        return self.slab.where
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,49 +77,41 @@ class HeadTiles:
     value: Tensor
 
     @property
-    def rows(self) -> Iterator[Rows]:
-        """The query rows of the group in runs that the mask treats alike."""
-        problem = self.problem
-        assert self.inputs.grad_out is not None
-        assert self.reference.out is not None
-        step = problem.mask.row_step(problem.lengths)
-        first = self.key_head * problem.group
-        for head, start in product(range(first, first + problem.group), range(0, problem.query_length, step)):
-            stop = min(start + step, problem.query_length)
-            for begin in range(start, stop, TILE_ROWS):
-                slab = Slab(self.batch, head, range(begin, min(begin + TILE_ROWS, stop)))
-                where = (slab.batch, slab.head, slice(slab.rows.start, slab.rows.stop))
-                tensors = (self.inputs.query, self.inputs.grad_out, self.reference.out, self.reference.lse)
-                query, grad_out, out, lse = (tensor[where].to("cpu", self.dtype) for tensor in tensors)
-                # exp(-inf - 0) is 0 in a row without keys.
-                lse = lse.masked_fill(lse.isneginf(), 0.0)
-                yield Rows(slab, query, grad_out, out, lse, (grad_out * out).sum(dim=1))
+    def query_heads(self) -> range:
+        """The query heads of the group that reads this key head."""
+        first = self.key_head * self.problem.group
+        return range(first, first + self.problem.group)
+
+    def rows(self, query_head: int) -> Iterator[Rows]:
+        """The query rows of one head of the group, in runs that the mask treats alike."""
+        for slab in head_slabs(self.problem, self.batch, query_head, TILE_ROWS):
+            yield Rows.of(slab, self.inputs, self.reference, self.dtype)
 
     def tiles(self, rows: Rows) -> Iterator[Tile]:
         """The tiles of some rows, in the order of the keys."""
         problem, slab = self.problem, rows.slab
         scaled = rows.query * problem.scale
-        for group in chunks(problem.mask.spans(problem.lengths, slab.batch, slab.head, slab.rows), TILE_KEYS):
-            key = gather(self.key, group)
+        for spans in chunks(problem.mask.spans(problem.lengths, slab.batch, slab.head, slab.rows), TILE_KEYS):
+            key = gather(self.key, spans)
             scores = scaled.new_empty(len(slab.rows), len(key))
-            masked_scores(problem, slab, group, scaled, key, scores)
-            weights = (scores - rows.lse.unsqueeze(1)).exp_()
+            masked_scores(problem, slab, spans, scaled, key, scores)
+            probabilities = (scores - rows.lse.unsqueeze(1)).exp_()
             scores.masked_fill_(scores.isneginf(), 0.0)
-            yield Tile(group, scores, weights, rows.grad_out @ gather(self.value, group).T)
+            yield Tile(spans, scores, probabilities, rows.grad_out @ gather(self.value, spans).T)
 
 
-def add_rows(target: Tensor, group: Sequence[Span], addend: Tensor) -> None:
-    """Add rows `[keys, ...]` of a tile to the keys of a tensor `[Skv, ...]`."""
+def add_rows(target: Tensor, spans: Sequence[Span], addend: Tensor) -> None:
+    """Add `addend` `[keys, ...]` to the rows of `target` `[Skv, ...]` that the spans name."""
     row = 0
-    for start, stop, _ in group:
+    for start, stop, _ in spans:
         target[start:stop] += addend[row : row + stop - start]
         row += stop - start
 
 
-def raise_rows(target: Tensor, group: Sequence[Span], values: Tensor) -> None:
-    """Raise the keys of a tensor `[Skv]` to the values `[keys]` of a tile."""
+def raise_rows(target: Tensor, spans: Sequence[Span], values: Tensor) -> None:
+    """Raise the elements of `target` `[Skv]` that the spans name to `values` `[keys]`, where these are larger."""
     row = 0
-    for start, stop, _ in group:
+    for start, stop, _ in spans:
         torch.maximum(target[start:stop], values[row : row + stop - start], out=target[start:stop])
         row += stop - start
 

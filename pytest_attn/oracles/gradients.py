@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import torch
 
-from pytest_attn.oracles.gradient_tiles import HeadTiles, add_rows, each_key_head
+from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
 from pytest_attn.oracles.streaming import gather
 from pytest_attn.problem.inputs import Inputs
@@ -28,14 +28,20 @@ def stream_gradients(problem: Problem, inputs: Inputs, forward: Reference) -> Re
     )
 
     def work(head: HeadTiles) -> None:
-        dk, dv = found.dk[head.batch, head.key_head], found.dv[head.batch, head.key_head]
-        for rows in head.rows:
-            dq = found.dq[rows.where]
-            for tile in head.tiles(rows):
-                add_rows(dv, tile.group, tile.weights.T @ rows.grad_out)
-                score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1)) * problem.scale
-                dq += score_gradients @ gather(head.key, tile.group)
-                add_rows(dk, tile.group, score_gradients.T @ rows.query)
+        for query_head in head.query_heads:
+            for rows in head.rows(query_head):
+                _add_tiles(found, head, rows)
 
     each_key_head(problem, inputs, forward, dtype, work)
     return found
+
+
+def _add_tiles(found: ReferenceGradients, head: HeadTiles, rows: Rows) -> None:
+    """Add what the tiles of some query rows contribute to the gradients."""
+    dq, dk, dv = found.dq[rows.where], found.dk[head.batch, head.key_head], found.dv[head.batch, head.key_head]
+    for tile in head.tiles(rows):
+        add_rows(dv, tile.spans, tile.probabilities.T @ rows.grad_out)
+        shifted = tile.probability_gradients - rows.delta.unsqueeze(1)
+        score_gradients = tile.probabilities * shifted * head.problem.scale
+        dq += score_gradients @ gather(head.key, tile.spans)
+        add_rows(dk, tile.spans, score_gradients.T @ rows.query)

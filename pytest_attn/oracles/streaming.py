@@ -33,17 +33,26 @@ class Slab(NamedTuple):
     head: int
     rows: range
 
+    @property
+    def where(self) -> tuple[int, int, slice]:
+        """The index of these rows in a tensor `[B, Hq, Sq, ...]`."""
+        return self.batch, self.head, slice(self.rows.start, self.rows.stop)
+
 
 def slabs(problem: Problem, most_rows: int | None = None) -> Iterator[Slab]:
     """Every query row once, in runs that the mask treats alike, of at most `most_rows` (None: those of a tile)."""
-    most_rows = most_rows or TILE_ROWS
-    step = problem.mask.row_step(problem.lengths)
     for batch in range(problem.batch):
         for head in range(problem.query_heads):
-            for start in range(0, problem.query_length, step):
-                stop = min(start + step, problem.query_length)
-                for first in range(start, stop, most_rows):
-                    yield Slab(batch, head, range(first, min(first + most_rows, stop)))
+            yield from head_slabs(problem, batch, head, most_rows or TILE_ROWS)
+
+
+def head_slabs(problem: Problem, batch: int, head: int, most_rows: int) -> Iterator[Slab]:
+    """The query rows of one head, in runs that the mask treats alike, of at most `most_rows`."""
+    step = problem.mask.row_step(problem.lengths)
+    for start in range(0, problem.query_length, step):
+        stop = min(start + step, problem.query_length)
+        for first in range(start, stop, most_rows):
+            yield Slab(batch, head, range(first, min(first + most_rows, stop)))
 
 
 def chunks(spans: Sequence[Span], width: int) -> Iterator[list[Span]]:

@@ -34,7 +34,7 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
     var[dK] = scale^2 (var[dS] + P^2 var[delta] + lambda^2 dS^2)^T Q^2 + sums
     var[dV] = (var[P] + lambda^2 P^2)^T dO^2 + sums
     sums    = (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)    kept in the accumulator's precision
-              + (c u_t)^2 (walk_t A + steady_t g^2)              stored after each but the last of t tiles
+              + (c u_t)^2 (walk_t A + steady_t sum_h g_h^2)      stored after each but the last of t tiles
               + (c u_g)^2 sum_h g_h^2                            of each query head, before a group is added
               + (c u)^2 g^2 + (e_exp / 2)^2 g^2                  the result; a biased exponential
 
@@ -50,241 +50,221 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 - Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
   is a power of two there, or P is 1: the mean error of rounding the sums of stored P is systematic
-  (`pytest_attn.judge.budget.leading_terms`). One term leads where sums of terms and of their squares agree: g^2 = A.
+  (`pytest_attn.judge.budget.dominated_sums`). One term dominates where the squared sum is the sum of squares: g^2 = A.
 
 **Bound.** As of the output: roundings of terms and result come to at most u_p P^T |dO| + u |dV|, and so on.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, GradientBudget, GradientErrors, OutBudget
-from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.budget.gradient_sums import Pairs, Rounding, Sums, Units, dot_roundings, row_variance, term_sums
-from pytest_attn.judge.budget.leading_terms import leads, mean_rounding
-from pytest_attn.judge.budget.precision import exp_error, is_stored, precision, unit_roundoff, variance_of
+from pytest_attn.judge.budget.chains import longest_chain, roundings
+from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
+from pytest_attn.judge.budget.gradient_pass import Pass
+from pytest_attn.judge.budget.gradient_sums import GradientSums, TermSums
+from pytest_attn.judge.budget.precision import exp_error, is_stored, smallest_spacing, unit_roundoff
 from pytest_attn.judge.budget.repeats import repeats
-from pytest_attn.judge.budget.row_classes import RowClasses
 from pytest_attn.judge.verdict.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import gather
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import seeing_queries, visible_keys
+from pytest_attn.problem.masks import seeing_queries
 from pytest_attn.problem.problem import Problem
 
 
 def gradient_budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of the gradients of a kernel of these numerics on this problem; see the module's docstring."""
-    assert reference.grads is not None
-    pass_ = _Pass(problem, inputs, reference, numerics)
-    each_key_head(problem, inputs, reference, torch.float64, pass_.work)
-    return Budget(None, None, repeats(problem, inputs), pass_.budget())
+    of_weights = repeats(problem, inputs)
+    given = Pass.of(problem, inputs, reference, numerics)
+    sums, equal_keys = given.sums(), float(of_weights.max())
+    equal_rows = max(equal_keys, float(sums.equal_rows.max()))
+    grads = GradientBudget(
+        dq=_errors(given, _query_gradient(given, sums, equal_keys)),
+        dk=_errors(given, _key_gradient(given, sums, equal_keys)),
+        dv=_value_errors(given, _value_gradient(given, sums, equal_rows), sums.stored_dv),
+    )
+    return Budget(None, None, of_weights, grads)
 
 
-class _Pass:
-    """The variance of every gradient, summed tile by tile."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Gradient:
+    """One gradient and the sums that it is.
 
-    def __init__(self, problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> None:
-        self.problem, self.inputs, self.reference, self.numerics = problem, inputs, reference, numerics
-        self.units = Units.of(problem, numerics)
-        self.lse_variance = row_variance(problem, inputs, reference, numerics)
-        heads = (problem.batch, problem.query_heads)
-        self.keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).double()
-        self.queries = seeing_queries(problem.mask, problem.lengths, *heads).clamp_min(1).double()
-        self.dq, self.dk, self.dv = (
-            Sums(*(torch.zeros(tensor.shape[: 4 if wide else 3], dtype=torch.float64) for wide in (1, 1, 1, 1, 0, 0)))
-            for tensor in (inputs.query, inputs.key, inputs.value)
-        )
-        # Of each query head alone: what its own gradients of key and value come to, squared and summed over the group.
-        self.head_squares = {
-            n: torch.zeros(t.shape, dtype=torch.float64) for n, t in (("dk", inputs.key), ("dv", inputs.value))
-        }
-        self.scores = Rounding.to(numerics.backward.score_gradients, problem, numerics, problem.scale)
-        self.probabilities = Rounding.to(numerics.probabilities, problem, numerics)
-        self.stored_dv = torch.zeros(inputs.value.shape, dtype=torch.float64)
-        self.row_repeats = 1.0
+    `exact`: g `[B, H, S, D]`, float64. `head_square`: sum_h g_h^2 over the `heads` whose results are added, g^2 of one.
+    `terms`: n, which broadcasts to g; `tiles`: t `[B, H, S]`. `weight_unit`: unit roundoff of the weights of its terms;
+    `rank` `[B, H]`: effective rank of the vectors that they multiply; `repeats`: in how many terms, at most, roundings
+    are one error.
+    """
 
-    def work(self, head: HeadTiles) -> None:
-        """One key head."""
-        where = (head.batch, head.key_head)
-        dk, dv = (Sums(*(tensor[where] for tensor in sums)) for sums in (self.dk, self.dv))
-        alone: dict[int, tuple[Tensor, Tensor]] = {}
-        classes = {
-            index: RowClasses.of(self.problem, self.inputs, self.reference, head.batch, index) for index in _group(head)
-        }
-        for rows in head.rows:
-            index = rows.slab.head
-            shared = classes[index].of_rows(rows)
-            self.row_repeats = max(self.row_repeats, float(shared.count.max()))
-            own_dk, own_dv = alone.setdefault(index, (torch.zeros_like(head.key), torch.zeros_like(head.value)))
-            self._rows(head, rows, dk, dv, shared, (own_dk, own_dv))
-        for own_dk, own_dv in alone.values():
-            self.head_squares["dk"][where] += own_dk.square()
-            self.head_squares["dv"][where] += own_dv.square()
+    exact: Tensor
+    sums: TermSums
+    head_square: Tensor
+    heads: int
+    terms: Tensor
+    tiles: Tensor
+    weight_unit: float
+    rank: Tensor
+    repeats: float
 
-    def _rows(
-        self,
-        head: HeadTiles,
-        rows: Rows,
-        dk: Sums,
-        dv: Sums,
-        classes: RowClasses,
-        alone: tuple[Tensor, Tensor],
-    ) -> None:
-        problem, units = self.problem, self.units
-        delta = self._delta_variance(head, rows)
-        lse = self.lse_variance[rows.where]
-        dq = Sums(*(tensor[rows.where] for tensor in self.dq))
-        mean_key = torch.zeros_like(rows.query)
-        scale = problem.scale
-        for tile in head.tiles(rows):
-            pairs = Pairs.of(problem, units, self.numerics, head, rows, tile)
-            weights, square = tile.weights, tile.weights.square()
-            gradient_square = pairs.score_gradients.square()
-            key = gather(head.key, tile.group)
-            terms, own = pairs.score_gradients * scale, pairs.own * scale**2
-            dq.add(None, term_sums(terms, self.scores, own, key))
-            mean_key += weights @ key
-            coherent = scale**2 * (square * delta.unsqueeze(1) + gradient_square * lse.unsqueeze(1))
-            alike = pairs.weight + square * lse.unsqueeze(1)
-            more = classes.more_shared(tile.products, rows.delta, gather(head.value, tile.group))
-            own = own + coherent + scale**2 * alike * more
-            dk.add(tile, term_sums(terms.T, self.scores, own.T, rows.query))
-            dv.add(
-                tile, term_sums(weights.T, self.probabilities, alike.T, rows.grad_out, classes.grad_out, classes.count)
-            )
-            stored = weights.to(precision(self.numerics.probabilities, problem)).to(weights.dtype)
-            add_rows(self.stored_dv[head.batch, head.key_head], tile.group, stored.T @ rows.grad_out)
-            if problem.group > 1:
-                add_rows(alone[0], tile.group, terms.T @ rows.query)
-                add_rows(alone[1], tile.group, weights.T @ rows.grad_out)
-        shift = scale**2 * delta.unsqueeze(1) * mean_key.square()
-        assert self.reference.grads is not None
-        scaled = lse.unsqueeze(1) * self.reference.grads.dq[rows.where].double().square()
-        for coherent in (shift, scaled):
-            size = coherent.sum(dim=1)
-            zero = torch.zeros_like(coherent)
-            dq.add(None, Sums(zero, coherent, zero, zero, size, size))
 
-    def _delta_variance(self, head: HeadTiles, rows: Rows) -> Tensor:
-        """var[delta] of some rows."""
-        problem, units, numerics = self.problem, self.units, self.numerics
-        moved, products, errors = (torch.zeros_like(rows.lse) for _ in range(3))
-        for tile in head.tiles(rows):
-            pairs = Pairs.of(problem, units, numerics, head, rows, tile)
-            shifted = (tile.products - rows.delta.unsqueeze(1)).square()
-            moved += (pairs.weight * shifted).sum(dim=1)
-            products += (tile.weights * tile.products).square().sum(dim=1)
-            errors += pairs.product.sum(dim=1)
-        keys = self.keys[rows.where]
-        delta_square = rows.delta.square()
-        variance = moved + self.lse_variance[rows.where] * delta_square
-        if numerics.backward.delta_of == "probabilities":
-            walk, steady = row_roundings(numerics, problem, keys)
-            return variance + errors + units.sums * (walk * products + steady * delta_square)
-        assert self.reference.moments is not None
-        assert self.reference.moments.value_square is not None
-        out_square = (rows.grad_out * rows.out).square().sum(dim=1)
-        value_square = (rows.grad_out.square() * self.reference.moments.value_square[rows.where].double()).sum(dim=1)
-        walk, steady = roundings(keys, longest_chain(numerics, problem, keys))
-        walk_out, steady_out = dot_roundings(problem.value_dim, problem, numerics)
-        variance += units.sums * (walk * value_square + steady * out_square)
-        variance += units.sums * (walk_out * out_square + steady_out * delta_square)
-        variance += units.probabilities * products + units.operands * value_square + units.result * out_square
-        if numerics.stored_accumulator is not None:
-            stored = variance_of(numerics.stored_accumulator, problem)
-            walk, steady = roundings(*[(keys / numerics.tile).ceil()] * 2)
-            variance += stored * (walk * value_square + (steady + 1) * out_square)
-        if numerics.split:
-            variance += 2 * variance_of(None, problem) * rows.lse.square() * delta_square
-        return variance
+def _query_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+    """dQ = scale dS K."""
+    problem = given.problem
+    assert given.reference.grads is not None
+    exact = given.reference.grads.dq.double()
+    return _Gradient(
+        exact=exact,
+        sums=sums.dq,
+        head_square=exact.square(),
+        heads=1,
+        terms=given.keys.unsqueeze(3),
+        tiles=_tiles_of_keys(given),
+        weight_unit=given.units.round_scores.unit,
+        rank=value_rank(given.inputs.key.cpu()).repeat_interleave(problem.group, dim=1),
+        repeats=equal_terms,
+    )
 
-    def budget(self) -> GradientBudget:
-        """What the sums come to."""
-        problem, backward = self.problem, self.numerics.backward
-        assert self.reference.grads is not None
-        assert self.inputs.grad_out is not None
-        dq, dk, dv = (tensor.double() for tensor in self.reference.grads)
-        by_key = self.queries.view(problem.batch, problem.key_heads, problem.group, -1)
-        together = by_key.sum(dim=2)
-        keys = float(repeats(problem, self.inputs).max())
-        stores = is_stored(backward.stored_gradients, problem)
-        query_tiles = _tiles(problem, backward.query_tile, of_queries=True) if stores else torch.ones_like(self.queries)
-        query_tiles = query_tiles.view_as(by_key).amax(dim=2)
-        ranks = {"dq": self.inputs.key, "dk": self.inputs.query, "dv": self.inputs.grad_out}
-        rank = {name: value_rank(tensor.cpu()) for name, tensor in ranks.items()}
-        rank["dq"] = rank["dq"].repeat_interleave(problem.group, dim=1)
-        for name in ("dk", "dv"):
-            rank[name] = rank[name].view(problem.batch, problem.key_heads, problem.group).amax(dim=2)
-        squares = self.head_squares if problem.group > 1 else {"dk": dk.square(), "dv": dv.square()}
-        key_tiles = _tiles(problem, backward.key_tile, of_queries=False) if stores else torch.ones_like(self.keys)
-        scores, probabilities = self.scores.unit, self.probabilities.unit
-        rows = max(keys, self.row_repeats)
-        shape = (problem.batch, problem.key_heads, problem.group, problem.value_dim)
-        present = (self.inputs.grad_out.cpu() != 0).sum(dim=2).double().view(shape).sum(dim=2)
-        added = torch.minimum(together.unsqueeze(3), present.unsqueeze(2)).clamp_min(1)
-        return GradientBudget(
-            self._errors(self.dq, dq, None, self.keys.unsqueeze(3), key_tiles, scores, rank["dq"], keys),
-            self._errors(self.dk, dk, squares["dk"], together.unsqueeze(3), query_tiles, scores, rank["dk"], keys),
-            self._led(
-                self._errors(self.dv, dv, squares["dv"], added, query_tiles, probabilities, rank["dv"], rows), dv
-            ),
-        )
 
-    def _led(self, errors: GradientErrors, dv: Tensor) -> GradientErrors:
-        """The errors of dV with the mean that sums led by one term give them."""
-        allowed, square, dtype = errors.allowed, dv.square(), self.problem.dtype
-        others = (square - self.dv.terms).abs() / (2 * square).clamp_min(torch.finfo(torch.float64).tiny)
-        mean = mean_rounding(dv, self.stored_dv, leads(others, dtype), allowed.sigma, dtype)
-        return replace(errors, allowed=replace(allowed, systematic=allowed.systematic + mean))
+def _key_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+    """dK = scale dS^T Q."""
+    problem = given.problem
+    assert given.reference.grads is not None
+    exact = given.reference.grads.dk.double()
+    return _Gradient(
+        exact=exact,
+        sums=sums.dk,
+        head_square=sums.dk_head_square if problem.group > 1 else exact.square(),
+        heads=problem.group,
+        terms=_seeing_queries(problem).unsqueeze(3),
+        tiles=_tiles_of_queries(given),
+        weight_unit=given.units.round_scores.unit,
+        rank=_by_key_head(problem, value_rank(given.inputs.query.cpu())).amax(dim=2),
+        repeats=equal_terms,
+    )
 
-    def _errors(
-        self,
-        sums: Sums,
-        gradient: Tensor,
-        head_square: Tensor | None,
-        count: Tensor,
-        tiles: Tensor,
-        unit: float,
-        rank: Tensor,
-        repeated: float,
-    ) -> GradientErrors:
-        problem, units = self.problem, self.units
-        grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
-        square = gradient.square()
-        alone = square if head_square is None else head_square
-        walk, steady = roundings(count, longest_chain(self.numerics, problem, count))
-        steps = tiles.unsqueeze(3).clamp_min(1)
-        sigma = sums.own + units.sums * (walk / 3 * sums.terms + (steady + 1) * square) + units.common * square
-        sigma += units.operands * sums.terms
-        bridge = (steps.square() - 1) / (6 * steps) * sums.terms
-        sigma += units.stored * (bridge + (steps - 1) * (2 * steps - 1) / (6 * steps) * alone)
-        if head_square is not None:
-            sigma += units.grouped * head_square
-        result = units.result * square
-        if is_stored(self.numerics.backward.stored_gradients, problem):
-            # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
-            sigma += (steps.square() - 1) * grid**2 / 12
-        if head_square is not None and problem.group > 1:
-            sigma += problem.group * grid**2 / 12
-        rest = sigma.sqrt()
-        sigma = sigma + sums.rounded + result + grid**2 / 12
-        bound = sums.bound + unit_roundoff(problem.dtype) * gradient.abs() + grid / 2
-        tiny = torch.finfo(torch.float32).tiny
-        systematic = exp_error(problem, self.numerics) + unit**2 + unit_roundoff(problem.dtype) ** 2
-        systematic += largest_deviation(1) * float(self.lse_variance.sum()) ** 0.5 / self.lse_variance.numel()
-        allowed = OutBudget(sigma.sqrt().clamp_min(tiny), rest, bound.clamp_min(tiny), systematic)
-        independent = sums.total + result.sum(dim=3)
-        largest = torch.maximum(sums.largest, result.amax(dim=3)).clamp_min(torch.finfo(torch.float32).tiny)
-        errors = (independent / largest).clamp_min(1.0)
-        return GradientErrors(allowed, 1.0 / (1.0 / errors + 1.0 / rank.unsqueeze(2).double()), repeated)
+
+def _value_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+    """dV = P^T dO."""
+    problem = given.problem
+    assert given.reference.grads is not None
+    assert given.inputs.grad_out is not None
+    exact, grad_out = given.reference.grads.dv.double(), given.inputs.grad_out.cpu()
+    not_zero = _by_key_head(problem, (grad_out != 0).sum(dim=2).double()).sum(dim=2)
+    return _Gradient(
+        exact=exact,
+        sums=sums.dv,
+        head_square=sums.dv_head_square if problem.group > 1 else exact.square(),
+        heads=problem.group,
+        terms=torch.minimum(_seeing_queries(problem).unsqueeze(3), not_zero.unsqueeze(2)).clamp_min(1),
+        tiles=_tiles_of_queries(given),
+        weight_unit=given.units.round_probabilities.unit,
+        rank=_by_key_head(problem, value_rank(grad_out)).amax(dim=2),
+        repeats=equal_terms,
+    )
+
+
+def _value_errors(given: Pass, gradient: _Gradient, stored_dv: Tensor) -> GradientErrors:
+    """The errors of dV, with the mean error of sums that one term dominates.
+
+    If g = a + r with r small beside a, then g^2 - A is 2 a r, and (g^2 - A) / (2 g^2) the share of r.
+    """
+    errors, dtype = _errors(given, gradient), given.problem.dtype
+    gradient_square = gradient.exact.square()
+    twice = (2 * gradient_square).clamp_min(torch.finfo(torch.float64).tiny)
+    others = (gradient_square - gradient.sums.term_square).abs() / twice
+    mean = mean_rounding(gradient.exact, stored_dv, is_dominated(others, dtype), errors.allowed.sigma, dtype)
+    return replace(errors, allowed=replace(errors.allowed, systematic=errors.allowed.systematic + mean))
+
+
+def _errors(given: Pass, gradient: _Gradient) -> GradientErrors:
+    """What a gradient may be off by: var = rest + roundings of the weights + (c u)^2 g^2 + grid^2 / 12."""
+    dtype, sums = given.problem.dtype, gradient.sums
+    grid, unit, tiny = smallest_spacing(dtype), unit_roundoff(dtype), torch.finfo(torch.float32).tiny
+    result = given.units.result * gradient.exact.square()
+    rest = _rest_variance(given, gradient)
+    variance = rest + sums.rounding_variance + result + grid**2 / 12
+    bound = sums.rounding_bound + unit * gradient.exact.abs() + grid / 2
+    allowed = OutBudget(
+        variance.sqrt().clamp_min(tiny), rest.sqrt(), bound.clamp_min(tiny), _systematic(given, gradient.weight_unit)
+    )
+    return GradientErrors(allowed, _degrees(gradient, result), gradient.repeats)
+
+
+def _rest_variance(given: Pass, gradient: _Gradient) -> Tensor:
+    """The variance of a gradient without the roundings that its bound covers, `[B, H, S, D]`; A is `term_square`."""
+    units, sums, grid = given.units, gradient.sums, smallest_spacing(given.problem.dtype)
+    gradient_square, tiles = gradient.exact.square(), gradient.tiles.unsqueeze(3).clamp_min(1)
+    walk, steady = roundings(gradient.terms, longest_chain(given.numerics, given.problem, gradient.terms))
+    # (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)
+    accumulated = units.accumulator * (walk / 3 * sums.term_square + (steady + 1) * gradient_square)
+    exponential = units.exponential * gradient_square
+    operands = units.operands * sums.term_square
+    # (c u_t)^2 (walk_t A + steady_t sum_h g_h^2)
+    tile_walk, tile_steady = (tiles.square() - 1) / (6 * tiles), (tiles - 1) * (2 * tiles - 1) / (6 * tiles)
+    stored = units.stored * (tile_walk * sums.term_square + tile_steady * gradient.head_square)
+    variance = sums.variance + accumulated + exponential + operands + stored
+    if gradient.heads > 1:
+        variance += units.grouped * gradient.head_square
+    if is_stored(given.numerics.backward.stored_gradients, given.problem):
+        # What a tile adds may be less than the spacing of the result's type, and be lost after every one alike.
+        variance += (tiles.square() - 1) * grid**2 / 12
+    if gradient.heads > 1:
+        variance += gradient.heads * grid**2 / 12
+    return variance
+
+
+def _systematic(given: Pass, weight_unit: float) -> float:
+    """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2, and K times the mean of lambda of
+    all rows, sqrt(sum lambda^2) / rows."""
+    rounded = exp_error(given.problem, given.numerics) + weight_unit**2 + unit_roundoff(given.problem.dtype) ** 2
+    mean_of_rows = largest_deviation(1) * float(given.lse_variance.sum()) ** 0.5 / given.lse_variance.numel()
+    return float(rounded + mean_of_rows)
+
+
+def _degrees(gradient: _Gradient, result: Tensor) -> Tensor:
+    """Independent errors behind each row of a gradient, `[B, H, S]`.
+
+    1 / (1 / errors + 1 / rank): the variance of the row over its largest part that is one error, limited by the
+    effective rank of the vectors of its terms. `result`: the variance of rounding each element, an error of its own.
+    """
+    sums = gradient.sums
+    largest = torch.maximum(sums.largest_variance, result.amax(dim=3)).clamp_min(torch.finfo(torch.float32).tiny)
+    errors = ((sums.row_variance + result.sum(dim=3)) / largest).clamp_min(1.0)
+    return 1.0 / (1.0 / errors + 1.0 / gradient.rank.unsqueeze(2).double())
+
+
+def _seeing_queries(problem: Problem) -> Tensor:
+    """n of a key: queries of its group that attend to it, at least 1 of each head, `[B, Hkv, Skv]`."""
+    queries = seeing_queries(problem.mask, problem.lengths, problem.batch, problem.query_heads)
+    return _by_key_head(problem, queries.clamp_min(1).double()).sum(dim=2)
+
+
+def _by_key_head(problem: Problem, tensor: Tensor) -> Tensor:
+    """A tensor `[B, Hq, ...]` as `[B, Hkv, group, ...]`."""
+    return tensor.view(problem.batch, problem.key_heads, problem.group, *tensor.shape[2:])
+
+
+def _tiles_of_keys(given: Pass) -> Tensor:
+    """t of dQ: tiles of keys after which the gradient of a query is stored, 1 where it is not; `[B, Hq, Sq]`."""
+    problem, backward = given.problem, given.numerics.backward
+    if not is_stored(backward.stored_gradients, problem):
+        return torch.ones_like(given.keys)
+    return _tiles(problem, backward.key_tile, of_queries=False)
+
+
+def _tiles_of_queries(given: Pass) -> Tensor:
+    """t of dK and dV: tiles of queries after which the gradient of a key is stored, the most that one head of its group
+    has; 1 where it is not; `[B, Hkv, Skv]`."""
+    problem, backward = given.problem, given.numerics.backward
+    if not is_stored(backward.stored_gradients, problem):
+        return torch.ones(problem.batch, problem.key_heads, problem.key_length, dtype=torch.float64)
+    return _by_key_head(problem, _tiles(problem, backward.query_tile, of_queries=True)).amax(dim=2)
 
 
 def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
@@ -298,8 +278,3 @@ def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
         rows, keys = (tile, range(whole)) if of_queries else (range(whole), tile)
         found[batch, head] += problem.mask.allowed(lengths, batch, head, rows, keys).any(dim=0 if of_queries else 1)
     return found.clamp_min(1.0)
-
-
-def _group(head: HeadTiles) -> range:
-    first = head.key_head * head.problem.group
-    return range(first, first + head.problem.group)

@@ -5,195 +5,136 @@ The derivation is the docstring of `pytest_attn.judge.budget.gradient_rounding`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.budget.operands import OperandRounding
-from pytest_attn.judge.budget.precision import ROUNDING_SQUARE, exp_error, is_stored, precision, variance_of
-from pytest_attn.judge.budget.rounding import Rows as ForwardRows
-from pytest_attn.judge.budget.rounding import budget
-from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, raise_rows
-from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import gather
+from pytest_attn.judge.budget.gradient_units import Rounding
+from pytest_attn.oracles.gradient_tiles import add_rows, raise_rows
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.masks import Span
 
 
-@dataclass(frozen=True, slots=True)
-class Units:
-    """(c u)^2 of every rounding; `sums` is that of the accumulator, `common` (e_exp / 2)^2, `operands` that of what
-    products round before they multiply."""
+class TermSums(NamedTuple):
+    """Sums over the terms w_i x_i of one gradient `[..., S, D]`, with weights w and vectors x.
 
-    sums: float
-    logits: float
-    probabilities: float
-    stored: float
-    grouped: float
-    result: float
-    common: float
-    operands: float
+    `rounding_variance` and `rounding_bound` are of rounding w before the product; `variance` is of all other errors
+    of w. The last two are of a whole row, `[..., S]`.
+    """
 
-    @staticmethod
-    def of(problem: Problem, numerics: Numerics) -> Units:
-        """Of the numerics that a kernel declares for a problem."""
-        backward = numerics.backward
-        return Units(
-            sums=variance_of(numerics.accumulator, problem),
-            logits=variance_of(numerics.logits, problem) if is_stored(numerics.logits, problem) else 0.0,
-            probabilities=ROUNDING_SQUARE * Rounding.to(numerics.probabilities, problem, numerics).unit ** 2,
-            stored=variance_of(backward.stored_gradients, problem),
-            grouped=variance_of(backward.grouped_gradients, problem) if problem.group > 1 else 0.0,
-            result=variance_of("input", problem),
-            common=(exp_error(problem, numerics) / 2) ** 2,
-            operands=ROUNDING_SQUARE * OperandRounding.of(problem, numerics).unit ** 2,
-        )
+    rounding_variance: Tensor
+    """sum_i var[round(w_i)] x_i^2."""
 
+    variance: Tensor
+    """sum_i var[w_i] x_i^2."""
 
-@dataclass(frozen=True, slots=True)
-class Rounding:
-    """Rounding to a precision of unit roundoff `unit`, whose numbers below the smallest normal one are multiples of
-    `grid`; `factor` is what the rounded numbers are multiplied with."""
+    term_square: Tensor
+    """A = sum_i w_i^2 x_i^2."""
 
-    unit: float
-    grid: float
-    factor: float = 1.0
+    rounding_bound: Tensor
+    """sum_i max |round(w_i) - w_i| |x_i|."""
+
+    row_variance: Tensor
+    """sum_i (var[round(w_i)] + var[w_i]) |x_i|^2."""
+
+    largest_variance: Tensor
+    """The largest part of `row_variance` that is one error: of a term, or of a class of terms that share theirs."""
 
     @staticmethod
-    def to(name: str, problem: Problem, numerics: Numerics, factor: float = 1.0) -> Rounding:
-        """To a named precision, and to that of an operand."""
-        found = torch.finfo(precision(name, problem))
-        unit = OperandRounding.of_weights(numerics, found.eps / 2)
-        return Rounding(unit, found.smallest_normal * found.eps, abs(factor))
+    def zeros(shape: Sequence[int]) -> TermSums:
+        """The sums of no terms, float64, for a gradient of this shape."""
+        elements = (torch.zeros(tuple(shape), dtype=torch.float64) for _ in range(4))
+        rows = (torch.zeros(tuple(shape[:-1]), dtype=torch.float64) for _ in range(2))
+        return TermSums(*elements, *rows)
 
-    def variance(self, weights: Tensor) -> Tensor:
-        """Of the errors of weights; less than half of the grid is lost whole."""
-        square, grid = weights.square(), (self.grid * self.factor) ** 2
-        return ROUNDING_SQUARE * self.unit**2 * square + torch.where(square < grid / 4, square, grid / 12)
+    def at(self, where: tuple[int | slice, ...]) -> TermSums:
+        """The sums of some heads and rows; a view, what is added to it is added here."""
+        return TermSums(*(tensor[where] for tensor in self))
 
-    def bound(self, weights: Tensor) -> Tensor:
-        """The most that weights may be off by."""
-        size = weights.abs()
-        return self.unit * size + size.clamp_max(self.grid * self.factor / 2)
-
-
-class Sums(NamedTuple):
-    """What is summed for one gradient, all `[S, D]`: `rounded`, the variance of rounding each term; `own`, of its other
-    errors; `terms`, the squared terms; `bound`, the most that rounding each comes to. `total` `[S]` is the variance of
-    a whole row, and `largest` `[S]` the largest part of it that is one error."""
-
-    rounded: Tensor
-    own: Tensor
-    terms: Tensor
-    bound: Tensor
-    total: Tensor
-    largest: Tensor
-
-    @staticmethod
-    def zeros(rows: int, columns: int, like: Tensor) -> Sums:
-        """Of nothing."""
-        wide, narrow = (like.new_zeros(shape) for shape in ((rows, columns), (rows,)))
-        return Sums(wide, wide.clone(), wide.clone(), wide.clone(), narrow, narrow.clone())
-
-    def add(self, tile: Tile | None, other: Sums) -> None:
-        """Add the sums of the keys of a tile, or of the same rows where it is None."""
-        group = tile.group if tile else [(0, len(self.total), True)]
+    def add(self, other: TermSums, spans: Sequence[Span] | None = None) -> None:
+        """Add the sums of other terms, those of the rows in `spans` alone where these are given."""
+        where = [Span(0, len(self.row_variance), True)] if spans is None else spans
         for mine, theirs in zip(self[:-1], other[:-1], strict=True):
-            add_rows(mine, group, theirs)  # type: ignore[arg-type]
-        raise_rows(self.largest, group, other.largest)  # type: ignore[arg-type]
+            add_rows(mine, where, theirs)
+        raise_rows(self.largest_variance, where, other.largest_variance)
+
+    def add_shared(self, variance: Tensor) -> None:
+        """Add the variance `[S, D]` of an error that all terms of a row share."""
+        self.variance.add_(variance)
+        row_variance = variance.sum(dim=1)
+        self.row_variance.add_(row_variance)
+        torch.maximum(self.largest_variance, row_variance, out=self.largest_variance)
 
 
 def term_sums(
     weights: Tensor,
     rounding: Rounding,
-    own: Tensor,
-    operand: Tensor,
-    shared: Tensor | None = None,
-    count: Tensor | None = None,
-) -> Sums:
-    """Of weights `[S, terms]` that are rounded, with the variance `own` of their other errors, times an operand
-    `[terms, D]`.
+    variance: Tensor,
+    vectors: Tensor,
+    *,
+    class_vectors: Tensor | None = None,
+    class_sizes: Tensor | None = None,
+) -> TermSums:
+    """The sums over the terms of weights w `[S, terms]` and vectors x `[terms, D]`.
 
-    `shared` is the operand where errors are shared by classes of terms, and `count` `[terms]` the terms of each class.
+    w is rounded, and has the `variance` `[S, terms]` of its other errors. Where classes of terms share their errors,
+    `class_vectors` is the sum of x over the class of each term by the root of its size, and `class_sizes` `[terms]`
+    that size: where it is more, that vector takes the place of x in all variances.
     """
-    square = operand.square()
-    by_class = square if shared is None else torch.maximum(square, shared.square())
-    rounded = rounding.variance(weights)
-    parts = (rounded + own) * by_class.sum(dim=1)
-    together = parts if count is None else parts * count
-    return Sums(
-        rounded @ by_class,
-        own @ by_class,
-        weights.square() @ square,
-        rounding.bound(weights) @ operand.abs(),
-        parts.sum(dim=1),
-        together.amax(dim=1),
+    vector_square = vectors.square()
+    error_square = vector_square if class_vectors is None else torch.maximum(vector_square, class_vectors.square())
+    rounding_variance = rounding.variance(weights)
+    of_terms = (rounding_variance + variance) * error_square.sum(dim=1)
+    of_errors = of_terms if class_sizes is None else of_terms * class_sizes
+    return TermSums(
+        rounding_variance=rounding_variance @ error_square,
+        variance=variance @ error_square,
+        term_square=weights.square() @ vector_square,
+        rounding_bound=rounding.bound(weights) @ vectors.abs(),
+        row_variance=of_terms.sum(dim=1),
+        largest_variance=of_errors.amax(dim=1),
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """The variances of the pairs of a tile, in units of P: `weight` tau^2 P^2, `product` P^2 var[dP], and dS itself."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class GradientSums:
+    """All that is summed over the tiles of a backward pass, float64. Each key head is summed by one worker."""
 
-    weight: Tensor
-    product: Tensor
-    score_gradients: Tensor
-    own: Tensor
+    dq: TermSums
+    """Over the keys of a query: w = scale dS, x = K; `[B, Hq, Sq, D]`."""
+
+    dk: TermSums
+    """Over the queries of a key: w = scale dS^T, x = Q; `[B, Hkv, Skv, D]`."""
+
+    dv: TermSums
+    """Over the queries of a key: w = P^T, x = dO; `[B, Hkv, Skv, Dv]`."""
+
+    stored_dv: Tensor
+    """round(P)^T dO, with P in the precision that the kernel stores it in; `[B, Hkv, Skv, Dv]`."""
+
+    dk_head_square: Tensor
+    """sum_h g_h^2 of what each query head h of a group contributes to dK; `[B, Hkv, Skv, D]`, 0 without groups."""
+
+    dv_head_square: Tensor
+    """sum_h g_h^2 of what each query head h of a group contributes to dV; `[B, Hkv, Skv, Dv]`, 0 without groups."""
+
+    equal_rows: Tensor
+    """Rows of the largest class of equal rows (`pytest_attn.judge.budget.row_classes`); `[B, Hq]`."""
 
     @staticmethod
-    def of(problem: Problem, units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Pairs:
-        """Of one tile."""
-        key, value = gather(head.key, tile.group), gather(head.value, tile.group)
-        walk, steady = dot_roundings(problem.head_dim, problem, numerics)
-        sizes = _sizes(rows.query, key) * (problem.scale**2 / problem.head_dim)
-        square = tile.scores.square()
-        tau = walk * sizes + (steady + 1) * square + (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
-        tau = units.sums * tau + units.logits * square + units.common
-        if units.operands:
-            tau += 2 * units.operands * problem.scale**2 * (rows.query.square() @ key.square().T)
-        walk, steady = dot_roundings(problem.value_dim, problem, numerics)
-        product = walk / problem.value_dim * _sizes(rows.grad_out, value) + steady * tile.products.square()
-        weight_square = tile.weights.square()
-        score_gradients = tile.weights * (tile.products - rows.delta.unsqueeze(1))
-        product = units.sums * product
-        if units.operands:
-            product += 2 * units.operands * (rows.grad_out.square() @ value.square().T)
-        product = weight_square * product
-        own = (tau + 2 * units.sums) * score_gradients.square() + product
-        return Pairs(tau * weight_square, product, score_gradients, own)
-
-
-def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Tensor:
-    """lambda^2 `[B, Hq, Sq]`, float64: the variance that all P of a row have in common."""
-    if numerics.backward.weights_of == "lse":
-        lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
-        assert lse is not None
-        return lse.sigma.square().double()
-    rows = ForwardRows.of(problem, inputs, reference, numerics)
-    accumulator = variance_of(numerics.accumulator, problem)
-    _, steady = row_roundings(numerics, problem, rows.keys)
-    return (accumulator * (steady + 1) + rows.shared * rows.weight_variance * rows.weight_square).double()
-
-
-def _shift(numerics: Numerics, head: HeadTiles, rows: Rows) -> Tensor:
-    """What is subtracted from the logits of some rows before the exponential."""
-    if numerics.backward.weights_of == "lse":
-        return rows.lse
-    assert head.reference.moments is not None
-    peak = head.reference.moments.peak[rows.where].to(rows.lse)
-    return rows.lse + torch.where(peak > 0, peak, 1.0).log()
-
-
-def _sizes(rows: Tensor, keys: Tensor) -> Tensor:
-    return torch.outer(rows.square().sum(dim=1), keys.square().sum(dim=1))
-
-
-def dot_roundings(terms: int, problem: Problem, numerics: Numerics) -> tuple[float, float]:
-    """(walk / 3, steady) of a sum of so many terms."""
-    count = torch.tensor(float(terms))
-    walk, steady = roundings(count, longest_chain(numerics, problem, count))
-    return float(walk) / 3, float(steady)
+    def zeros(inputs: Inputs) -> GradientSums:
+        """The sums over no tiles."""
+        dq, dk, dv = (tensor.shape for tensor in (inputs.query, inputs.key, inputs.value))
+        dk_head_square, dv_head_square, stored_dv = (torch.zeros(shape, dtype=torch.float64) for shape in (dk, dv, dv))
+        return GradientSums(
+            dq=TermSums.zeros(dq),
+            dk=TermSums.zeros(dk),
+            dv=TermSums.zeros(dv),
+            stored_dv=stored_dv,
+            dk_head_square=dk_head_square,
+            dv_head_square=dv_head_square,
+            equal_rows=torch.ones(dq[:2], dtype=torch.float64),
+        )

@@ -23,6 +23,11 @@ def unit_roundoff(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).eps / 2
 
 
+def smallest_spacing(dtype: torch.dtype) -> float:
+    """The distance of 0 to the next number: that of all subnormal numbers."""
+    return float(torch.finfo(dtype).smallest_normal * torch.finfo(dtype).eps)
+
+
 def precision(name: str | None, problem: Problem) -> torch.dtype:
     """The precision that a declaration names: None is that of sums, "input" that of query, key and value."""
     if name is None:

@@ -28,7 +28,7 @@ p_ij^2.
 - Weights that are divided first and lie just below 1 all become 1: the mean rounding error of the largest weights of
   the rows, which the reference knows, is a systematic error of the output.
 - Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
-  value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.budget.leading_terms`).
+  value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.budget.dominated_sums`).
 - Operands that are rounded to TF32: `pytest_attn.judge.budget.operands`.
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs.
 - Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
@@ -68,7 +68,7 @@ from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
-from pytest_attn.judge.budget.leading_terms import leads, mean_rounding
+from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
 from pytest_attn.judge.budget.operands import OperandRounding, alike_values, logit_operands
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -239,7 +239,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
         systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
     sigma = sigma.sqrt_().clamp_min_(tiny)
-    leading, out = leads(1 - rows.peak, problem.dtype), reference.out
+    leading, out = is_dominated(1 - rows.peak, problem.dtype), reference.out
     systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
     return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)
 

@@ -1,4 +1,4 @@
-"""Sums that are nearly one term."""
+"""Sums that one term dominates."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pytest_attn.execution.session import Session
-from pytest_attn.judge.budget.leading_terms import leads, mean_rounding
+from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case_id import parse
 
@@ -27,12 +27,12 @@ def test_more_of_a_small_term_is_lost_than_added(sign: int) -> None:
     assert mean * float((sums.abs() / sigma).mean()) == pytest.approx(float(expected), rel=0.02)
 
 
-def test_a_term_leads_where_the_others_are_less_than_a_spacing() -> None:
+def test_a_term_dominates_where_the_others_are_less_than_a_spacing() -> None:
     others = torch.tensor([0.0, 0.99, 1.01]) * SPACING
-    assert leads(others, torch.bfloat16).tolist() == [True, True, False]
+    assert is_dominated(others, torch.bfloat16).tolist() == [True, True, False]
 
 
-def test_sums_without_a_leading_term_have_no_mean_error() -> None:
+def test_sums_without_a_dominant_term_have_no_mean_error() -> None:
     sums = NUMBERS + REST
     nowhere = torch.zeros_like(sums, dtype=torch.bool)
     assert mean_rounding(sums, sums, nowhere, torch.ones_like(sums), torch.bfloat16) == 0.0

@@ -1,0 +1,88 @@
+"""Pairs of query and key in a backward pass: how far P, dP and dS of each may be off.
+
+The derivation is the docstring of `pytest_attn.judge.budget.gradient_rounding`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile
+from pytest_attn.oracles.streaming import gather
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The pairs of a tile, all `[rows, keys]`; the roundings of P and dS before their products are not in it.
+
+    `score_gradients`: dS = P (dP - delta). `logit_variance`: tau^2 P^2, of P by the error of its logit;
+    `product_variance`: P^2 var[dP]; `score_variance`: (tau^2 + 2 (c u_a)^2) dS^2 + P^2 var[dP].
+    """
+
+    score_gradients: Tensor
+    logit_variance: Tensor
+    product_variance: Tensor
+    score_variance: Tensor
+
+    @staticmethod
+    def of(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Pairs:
+        """The pairs of one tile."""
+        probability_square = tile.probabilities.square()
+        score_gradients = tile.probabilities * (tile.probability_gradients - rows.delta.unsqueeze(1))
+        tau_square = _logit_error(units, numerics, head, rows, tile)
+        product_variance = probability_square * _product_error(units, numerics, head, rows, tile)
+        return Pairs(
+            score_gradients,
+            logit_variance=tau_square * probability_square,
+            product_variance=product_variance,
+            score_variance=(tau_square + 2 * units.accumulator) * score_gradients.square() + product_variance,
+        )
+
+
+def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
+    """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P.
+
+    (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2
+    + (e_exp / 2)^2, and 2 (c u_o)^2 sum_d (scale q_d k_d)^2 where operands are rounded.
+    """
+    problem, key = head.problem, gather(head.key, tile.spans)
+    walk, steady = dot_roundings(problem.head_dim, problem, numerics)
+    partial_sums = walk * (_outer_square(rows.query, key) * (problem.scale**2 / problem.head_dim))
+    score_square = tile.scores.square()
+    shifted_square = (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
+    kept = units.accumulator * (partial_sums + (steady + 1) * score_square + shifted_square)
+    variance = kept + units.logits * score_square + units.exponential
+    if units.operands:
+        variance += 2 * units.operands * problem.scale**2 * (rows.query.square() @ key.square().T)
+    return variance
+
+
+def _product_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
+    """var[dP] `[rows, keys]`: (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2), and 2 (c u_o)^2
+    sum_d (dO_d v_d)^2 where operands are rounded."""
+    problem, value = head.problem, gather(head.value, tile.spans)
+    walk, steady = dot_roundings(problem.value_dim, problem, numerics)
+    partial_sums = walk / problem.value_dim * _outer_square(rows.grad_out, value)
+    variance = units.accumulator * (partial_sums + steady * tile.probability_gradients.square())
+    if units.operands:
+        variance += 2 * units.operands * (rows.grad_out.square() @ value.square().T)
+    return variance
+
+
+def _shift(numerics: Numerics, head: HeadTiles, rows: Rows) -> Tensor:
+    """What is subtracted from the logits of each row before the exponential, `[rows]`: the LSE, or the maximum."""
+    if numerics.backward.weights_of == "lse":
+        return rows.lse
+    assert head.reference.moments is not None
+    peak = head.reference.moments.peak[rows.where].to(rows.lse)
+    return rows.lse + torch.where(peak > 0, peak, 1.0).log()
+
+
+def _outer_square(rows: Tensor, keys: Tensor) -> Tensor:
+    """|a_i|^2 |b_j|^2 `[rows, keys]` of vectors `[rows, D]` and `[keys, D]`."""
+    return torch.outer(rows.square().sum(dim=1), keys.square().sum(dim=1))
