@@ -10,7 +10,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from pytest_attn.kernels.kernel import FunctionKernel, Kernel
+from pytest_attn.kernels.adapters import FunctionKernel
+from pytest_attn.kernels.kernel import Kernel
 
 UNKNOWN = "unknown"
 

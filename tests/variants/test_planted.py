@@ -12,8 +12,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn.execution.session import Session
+from pytest_attn.kernels.adapters import FunctionKernel
 from pytest_attn.kernels.builtin.eager import eager
-from pytest_attn.kernels.kernel import FunctionKernel, Kernel
+from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
