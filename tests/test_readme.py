@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
+import shutil
 from dataclasses import fields
 from pathlib import Path
 
 import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
+from pytest_attn.__main__ import main
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.claims import claims_table
 from pytest_attn.kernels.numerics import Numerics
@@ -18,6 +21,15 @@ from pytest_attn.problem.sweep import find_sweep, sweep_names
 
 ROOT = Path(__file__).parent.parent
 MOST_LINES = 200
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def commands(start: str) -> list[list[str]]:
+    """The words after `start` of every command in a block of shell, without its comment; no command twice."""
+    blocks = [block for path in PAGES for block in re.findall(r"```sh\n(.*?)```", path.read_text("utf-8"), re.DOTALL)]
+    lines = [line.partition(" #")[0].strip() for block in blocks for line in block.splitlines()]
+    found = (line.partition(start)[2] for line in lines if line.removeprefix(".venv/bin/").startswith(start))
+    return [shlex.split(words) for words in dict.fromkeys(found)]
 
 
 def page(name: str) -> str:
@@ -29,7 +41,7 @@ def test_the_readme_is_short_enough_to_be_read() -> None:
     assert len(page("README.md").splitlines()) <= MOST_LINES
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs").glob("*.md")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES[1:], ids=lambda path: path.name)
 def test_the_readme_names_every_page(path: Path) -> None:
     assert f"| [docs/{path.name}](docs/{path.name}) | " in page("README.md")
 
@@ -70,9 +82,26 @@ def test_the_sweeps_table_has_the_counts(name: str, path: str) -> None:
     assert f"| `{name}` | {len(sweep)} | {unsatisfiable} |" in page(path)
 
 
-@pytest.mark.parametrize("example", [*find_examples(str(ROOT / "README.md"), str(ROOT / "docs"))], ids=str)
+@pytest.mark.parametrize("example", [*find_examples(*map(str, PAGES))], ids=str)
 def test_python_examples_run(example: CodeExample, eval_example: EvalExample) -> None:
     eval_example.run(example)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest_benchmark.logger.PytestBenchmarkWarning")  # nothing to compare with
+@pytest.mark.parametrize("words", commands("pytest "), ids=" ".join)
+def test_every_pytest_command_finds_its_tests(words: list[str], pytester: pytest.Pytester) -> None:
+    shutil.copy(ROOT / "examples" / "my_flash.py", pytester.path)
+    assert pytester.runpytest(*words, "--collect-only", "-q").ret == pytest.ExitCode.OK
+
+
+@pytest.mark.parametrize("words", commands("python -m pytest_attn "), ids=" ".join)
+def test_every_command_of_ours_exists(words: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([words[0], "--help"])
+    assert ended.value.code == 0
+    known = {*re.findall(r"--[a-z][\w-]*", capsys.readouterr().out), *(option.flag for option in OPTIONS)}
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
 
 
 def test_the_example_kernel_passes_the_smoke_sweep(pytester: pytest.Pytester) -> None:
