@@ -7,8 +7,8 @@ import types
 import pytest
 import torch
 
-from pytest_attn.bench import memory
 from pytest_attn.devices.device import Device
+from pytest_attn.execution.isolation import memory
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.problem.case import Case
@@ -24,6 +24,7 @@ COUNTED_LATE = 1
 """MB: Linux counts resident pages per core and adds them up later."""
 
 KERNELS = f"""
+import os
 import torch
 
 def modest(query, key, value, scale):
@@ -52,20 +53,21 @@ def raising(query, key, value, scale):
     raise RuntimeError("no")
 
 def dying(query, key, value, scale):
-    raise SystemExit(3)
+    os._exit(0)
 """
 
 
-@pytest.fixture
-def peak(tmp_path):
-    """Megabytes that a kernel of the file takes."""
-    (tmp_path / "known.py").write_text(KERNELS)
-    memory = PeakMemory(Device("cpu"))
+@pytest.fixture(scope="module")
+def peak(tmp_path_factory):
+    """Megabytes that a kernel of the file takes, by one process for all of this file."""
+    file = tmp_path_factory.mktemp("peak") / "known.py"
+    file.write_text(KERNELS)
+    of_kernels = PeakMemory(Device("cpu"))
 
     def measured(name):
-        spec = f"{tmp_path / 'known.py'}:{name}"
+        spec = f"{file}:{name}"
         inputs = Inputs.draw(Problem.of(CASE), 1)
-        found = memory.of(spec, find_kernel(spec), CASE, inputs, 1)
+        found = of_kernels.of(spec, find_kernel(spec), CASE, inputs, 1)
         return None if found is None else found / MB
 
     return measured

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+from pytest_attn.execution.isolation.child import Child, ChildError
+
+LOST = 3
+"""The status where the process ended before pytest did; pytest's own for an error that is its own."""
 
 
 class FreshRun(NamedTuple):
@@ -17,7 +19,7 @@ class FreshRun(NamedTuple):
     """Exit status of pytest."""
 
     printed: str
-    """Its output, both streams."""
+    """The end of its output, both streams, and why it was lost where it was."""
 
     file: Path | None
     """The JSON that pytest-benchmark wrote; None where it wrote none."""
@@ -26,13 +28,13 @@ class FreshRun(NamedTuple):
 def measure_afresh(arguments: Sequence[str], file: Path, directory: Path) -> FreshRun:
     """Run pytest in a process of its own, in `directory`, and have pytest-benchmark write its times to `file`.
 
-    `arguments` go through a file, as the tests to run may be many. The gate is off in that process.
+    The gate is off in that process.
     """
-    with tempfile.NamedTemporaryFile("w", suffix=".arguments", encoding="utf-8") as listed:
-        listed.write("\n".join(arguments))
-        listed.flush()
-        command = [sys.executable, "-m", "pytest", "-q", "--attn-gate=off", f"--benchmark-json={file}"]
-        done = subprocess.run([*command, f"@{listed.name}"], cwd=directory, capture_output=True, text=True, check=False)
-    return FreshRun(
-        done.returncode, done.stdout + done.stderr, file if file.is_file() and file.stat().st_size else None
-    )
+    asked = ["-q", "--attn-gate=off", f"--benchmark-json={file}", *arguments]
+    with Child(directory=directory, captured=True) as child:
+        try:
+            # By pytest's own name: pytest rewrites the assertions only of what is not imported before it runs.
+            status = child.ask("pytest:main", {"args": asked})
+        except ChildError as lost:
+            return FreshRun(LOST, f"{child.printed}\n{lost}", None)
+        return FreshRun(status, child.printed, file if file.is_file() and file.stat().st_size else None)
