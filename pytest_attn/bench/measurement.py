@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from pytest_attn.bench.samples import Samples
+from pytest_attn.plain import from_plain
 
 SCHEMA_VERSION = 1
 """Raised when a field of a measurement changes its meaning or goes away."""
@@ -70,14 +70,12 @@ class Measurement:
         return asdict(self) | {"samples": self.samples.as_dict()}
 
     @staticmethod
-    def of_dict(plain: Mapping[str, Any]) -> Measurement:
-        """The measurement of `as_dict()`; fields of a newer schema are left out. Raises ValueError where one is
-        missing."""
-        given = {item.name: plain[item.name] for item in fields(Measurement) if item.name in plain}
-        missing = [name for name in REQUIRED if name not in given]
-        if missing:
-            raise ValueError(f"measurement: {missing[0]} is missing; allowed: all of {', '.join(REQUIRED)}")
-        return Measurement(**given | {"samples": Samples.of_dict(given["samples"])})
+    def of_dict(plain: Any) -> Measurement:
+        """The measurement of `as_dict()`; fields of a newer schema are left out. Raises ValueError, one sentence, where
+        one is missing or no field of a measurement."""
+        found = from_plain(Measurement, plain)
+        found.samples.refuse_uneven()
+        return found
 
     def extra_info(self) -> dict[str, Any]:
         """What pytest-benchmark stores of it under `extra_info`: one flat block `attn`, without the raw times of the
@@ -87,6 +85,3 @@ class Measurement:
         del samples["kernel"]
         rates = {"tflops": self.tflops, "gigabytes_per_second": self.gigabytes_per_second}
         return {BLOCK: plain | rates | samples}
-
-
-REQUIRED = tuple(item.name for item in fields(Measurement) if item.name not in ("versions", "schema"))

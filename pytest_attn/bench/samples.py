@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 
@@ -51,7 +50,7 @@ class Samples:
         return f"{len(wrong)} times of the kernel are no times, as {wrong[0]:g} s" if wrong else ""
 
     def followed_by(self, later: Samples) -> Samples:
-        """These rounds and then those of a later sitting."""
+        """These rounds and then those of a later repetition."""
         joined = {
             name: value + getattr(later, name) if isinstance(value := getattr(self, name), tuple) else value
             for name in Samples.__slots__
@@ -63,23 +62,9 @@ class Samples:
         plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
         return plain | {"control_again": [list(pair) for pair in self.control_again]}
 
-    @staticmethod
-    def of_dict(plain: Mapping[str, Any]) -> Samples:
-        """The samples of `as_dict()`. Raises ValueError where a series is missing or of another length."""
-        missing = [name for name in REQUIRED if name not in plain]
-        if missing:
-            raise ValueError(f"samples: {missing[0]} is missing; allowed: all of {', '.join(REQUIRED)}")
-        given: dict[str, Any] = {
-            item.name: tuple(value) if isinstance(value := plain[item.name], list) else value
-            for item in fields(Samples)
-            if item.name in plain
-        }
-        lengths = {name: len(value) for name, value in given.items() if isinstance(value, tuple)}
+    def refuse_uneven(self) -> None:
+        """Raises ValueError where one series has more rounds than another."""
+        lengths = {name: len(value) for name in Samples.__slots__ if isinstance(value := getattr(self, name), tuple)}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{count} of {name}" for name, count in lengths.items())
             raise ValueError(f"samples: {counted}; allowed: as many of each")
-        given["control_again"] = tuple((left, right) for left, right in given["control_again"])
-        return Samples(**given)
-
-
-REQUIRED = tuple(item.name for item in fields(Samples) if item.name != "discarded")

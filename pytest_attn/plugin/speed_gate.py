@@ -17,8 +17,8 @@ import pytest
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.execution.isolation.fresh import REPETITIONS, FreshRun, measure_afresh
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
+from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun, stored_run

@@ -6,7 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from pytest_attn.problem.case import Case
-from pytest_attn.records.wire import encoded
+from pytest_attn.plain import encoded
 
 
 def fields_of(case: Case) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pytest_attn.records.decision import Decision
 from pytest_attn.records.record import Record
 from pytest_attn.records.released import of_released
 from pytest_attn.records.run import RunEnd, RunStart
-from pytest_attn.records.wire import line_of, number
+from pytest_attn.records.wire import line_of
 
 SCHEMA_VERSION = 2
 """Raised when a field changes its meaning or goes away; it stands in the first line."""
@@ -36,7 +36,7 @@ KINDS: Mapping[str, type[Content]] = {
 READERS: Mapping[str, Callable[[Any], Content]] = {
     "run": RunStart.of_dict,
     "record": Record.of_dict,
-    "measurement": lambda plain: measurement_of(plain),
+    "measurement": Measurement.of_dict,
     "decision": Decision.of_dict,
     "end": RunEnd.of_dict,
 }
@@ -65,20 +65,6 @@ class Document:
     def failed(self) -> tuple[Record, ...]:
         """The cells that failed, in the order in which they ran."""
         return tuple(record for record in self.records if record.outcome == "failed")
-
-
-def measurement_of(plain: Any) -> Measurement:
-    """The measurement of a line, whose times may be none. Raises ValueError, one sentence, for what is none."""
-    samples = plain.get("samples")
-    if not isinstance(samples, dict):
-        raise ValueError(f"a measurement: 'samples' is {samples!r:.60}, expected an object")
-    return Measurement.of_dict({**plain, "samples": {name: _times(value) for name, value in samples.items()}})
-
-
-def _times(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_times(each) for each in value]
-    return number(value) if isinstance(value, str) else value
 
 
 def as_line(content: Content) -> dict[str, Any]:

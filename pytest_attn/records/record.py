@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from typing import Any, Literal, get_args
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.judge.verdict.finding import Finding
-from pytest_attn.records.fields import Fields
-from pytest_attn.records.wire import encoded, number, numbers
+from pytest_attn.plain import encoded, from_plain
 
 Outcome = Literal["passed", "failed", "not here", "not claimed", "unsatisfiable"]
 
@@ -99,42 +98,14 @@ class Record:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON and for xdist."""
-        plain = {each.name: getattr(self, each.name) for each in fields(self)}
-        plain["findings"] = [finding.as_dict() for finding in self.findings]
-        for name in ("diagnosis", "source"):
-            plain[name] = plain[name] and plain[name].as_dict()
-        written: dict[str, Any] = encoded(plain)
-        return written
+        plain: dict[str, Any] = encoded(self)
+        return plain
 
     @staticmethod
     def of_dict(plain: Any) -> Record:
         """The record of `as_dict()`; fields of a newer schema are left out. Raises ValueError, one sentence, for what
         is none."""
-        read = Fields(plain, "a record")
-        return Record(
-            case=read.text("case"),
-            kernel=read.text("kernel"),
-            outcome=read.word("outcome", get_args(Outcome)),  # type: ignore[arg-type]  # one of them
-            why=read.text("why", ""),
-            findings=read.each("findings", Finding.of_dict),
-            diagnosis=read.maybe("diagnosis", Diagnosis.of_dict),
-            unclaimed=read.text("unclaimed", ""),
-            reproduce=read.text("reproduce", ""),
-            smallest=read.text("smallest", ""),
-            source=read.maybe("source", KernelSource.of_dict),
-            fields=read.mapping("fields"),
-            figures=read.maybe("figures", numbers) or {},
-            seconds=read.maybe("seconds", numbers) or {},
-            peak_bytes=read.whole("peak_bytes") if "peak_bytes" in read else None,
-            device=read.text("device", "cpu"),
-            oracle=read.text("oracle", ""),
-            tolerance=read.text("tolerance", "derived"),
-            seed=read.whole("seed", 42),
-            flops=read.whole("flops", 0),
-            host=read.text("host", ""),
-            worker=read.text("worker", ""),
-            attempt=read.whole("attempt", 1),
-        )
+        return from_plain(Record, plain)
 
 
 def severity(record: Record) -> float:
@@ -142,5 +113,5 @@ def severity(record: Record) -> float:
 
     Infinity where a fact and no statistic failed it, as when the kernel raised or returned what is not finite.
     """
-    largest = max((number(size) for name, size in record.figures.items() if name.endswith("_share")), default=0.0)
+    largest = max((size for name, size in record.figures.items() if name.endswith("_share")), default=0.0)
     return largest if largest >= 1 else float("inf")

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_attn.records.fields import Fields
+from pytest_attn.plain import encoded, from_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,29 +56,13 @@ class RunStart:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = encoded(self)
+        return plain
 
     @staticmethod
     def of_dict(plain: Any) -> RunStart:
         """The start of `as_dict()`. Raises ValueError, one sentence, for what is none."""
-        read = Fields(plain, "the run")
-        return RunStart(
-            id=read.text("id"),
-            started=read.text("started"),
-            command=read.texts("command"),
-            directory=read.text("directory", ""),
-            options=read.mapping("options"),
-            seed=read.whole("seed", 42),
-            host=read.text("host", ""),
-            machine=read.text("machine", ""),
-            devices=read.texts("devices"),
-            model=read.text("model", ""),
-            unit=read.text("unit", ""),
-            versions=read.mapping("versions"),
-            commit=read.text("commit", ""),
-            dirty=read.flag("dirty", False),
-            workers=read.whole("workers", 1),
-        )
+        return from_plain(RunStart, plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,19 +95,10 @@ class RunEnd:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return asdict(self)
+        plain: dict[str, Any] = encoded(self)
+        return plain
 
     @staticmethod
     def of_dict(plain: Any) -> RunEnd:
         """The end of `as_dict()`. Raises ValueError, one sentence, for what is none."""
-        read = Fields(plain, "the end of the run")
-        return RunEnd(
-            ended=read.text("ended"),
-            complete=read.flag("complete"),
-            status=read.whole("status"),
-            everything=read.flag("everything", False),
-            failed=read.whole("failed", 0),
-            faults=read.texts("faults"),
-            gate=read.text("gate", ""),
-            gate_faults=read.texts("gate_faults"),
-        )
+        return from_plain(RunEnd, plain)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -20,38 +19,20 @@ SAMPLES = Samples(
 )
 
 
-def test_they_come_back_from_json_as_they_were():
-    assert Samples.of_dict(json.loads(json.dumps(SAMPLES.as_dict()))) == SAMPLES
-
-
-def test_a_series_that_is_missing_is_named():
-    plain = SAMPLES.as_dict()
-    del plain["control"]
-    with pytest.raises(ValueError, match="samples: control is missing; allowed: all of kernel, control, "):
-        Samples.of_dict(plain)
-
-
 def test_series_of_different_lengths_are_refused():
     with pytest.raises(ValueError, match="samples: 1 of kernel, 2 of control"):
-        Samples.of_dict(SAMPLES.as_dict() | {"kernel": [0.1]})
+        replace(SAMPLES, kernel=(0.1,)).refuse_uneven()
 
 
-def test_a_later_sitting_follows_round_by_round():
+def test_a_later_repetition_follows_round_by_round():
     both = SAMPLES.followed_by(SAMPLES)
     assert both.kernel == (0.1, 0.2, 0.1, 0.2)
     assert both.control_again == SAMPLES.control_again * 2
     assert (both.kernel_calls, both.rounds) == (1, 4)
 
 
-def test_discarded_rounds_of_all_sittings_are_counted():
+def test_discarded_rounds_of_all_repetitions_are_counted():
     assert SAMPLES.followed_by(replace(SAMPLES, discarded=2)).discarded == 2
-    assert Samples.of_dict(replace(SAMPLES, discarded=3).as_dict()).discarded == 3
-
-
-def test_samples_of_before_rounds_were_discarded_are_read():
-    plain = SAMPLES.as_dict()
-    del plain["discarded"]
-    assert Samples.of_dict(plain) == SAMPLES
 
 
 def test_times_that_throttling_left_none_of_say_so():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable
-from typing import Any
 
 # Loaded here: pytester forgets what a run in this process imports, torch cannot be imported twice, hypothesis is slow.
 import hypothesis

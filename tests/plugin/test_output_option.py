@@ -7,7 +7,6 @@ import pytest
 from pytest_attn.records.document import FILE, DocumentFile
 from pytest_attn.records.record import Record
 
-
 LSE_CASE = "b1-h1-s64-d32-float32-lse-exact"
 CASE = "b1-h1-s64-d32-float32-out-exact"
 BFLOAT16_CASE = "b1-h1-s64-d32-bfloat16-out-exact"
@@ -103,7 +102,9 @@ def test_what_the_judge_found_is_data(judge, records):
 def test_the_kernel_is_named_with_its_place(judge, records, pytester):
     judge("--attn-output=out", KERNELS[0])
     source = records()[0].source
-    line = next(at for at, text in enumerate((pytester.path / "kernels.py").read_text().splitlines(), 1) if "def dense" in text)
+    line = next(
+        at for at, text in enumerate((pytester.path / "kernels.py").read_text().splitlines(), 1) if "def dense" in text
+    )
     assert (source.spec, source.file, source.line) == ("kernels.py:dense", str(pytester.path / "kernels.py"), line)
     assert source.hash
 
@@ -134,7 +135,9 @@ def test_no_evidence_of_an_earlier_run_is_left(judge, document, arguments):
     assert document().records == ()
 
 
-@pytest.mark.parametrize(("option", "sentence"), [("kernel=typo", "unknown kernel 'typo'"), ("seed=x", "'x' is no seed")])
+@pytest.mark.parametrize(
+    ("option", "sentence"), [("kernel=typo", "unknown kernel 'typo'"), ("seed=x", "'x' is no seed")]
+)
 def test_a_run_that_was_refused_says_why(judge, document, option, sentence):
     judge("--attn-output=out", f"--attn-{option}")
     end = document().end
@@ -169,7 +172,12 @@ def killed(*given, scale):
 def test_a_killed_run_keeps_what_it_found(pytester, document):
     pytester.makepyfile(killed=KILLED)
     result = pytester.runpytest_subprocess(
-        "--pyargs", "pytest_attn.suite.test_smoke", "-k", "smoke_output", "--attn-output=out", "--attn-kernel=killed.py:killed"
+        "--pyargs",
+        "pytest_attn.suite.test_smoke",
+        "-k",
+        "smoke_output",
+        "--attn-output=out",
+        "--attn-kernel=killed.py:killed",
     )
     assert result.ret == -9
     found = document()
@@ -250,7 +258,5 @@ def test_a_disk_that_is_full_in_the_middle_ends_red_with_a_sentence(judge, monke
 
     monkeypatch.setattr(DocumentFile, "write", full)
     result = judge("--attn-output=out")
-    result.stdout.fnmatch_lines(
-        ["*passed 1*", f"not green: --attn-output: out/{FILE} could not be written: No space*"]
-    )
+    result.stdout.fnmatch_lines(["*passed 1*", f"not green: --attn-output: out/{FILE} could not be written: No space*"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED

@@ -6,6 +6,7 @@ import math
 from dataclasses import replace
 
 from pytest_attn.bench.kernel_source import KernelSource
+
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.samples import Samples
 from pytest_attn.diagnosis.diagnosis import Diagnosis

@@ -83,7 +83,8 @@ def test_a_line_that_is_no_record_is_named(plain: Any, sentence: str, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "gate", [GATE | {"decisions": [3]}, {"mode": "strict", "decisions": []}, GATE | {"decisions": [DECISION | {"word": "x"}]}]
+    "gate",
+    [GATE | {"decisions": [3]}, {"mode": "strict", "decisions": []}, GATE | {"decisions": [DECISION | {"word": "x"}]}],
 )
 def test_what_are_no_decisions_is_refused(gate: Any, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"decisions.json: "):

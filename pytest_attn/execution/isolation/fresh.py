@@ -55,7 +55,11 @@ def measure_afresh(
     # The last word of an option counts.
     asked = ["-p", "pytest_attn.plugin.repetitions", "-p", "no:lfplugin", "-p", "no:nfplugin", *arguments]
     asked += ["-q", "--attn-gate=off", f"--attn-output={folder}", f"--benchmark-json={file}"]
-    settings = {"wanted": None if wanted is None else [[*id] for id in wanted], "memory": memory, "repetitions": repetitions}
+    settings = {
+        "wanted": None if wanted is None else [[*id] for id in wanted],
+        "memory": memory,
+        "repetitions": repetitions,
+    }
     with Child(environment={SETTINGS: json.dumps(settings)}, directory=directory, captured=True) as child:
         try:
             # By pytest's own name: pytest rewrites the assertions only of what is not imported before it runs.

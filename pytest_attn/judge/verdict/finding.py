@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from pytest_attn.text import from_plain
+from pytest_attn.plain import from_plain
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
