@@ -68,7 +68,7 @@ def wrong_step(evidence: Evidence) -> Diagnosis | None:
             break
         if (first is None or guess.kind != first.kind) and errors.explained_by(guess):
             if first is not None:
-                return Diagnosis(first.kind, f"{first.phrase}, or {guess.phrase}")
+                return Diagnosis(first.kind, first.phrase, (guess.phrase,))
             first = guess
     return Diagnosis(first.kind, first.phrase) if first else None
 

@@ -50,7 +50,7 @@ def mistaken_variant(evidence: Runs) -> Diagnosis | None:
         if found is None and made(evidence, mistake):
             found = mistake
         elif found and _differ(found, mistake) and made(evidence, mistake):
-            return Diagnosis(found.kind, f"{found.phrase}, or {mistake.phrase}")
+            return Diagnosis(found.kind, found.phrase, (mistake.phrase,))
     return Diagnosis(found.kind, found.phrase) if found else None
 
 

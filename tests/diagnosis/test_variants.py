@@ -8,6 +8,7 @@ from torch import Tensor
 from variant_cases import KILLED_ON, SLOPED, WINDOW
 
 from pytest_attn.diagnosis.diagnose import HYPOTHESES_OF_VARIANTS
+from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.judge.verdict.finding import Finding
@@ -106,8 +107,12 @@ def test_two_mistakes_that_a_case_cannot_tell_apart_are_both_told() -> None:
         def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
             return super().later(problem, query - 1, key)
 
-    words = "the window reaches 1 key too short to the right, or the diagonal lies one key too short"
-    assert phrase_of(Short, WINDOW.id) == words
+    found = diagnosis_of(Short, WINDOW.id)
+    assert found == Diagnosis(
+        "window",
+        "the window reaches 1 key too short to the right",
+        alternatives=("the diagonal lies one key too short",),
+    )
 
 
 def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
