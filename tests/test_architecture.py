@@ -24,7 +24,7 @@ ALLOWED: dict[str, set[str]] = {
     "checks": {"problem", "devices", "kernels", "oracles", "judge"},
     "diagnosis": COMPUTED,
     "bench": COMPUTED,
-    "records": {"problem", "judge", "bench"},
+    "records": {"problem", "judge", "diagnosis", "bench"},
     "options": {"problem", "judge"},
     "execution": {*COMPUTED, "diagnosis", "bench", "records", "options"},
     "gate": {"records", "bench", "options"},

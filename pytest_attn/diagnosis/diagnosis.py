@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from pytest_attn.plain import from_plain
 from pytest_attn.problem.kinds import Kind
-from pytest_attn.text import from_plain
 
 
 @dataclass(frozen=True, slots=True)

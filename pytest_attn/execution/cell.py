@@ -12,7 +12,6 @@ import torch
 
 from pytest_attn.bench.measure import measure, time_rounds
 from pytest_attn.bench.measurement import Measurement
-from pytest_attn.bench.source import kernel_source
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
@@ -224,7 +223,7 @@ class Cell:
             why=why,
             findings=verdict.findings if verdict else (),
             reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
-            source=kernel_source(self.kernel, self.spec) if ran else None,
+            source=self.session.source(self.kernel, self.spec) if ran else None,
             fields=fields_of(self.case),
             figures=verdict.figures if verdict else {},
             seconds=dict(self.seconds),

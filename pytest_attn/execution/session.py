@@ -10,6 +10,8 @@ from pathlib import Path
 
 from pytest_attn.bench.clock import Clock
 from pytest_attn.bench.clock_check import checked_clock
+from pytest_attn.bench.kernel_source import KernelSource
+from pytest_attn.bench.source import kernel_source
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.isolation.memory import PeakMemory
@@ -47,6 +49,7 @@ class Session:
         self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
+        self._sources: dict[str, KernelSource] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
         self.shrunk = 0
         """Failed cells that were shrunk."""
@@ -67,6 +70,12 @@ class Session:
         if spec not in self._kernels:
             self._kernels[spec] = find_kernel(spec)
         return self._kernels[spec]
+
+    def source(self, kernel: Kernel, spec: str) -> KernelSource:
+        """Where a kernel is defined, found once."""
+        if spec not in self._sources:
+            self._sources[spec] = kernel_source(kernel, spec)
+        return self._sources[spec]
 
     def cell(self, kernel: str | Kernel, case: Case) -> Cell:
         """A kernel, by name or itself, on a case."""

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from pytest_attn.records.document import Content, as_line, of_line
 from pytest_attn.plain import encoded
+from pytest_attn.records.document import Content, as_line, of_line
 
 ATTRIBUTE = "attn_lines"
 """A plain attribute of a report travels from an xdist worker to the controller."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import Any
 
-from pytest_attn.problem.case import Case
 from pytest_attn.plain import encoded
+from pytest_attn.problem.case import Case
 
 
 def fields_of(case: Case) -> dict[str, Any]:

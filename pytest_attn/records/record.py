@@ -79,7 +79,7 @@ class Record:
         found = "; ".join(finding.phrase for finding in self.findings)
         if self.unclaimed and found:
             found = f"{self.unclaimed} is not claimed, and there are numbers: {found}"
-        if self.diagnosis and self.diagnosis.phrase and self.diagnosis.phrase not in found:
+        if self.diagnosis and self.diagnosis.phrase not in found:
             found += f"; looks like: {self.diagnosis.phrase}"
         return self.why or found
 

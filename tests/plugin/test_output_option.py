@@ -171,14 +171,8 @@ def killed(*given, scale):
 
 def test_a_killed_run_keeps_what_it_found(pytester, document):
     pytester.makepyfile(killed=KILLED)
-    result = pytester.runpytest_subprocess(
-        "--pyargs",
-        "pytest_attn.suite.test_smoke",
-        "-k",
-        "smoke_output",
-        "--attn-output=out",
-        "--attn-kernel=killed.py:killed",
-    )
+    suite = ("--pyargs", "pytest_attn.suite.test_smoke", "-k", "smoke_output")
+    result = pytester.runpytest_subprocess(*suite, "--attn-output=out", "--attn-kernel=killed.py:killed")
     assert result.ret == -9
     found = document()
     assert found.end is None

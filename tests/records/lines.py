@@ -6,7 +6,6 @@ import math
 from dataclasses import replace
 
 from pytest_attn.bench.kernel_source import KernelSource
-
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.samples import Samples
 from pytest_attn.diagnosis.diagnosis import Diagnosis
@@ -53,7 +52,7 @@ RECORD = Record(
     kernel=KERNEL,
     outcome="failed",
     findings=(FINDING, NOT_FINITE),
-    diagnosis=Diagnosis(kind="lost keys", phrase="key 256 is not attended to"),
+    diagnosis=Diagnosis("lost keys", "key 256 is not attended to", ("the last tile is not read",)),
     unclaimed="window_size",
     reproduce="python -m pytest ...",
     smallest="b1-h1-s1-d1-float16-out-exact",

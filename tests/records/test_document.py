@@ -134,7 +134,8 @@ def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
 def test_the_prose_of_a_record_is_rendered_from_its_data() -> None:
     assert RECORD.reason == (
         "window_size is not claimed, and there are numbers: second call: lse: off by -0.208, limit 9.5e-05, batch 1, "
-        "head 3, rows 128-255 (7 of 2048 rows over the limit); out: RMS nan; looks like: key 256 is not attended to"
+        "head 3, rows 128-255 (7 of 2048 rows over the limit); out: RMS nan; looks like: key 256 is not attended "
+        "to, or the last tile is not read"
     )
     assert SKIPPED.reason == "not claimed: window_size"
     assert PASSED.reason == ""
