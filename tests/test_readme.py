@@ -18,6 +18,7 @@ from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import BUILT_IN
 from pytest_attn.options.options import OPTIONS, options_table
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.records.schema import schema_tables
 
 ROOT = Path(__file__).parent.parent
 MOST_LINES = 200
@@ -48,6 +49,10 @@ def test_the_readme_names_every_page(path: Path) -> None:
 
 def test_the_options_table_is_the_plugins() -> None:
     assert options_table() in page("docs/options.md")
+
+
+def test_the_tables_of_the_run_document_are_those_of_its_schema() -> None:
+    assert schema_tables() in page("docs/formats.md")
 
 
 def test_the_table_of_claims_is_what_the_built_in_kernels_claim() -> None:

@@ -71,7 +71,7 @@ def test_counts_keep_their_place_beside_many_decisions() -> None:
 
 
 def test_one_endless_reason_does_not_hide_the_others() -> None:
-    text = markdown([results(failed("endless", 9.0, reason="x" * 2_000_000), failed("short"))])
+    text = markdown([results(failed("endless", 9.0, why="x" * 2_000_000), failed("short"))])
     assert "`short`" in text
     assert "left out" not in text
 
