@@ -69,9 +69,13 @@ class Gate:
     @property
     def claim(self) -> str:
         """One line: how many of which word, worst first, and what the run as a whole failed on."""
+        return " | ".join([*self.counts, *self.run_failures]) or "nothing was compared"
+
+    @property
+    def counts(self) -> tuple[str, ...]:
+        """How many benchmarks became what, worst first."""
         count = Counter(decision.word for decision in self.decisions)
-        words = [f"{word} {count[word]}" for word in WORDS if count[word]]
-        return " | ".join([*words, *self.run_failures]) or "nothing was compared"
+        return tuple(f"{word} {count[word]}" for word in WORDS if count[word])
 
 
 def gate_of(document: Document) -> Gate | None:

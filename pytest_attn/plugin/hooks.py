@@ -187,7 +187,7 @@ def _register_gate(config: pytest.Config, run: Run) -> None:
         # numpy takes a while to import, which other runs need not wait for.
         from pytest_attn.plugin.speed_gate import SpeedGate
 
-        gate = config.stash[GATE] = config.stash[TIMER] = SpeedGate(config, run, mode)
+        gate = config.stash[GATE] = config.stash[TIMER] = SpeedGate(config, run, whole, mode)
         config.pluginmanager.register(gate, "pytest_attn.speed_gate")
 
 

@@ -94,6 +94,17 @@ def store_nothing(benchmark: Any) -> None:
     benchmark.pedantic(lambda: None)
 
 
+def store_failure(benchmark: Any, error: BaseException) -> None:
+    """Have pytest-benchmark know of a benchmark that has no times; raises `error` again."""
+
+    def fail() -> None:
+        raise error
+
+    # An exception of pytest is no Exception, which is what pytest-benchmark looks for.
+    benchmark.has_error = True
+    benchmark.pedantic(fail)
+
+
 def forget(benchmark: Any) -> None:
     """Keep what was recorded out of the files that pytest-benchmark writes."""
     benchmark.has_error = True

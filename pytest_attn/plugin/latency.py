@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from pytest_attn.plugin.attn import MEASUREMENT, RECORD, Attn
-from pytest_attn.plugin.internals import Replay, enabled, store, store_nothing
+from pytest_attn.plugin.internals import Replay, enabled, store, store_failure, store_nothing
 from pytest_attn.plugin.latency_tests import ALONE, TOO_SLOW
 from pytest_attn.records.benchmark_id import BenchmarkId
 
@@ -81,8 +81,8 @@ class AttnBenchmark:
             if self._timer.judges(self._item):
                 self._attn.check()
             measurement = self._measured(rounds, cold, memory) if timed else None
-        except BaseException:
-            store_nothing(self._benchmark)
+        except BaseException as error:
+            store_failure(self._benchmark, error)
             raise
         if measurement is None:
             store_nothing(self._benchmark)

@@ -25,6 +25,7 @@ from pytest_attn.gate.stored_run import StoredRun, stored_run
 from pytest_attn.options.options import OPTIONS
 from pytest_attn.options.values import parse_slowdown
 from pytest_attn.plugin.attn import MEASUREMENT, Attn
+from pytest_attn.plugin.completeness import Completeness
 from pytest_attn.plugin.internals import benchmarks_disabled
 from pytest_attn.plugin.latency import TimedHere
 from pytest_attn.plugin.latency_tests import times_a_cell
@@ -44,9 +45,10 @@ PASSED_ON = ("kernel", "device", "seed", "budget", "tolerance", "cache", "sweep"
 class SpeedGate:
     """What fresh processes measured, and what became of it. It is the timer of the tests of its run."""
 
-    def __init__(self, config: pytest.Config, run: Run, mode: Mode) -> None:
+    def __init__(self, config: pytest.Config, run: Run, whole: Completeness, mode: Mode) -> None:
         self._config = config
         self._run = run
+        self._whole = whole
         self._mode = mode
         self._rule = Rule(floor=run.options.slowdown)
         self._here = TimedHere()
@@ -88,7 +90,12 @@ class SpeedGate:
             return (yield)
         if self._baseline is not None and self._items and not benchmarks_disabled(self._config):
             self._decide(self._baseline)
-        result = yield
+        try:
+            result = yield
+        except BaseException:
+            # Ended early: what is decided stays so, and nobody knows what the rest of the run would have lacked.
+            self.gate = Gate.of(self._mode, self._decisions, RunFacts(collected=1, measured=1))
+            raise
         self._finish()
         return result
 
@@ -143,7 +150,7 @@ class SpeedGate:
         self._failed = {BenchmarkId(each.case, each.kernel): each for each in document.failed}
         if not self._measured:
             return
-        run = self._stored(document, complete=document.end is not None and document.end.everything)
+        run = self._stored(document, complete=self._whole.everything)
         found = decide_night(baseline, run, self._measured_again, rule=self._rule, floors=self._floors, command=command)
         self._decisions = tuple(each for each in found if each.word != "gone" or self._misses(each.id))
         self._run.add_decisions(self._decisions)

@@ -75,8 +75,6 @@ def test_every_call_is_timed_within_the_fixtures_of_its_test(project: Path) -> N
     assert [measured.case for measured in document.measurements] == [*CASES]
     assert {len(measured.samples.kernel) for measured in document.measurements} == {20}
     assert document.complete
-    assert document.end is not None
-    assert document.end.everything
 
 
 def test_the_times_of_all_repetitions_are_one_benchmark_of_pytest_benchmark(project: Path) -> None:
@@ -85,14 +83,6 @@ def test_the_times_of_all_repetitions_are_one_benchmark_of_pytest_benchmark(proj
     (benchmark,) = json.loads(found.file.read_text())["benchmarks"]
     assert benchmark["name"] == f"test_speed[{CASES[0]}]"
     assert len(benchmark["stats"]["data"]) == 20
-
-
-def test_a_part_of_the_benchmarks_is_not_everything(project: Path) -> None:
-    fresh(project, "sdpa", wanted=[BenchmarkId(CASES[0], "sdpa")])
-    document = read_document(project / "left")
-    assert [measured.case for measured in document.measurements] == [CASES[0]]
-    assert document.end is not None
-    assert not document.end.everything
 
 
 def test_options_of_the_run_that_asks_do_not_reach_its_files(project: Path) -> None:

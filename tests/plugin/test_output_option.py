@@ -181,23 +181,22 @@ def test_a_killed_run_keeps_what_it_found(pytester, document):
 
 
 def test_a_run_that_is_interrupted_is_not_complete(judge, document, pytester):
-    pytester.makeconftest("import pytest\ndef pytest_runtest_teardown(item): pytest.exit('enough')")
-    judge("--attn-output=out", KERNELS[0])
+    pytester.syspathinsert()
+    pytester.makepyfile(ends="import pytest\ndef pytest_runtest_teardown(item): pytest.exit('enough')")
+    judge("--attn-output=out", KERNELS[0], "-p", "ends")
     assert (document().complete, len(document().records)) == (False, 1)
 
 
 RERUN = """
-import pytest
-
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items):
-    items[:] = [item for item in items for _ in range(2)] if len(items) > 1 else items
+    items[:] = items * 2
 """
 
 
 def test_each_run_of_a_cell_has_its_attempt(judge, document, pytester):
-    pytester.makeconftest(RERUN)
-    judge("--attn-output=out", f"--attn-case={LSE_CASE}", "--attn-kernel=sdpa")
+    pytester.syspathinsert()
+    pytester.makepyfile(rerun=RERUN)
+    judge("--attn-output=out", f"--attn-case={LSE_CASE}", "--attn-kernel=sdpa", "-p", "rerun")
     attempts = sorted((record.case, record.attempt) for record in document().records)
     assert attempts == [(LSE_CASE, 1), (LSE_CASE, 2), (CASE, 1), (CASE, 2)]
 

@@ -22,6 +22,9 @@ SETTINGS = "PYTEST_ATTN_REPETITIONS"
 """The environment variable that tells `pytest_attn.plugin.repetitions` what to do."""
 
 TIMES = "times.json"
+"""The name of the file that pytest-benchmark writes."""
+
+NOTHING_STORED = "pytest_benchmark.logger.PytestBenchmarkWarning"
 
 
 class FreshRun(NamedTuple):
@@ -55,6 +58,8 @@ def measure_afresh(
     # The last word of an option counts.
     asked = ["-p", "pytest_attn.plugin.repetitions", "-p", "no:lfplugin", "-p", "no:nfplugin", *arguments]
     asked += ["-q", "--attn-gate=off", f"--attn-output={folder}", f"--benchmark-json={file}"]
+    # It makes its folder, and warns where every test failed, whether anything is to be stored or not.
+    asked += [f"--benchmark-storage=file://{folder}", "-W", f"ignore::{NOTHING_STORED}"]
     settings = {
         "wanted": None if wanted is None else [[*id] for id in wanted],
         "memory": memory,
