@@ -36,6 +36,14 @@ class Baseline:
         """The very devices that were measured; empty where the runs name none."""
         return frozenset(run.unit for run in self.runs if run.unit)
 
+    def why_foreign(self, run: StoredRun) -> str:
+        """Why a run is of another machine, or of another device of the same model; empty where it is of the same."""
+        if run.machine != self.machine:
+            return f"the baseline is of {self.machine}, this run of {run.machine or 'an unnamed machine'}"
+        if run.unit and self.units and run.unit not in self.units:
+            return f"the baseline is of device {min(self.units)}, this run of {run.unit}"
+        return ""
+
 
 def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
     """The first reason, one sentence, for which runs cannot become a baseline; empty where they can.
@@ -78,22 +86,22 @@ def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
                 return f"{run.source}: {id}: {too_fast}"
             if timing.conditions != first[id].conditions:
                 return f"{run.source}: {id}: {difference(first[id].conditions, timing.conditions)}"
-    return _why_restless(runs, rule)
+    return _why_noisy_machines(runs, rule)
 
 
-def why_restless(run: StoredRun, rule: Rule) -> str:
+def why_noisy_machine(run: StoredRun, rule: Rule) -> str:
     """Why most timings of a run say nothing, one sentence; empty where they can be used."""
     why = {id: contamination(timing.again, rule.floor) for id, timing in run.benchmarks.items()}
-    restless = [id for id in why if why[id]]
-    if 2 * len(restless) <= len(why):
+    noisy = [id for id in why if why[id]]
+    if 2 * len(noisy) <= len(why):
         return ""
-    return f"{run.source}: the machine was restless for {len(restless)} of {len(why)}; {why[restless[0]]}"
+    return f"{run.source}: the machine was noisy for {len(noisy)} of {len(why)}; {why[noisy[0]]}"
 
 
-def _why_restless(runs: Sequence[StoredRun], rule: Rule) -> str:
+def _why_noisy_machines(runs: Sequence[StoredRun], rule: Rule) -> str:
     quiet = dict.fromkeys(runs[0].benchmarks, 0)
     for run in runs:
-        if why := why_restless(run, rule):
+        if why := why_noisy_machine(run, rule):
             return why
         for id in quiet:
             quiet[id] += not contamination(run.benchmarks[id].again, rule.floor)

@@ -17,8 +17,8 @@ from _pytest.runner import runtestprotocol  # pytest has no public way to hold t
 
 from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.decide_run import decide_run
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
-from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import parse_run, read_run
 from pytest_attn.gate.store import Store
@@ -146,7 +146,7 @@ class SpeedGate:
             return self._measured_again([timed.item for timed in measured if timed.id in ids])
 
         run = self._candidate(measured)
-        found = decide_night(baseline, run, measure_again, rule=self._rule, floors=floors, command=reproduce)
+        found = decide_run(baseline, run, measure_again, rule=self._rule, floors=floors, command=reproduce)
         return [each for each in found if each.word != "gone" or self._misses(each.id)]
 
     def _misses(self, id: BenchmarkId) -> bool:

@@ -3,32 +3,32 @@
 from __future__ import annotations
 
 import pytest
-from night import OWN, SLOW, Night
+from gated_project import OWN, SLOW, GatedProject
 
 
 @pytest.fixture
-def night(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Night:
+def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> GatedProject:
     """A project whose kernel takes 4 ms, one benchmark 15 % more than before."""
-    night = Night(pytester, monkeypatch)
-    night.record()
-    night.slow[SLOW] = 0.15
-    return night
+    gated = GatedProject(pytester, monkeypatch)
+    gated.record()
+    gated.slow[SLOW] = 0.15
+    return gated
 
 
-def test_a_smaller_change_than_asked_for_is_nobodys_business(night):
-    night.run("--attn-gate=strict", "--attn-slowdown=20.5%").assert_outcomes(passed=9)
+def test_a_smaller_change_than_asked_for_is_nobodys_business(gated):
+    gated.run("--attn-gate=strict", "--attn-slowdown=20.5%").assert_outcomes(passed=9)
 
 
-def test_a_test_has_a_floor_of_its_own(night):
+def test_a_test_has_a_floor_of_its_own(gated):
     marked = OWN.replace("@pytest_attn", "@pytest.mark.attn_slowdown('20%')\n@pytest_attn", 1)
-    night.pytester.makepyfile(test_own=marked)
-    night.run("--attn-gate=strict", "--strict-markers").assert_outcomes(passed=9)
+    gated.pytester.makepyfile(test_own=marked)
+    gated.run("--attn-gate=strict", "--strict-markers").assert_outcomes(passed=9)
 
 
 @pytest.mark.parametrize("arguments", ["'much'", "'10'", "", "'1%', '2%'"])
-def test_a_marker_that_says_nothing_is_refused_before_anything_is_measured(night, refusal, arguments):
+def test_a_marker_that_says_nothing_is_refused_before_anything_is_measured(gated, refusal, arguments):
     marked = OWN.replace("@pytest_attn", f"@pytest.mark.attn_slowdown({arguments})\n@pytest_attn", 1)
-    night.pytester.makepyfile(test_own=marked)
+    gated.pytester.makepyfile(test_own=marked)
     told = refusal("test_own.py", "--attn-kernel=eager", "--attn-gate=strict")
     assert "marker attn_slowdown: " in told
 

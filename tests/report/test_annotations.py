@@ -10,7 +10,7 @@ from pytest_attn.report.results import Results
 
 
 def results(*records, gate=None):
-    return Results(folder="night", records=records, gate=gate)
+    return Results(folder="out", records=records, gate=gate)
 
 
 def test_a_failed_cell_is_one_line() -> None:
