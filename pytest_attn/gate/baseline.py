@@ -18,31 +18,36 @@ class Baseline:
     """Runs of one machine, each from a process of its own."""
 
     machine: str
+    unit: str
+    """The very device, see `StoredRun`."""
+
     runs: tuple[StoredRun, ...]
     expected: Mapping[BenchmarkId, Expectation]
 
     @classmethod
     def of(cls, runs: Sequence[StoredRun], rule: Rule | None = None) -> Baseline:
-        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines."""
+        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines or
+        of different devices of one model."""
         if not runs:
             raise ValueError("baseline: no runs")
-        machines = sorted({run.machine for run in runs})
-        if len(machines) > 1:
-            raise ValueError(f"baseline: runs of different machines: {', '.join(machines)}")
-        return cls(machine=machines[0], runs=tuple(runs), expected=expectations(runs, (rule or Rule()).floor))
-
-    @property
-    def units(self) -> frozenset[str]:
-        """The very devices that were measured; empty where the runs name none."""
-        return frozenset(run.unit for run in self.runs if run.unit)
+        if found := _different_machines(runs):
+            raise ValueError(f"baseline: runs of different machines: {found}")
+        first = runs[0]
+        expected = expectations(runs, (rule or Rule()).floor)
+        return cls(machine=first.machine, unit=first.unit, runs=tuple(runs), expected=expected)
 
     def why_foreign(self, run: StoredRun) -> str:
         """Why a run is of another machine, or of another device of the same model; empty where it is of the same."""
         if run.machine != self.machine:
             return f"the baseline is of {self.machine}, this run of {run.machine or 'an unnamed machine'}"
-        if run.unit and self.units and run.unit not in self.units:
-            return f"the baseline is of device {min(self.units)}, this run of {run.unit}"
-        return ""
+        if run.unit == self.unit:
+            return ""
+        # Devices of one model differ by a third, so one that is not named must not pass as the same.
+        if not run.unit:
+            return f"the baseline is of device {self.unit}, this run does not say of which"
+        if not self.unit:
+            return f"this run is of device {run.unit}, the baseline does not say of which; accept a new one"
+        return f"the baseline is of device {self.unit}, this run of {run.unit}"
 
 
 def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
@@ -56,10 +61,16 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
         return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"
     if len({run.process for run in runs}) < len(runs):
         return "two of the runs are from one process"
-    if len({(run.machine, run.unit) for run in runs}) > 1:
-        return "the runs are of different machines: " + ", ".join(sorted({run.unit or run.machine for run in runs}))
+    if found := _different_machines(runs):
+        return f"the runs are of different machines: {found}"
     partial = next(filter(None, map(why_partial, runs)), "")
     return partial or _why_not_timings(runs, rule)
+
+
+def _different_machines(runs: Sequence[StoredRun]) -> str:
+    """The machines of runs, or the devices where they name these, in words; empty where all are of one."""
+    found = {(run.machine, run.unit) for run in runs}
+    return ", ".join(sorted({unit or machine for machine, unit in found})) if len(found) > 1 else ""
 
 
 def why_partial(run: StoredRun) -> str:

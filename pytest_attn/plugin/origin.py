@@ -41,4 +41,4 @@ class Origin:
         session = self._session
         complete = self.complete and not (session and (session.shouldfail or session.shouldstop))
         failed = session.testsfailed if session else 0
-        return run_block(machine=self._run.machine, process=self._process, failed=failed, complete=complete)
+        return run_block(machine=self._run.machine, unit="", process=self._process, failed=failed, complete=complete)

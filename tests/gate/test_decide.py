@@ -185,8 +185,41 @@ def test_what_was_measured_otherwise_is_foreign(
 
 
 def test_another_board_of_the_same_model_is_foreign(host: Host) -> None:
+    found = decide(Baseline.of(host.runs(5, IDS, unit="GPU-a")), [host.run(IDS, unit="GPU-b")])
+    assert {(decision.word, decision.reason) for decision in found} == {
+        ("foreign", "the baseline is of device GPU-a, this run of GPU-b")
+    }
+
+
+def test_the_same_board_is_compared(host: Host) -> None:
     baseline = Baseline.of(host.runs(5, IDS, unit="GPU-a"))
-    assert words(decide(baseline, [host.run(IDS, unit="GPU-b")])) == {"foreign"}
+    assert words(decide(baseline, [host.run(IDS, unit="GPU-a")])) == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("of_baseline", "of_run", "why"),
+    [
+        ("GPU-a", "", "the baseline is of device GPU-a, this run does not say of which"),
+        ("", "GPU-b", "this run is of device GPU-b, the baseline does not say of which; accept a new one"),
+    ],
+)
+def test_a_board_that_is_not_named_does_not_pass_as_the_same(
+    host: Host, of_baseline: str, of_run: str, why: str
+) -> None:
+    found = decide(Baseline.of(host.runs(5, IDS, unit=of_baseline)), [host.run(IDS, unit=of_run)])
+    assert {(decision.word, decision.reason) for decision in found} == {("foreign", why)}
+
+
+def test_a_confirmation_on_another_board_is_foreign(host: Host) -> None:
+    baseline = Baseline.of(host.runs(5, IDS, unit="GPU-a"))
+    again = host.runs(5, IDS, slow=0.15, unit="GPU-b")
+    assert words(decide(baseline, [host.run(IDS, slow=0.15, unit="GPU-a")], again)) == {"foreign"}
+
+
+@pytest.mark.parametrize("other", ["GPU-b", ""])
+def test_runs_of_two_boards_make_no_baseline(host: Host, other: str) -> None:
+    with pytest.raises(ValueError, match="baseline: runs of different machines: GPU-a"):
+        Baseline.of([*host.runs(4, IDS, unit="GPU-a"), host.run(IDS, unit=other)])
 
 
 def test_another_torch_is_no_other_machine_but_is_told(host: Host, baseline: Baseline) -> None:

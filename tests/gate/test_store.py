@@ -174,6 +174,7 @@ def test_a_pinned_baseline_is_the_golden_one(store: Store, fresh: list[Path], tm
         ({"failed": 1}, "1 tests failed in it"),
         ({"complete": False}, "only a part of the suite"),
         ({"machine": "another-4-cores"}, f"measured on another-4-cores, not {MACHINE}"),
+        ({"unit": "GPU-b"}, f"the runs are of different machines: GPU-b, {MACHINE}"),
         ({"changes": {"again": ((1.0, 1.5),) * 20}}, "the machine was noisy for 2 of 2"),
         (
             {"changes": {"conditions": {"device": "cpu", "threads": 8, "seed": 42, "cold": False}}},
