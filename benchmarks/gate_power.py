@@ -5,10 +5,10 @@
 
 `measure` starts fresh processes of the latency tests on `benchmarks/slowed.py:sdpa`: `baseline` (ten), then `--runs` of
 each arm: 0 (unchanged), a share by which every kernel does more of its own work, or `load` (unchanged, with another
-process multiplying matrices on one core). Arms are run by turns, so that all meet the same moods of the machine. It can
+process multiplying matrices on one core). Arms are run by turns, so that all meet the same noise of the machine. It can
 be ended and started again; what is there is kept.
 
-`decide` lets every run of an arm be a night's run, whose fresh processes are the arm's other runs in turn, and prints
+`decide` compares every run of an arm; its fresh processes are the arm's other runs in turn, and prints
 what became of each benchmark. Shares are stated as the kernel measured them in its own process, not as they were asked
 for. More work also costs memory that must be fetched anew, which that does not show; so a second table sorts the same
 decisions by what the slowdown of each benchmark came to, over all processes of its arm.
@@ -32,7 +32,7 @@ from pathlib import Path
 from pytest_attn.execution.isolation.fresh import measure_afresh
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import compare
-from pytest_attn.gate.night import decide_night
+from pytest_attn.gate.decide_run import decide_run
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import read_run
 from pytest_attn.gate.stored_run import StoredRun
@@ -114,12 +114,12 @@ def decide(folder: Path) -> None:
     found: dict[str, Counter[str]] = {name: Counter() for name, _, _ in CLASSES}
     for path in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != BASELINE):
         runs = runs_of(path)
-        nights = list(nights_of(baseline, runs, rule))
-        print(row(path, nights))
+        decided = list(decisions_of(baseline, runs, rule))
+        print(row(path, decided))
         if not path.name.startswith(LOADED):
             classes = {id: class_of(slowdown_of(id, baseline, runs)) for id in baseline.expected}
-            for night in nights:
-                for decision in night:
+            for decisions in decided:
+                for decision in decisions:
                     found[classes[decision.id]][decision.word] += 1
     print(f"{'slowdown':>10} decisions slower share")
     for name, words in found.items():
@@ -139,8 +139,8 @@ def class_of(slowdown: float) -> str:
     return next(name for name, low, high in CLASSES if low <= slowdown < high)
 
 
-def nights_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iterator[Sequence[Decision]]:
-    """A night for every run; fresh processes are the other runs of the arm, in random order."""
+def decisions_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iterator[Sequence[Decision]]:
+    """The decisions on every run; fresh processes are the other runs of the arm, in random order."""
     for number, run in enumerate(runs):
         others = [other for other in runs if other is not run]
         random.Random(number).shuffle(others)
@@ -149,12 +149,12 @@ def nights_of(baseline: Baseline, runs: Sequence[StoredRun], rule: Rule) -> Iter
             taken, waiting[:] = waiting[: rule.confirmations], waiting[rule.confirmations :]
             return taken
 
-        yield decide_night(baseline, run, measure_again, rule=rule)
+        yield decide_run(baseline, run, measure_again, rule=rule)
 
 
-def row(path: Path, nights: Sequence[Sequence[Decision]]) -> str:
+def row(path: Path, decided: Sequence[Sequence[Decision]]) -> str:
     """A line of the table."""
-    decisions = [decision for night in nights for decision in night]
+    decisions = [decision for each in decided for decision in each]
     words = Counter(decision.word for decision in decisions)
     first = sum(bool(decision.stage) for decision in decisions)
     shown = [words[word] for word in ("same", "slower", "faster", "noisy")]

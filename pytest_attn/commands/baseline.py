@@ -15,7 +15,7 @@ from pathlib import Path
 from pytest_attn.commands.command import USAGE
 from pytest_attn.devices.machine import key_of
 from pytest_attn.execution.isolation.fresh import TIMES, measure_afresh
-from pytest_attn.gate.baseline import why_not_baseline, why_partial, why_restless
+from pytest_attn.gate.baseline import why_noisy_machine, why_not_baseline, why_partial
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import read_run
 from pytest_attn.gate.store import Store
@@ -28,7 +28,7 @@ RUNS = 10
 """Fresh processes that `record` starts: with fewer, small slowdowns are lost in the spread between processes."""
 
 MORE = 2
-"""So many times as many processes are started at most, where some meet a restless machine."""
+"""So many times as many processes are started at most, where some meet a noisy machine."""
 
 
 def add_baseline(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -130,9 +130,9 @@ def _measured(asked: argparse.Namespace, store: Store, rest: Sequence[str], fold
         run = read_run(fresh.file)
         if partial := why_partial(run):
             raise ValueError(partial)
-        restless = why_restless(run, Rule())
-        print(f"run {number}: {restless or 'measured'}", flush=True)
-        if not restless:
+        noise = why_noisy_machine(run, Rule())
+        print(f"run {number}: {noise or 'measured'}", flush=True)
+        if not noise:
             quiet.append(run)
         if len(quiet) >= asked.runs:
             why = why_not_baseline(quiet, Rule())

@@ -71,7 +71,7 @@ def _runs(store: Store, baselines: Path) -> list[StoredRun]:
         machines = sorted(path.name for path in baselines.glob("*/")) if baselines.is_dir() else []
         allowed = f"--machine may be {closest(store.machine, machines)}" if machines else "no machine has runs there"
         raise ValueError(f"{store.folder}: no such folder; {allowed}")
-    # A night's run that became the baseline is stored twice.
+    # A kept run that became the baseline is stored twice.
     runs = {run.process: run for run in store.stored() if run.machine == store.machine}
     if not runs:
         raise ValueError(f"{store.folder}: no runs of this machine in it")

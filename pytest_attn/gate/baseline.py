@@ -18,23 +18,36 @@ class Baseline:
     """Runs of one machine, each from a process of its own."""
 
     machine: str
+    unit: str
+    """The very device, see `StoredRun`."""
+
     runs: tuple[StoredRun, ...]
     expected: Mapping[BenchmarkId, Expectation]
 
     @classmethod
     def of(cls, runs: Sequence[StoredRun], rule: Rule | None = None) -> Baseline:
-        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines."""
+        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines or
+        of different devices of one model."""
         if not runs:
             raise ValueError("baseline: no runs")
-        machines = sorted({run.machine for run in runs})
-        if len(machines) > 1:
-            raise ValueError(f"baseline: runs of different machines: {', '.join(machines)}")
-        return cls(machine=machines[0], runs=tuple(runs), expected=expectations(runs, (rule or Rule()).floor))
+        if found := _different_machines(runs):
+            raise ValueError(f"baseline: runs of different machines: {found}")
+        first = runs[0]
+        expected = expectations(runs, (rule or Rule()).floor)
+        return cls(machine=first.machine, unit=first.unit, runs=tuple(runs), expected=expected)
 
-    @property
-    def units(self) -> frozenset[str]:
-        """The very devices that were measured; empty where the runs name none."""
-        return frozenset(run.unit for run in self.runs if run.unit)
+    def why_foreign(self, run: StoredRun) -> str:
+        """Why a run is of another machine, or of another device of the same model; empty where it is of the same."""
+        if run.machine != self.machine:
+            return f"the baseline is of {self.machine}, this run of {run.machine or 'an unnamed machine'}"
+        if run.unit == self.unit:
+            return ""
+        # Devices of one model differ by a third, so one that is not named must not pass as the same.
+        if not run.unit:
+            return f"the baseline is of device {self.unit}, this run does not say of which"
+        if not self.unit:
+            return f"this run is of device {run.unit}, the baseline does not say of which; accept a new one"
+        return f"the baseline is of device {self.unit}, this run of {run.unit}"
 
 
 def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
@@ -48,10 +61,16 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
         return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"
     if len({run.process for run in runs}) < len(runs):
         return "two of the runs are from one process"
-    if len({(run.machine, run.unit) for run in runs}) > 1:
-        return "the runs are of different machines: " + ", ".join(sorted({run.unit or run.machine for run in runs}))
+    if found := _different_machines(runs):
+        return f"the runs are of different machines: {found}"
     partial = next(filter(None, map(why_partial, runs)), "")
     return partial or _why_not_timings(runs, rule)
+
+
+def _different_machines(runs: Sequence[StoredRun]) -> str:
+    """The machines of runs, or the devices where they name these, in words; empty where all are of one."""
+    found = {(run.machine, run.unit) for run in runs}
+    return ", ".join(sorted({unit or machine for machine, unit in found})) if len(found) > 1 else ""
 
 
 def why_partial(run: StoredRun) -> str:
@@ -78,22 +97,22 @@ def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:
                 return f"{run.source}: {id}: {too_fast}"
             if timing.conditions != first[id].conditions:
                 return f"{run.source}: {id}: {difference(first[id].conditions, timing.conditions)}"
-    return _why_restless(runs, rule)
+    return _why_noisy_machines(runs, rule)
 
 
-def why_restless(run: StoredRun, rule: Rule) -> str:
+def why_noisy_machine(run: StoredRun, rule: Rule) -> str:
     """Why most timings of a run say nothing, one sentence; empty where they can be used."""
     why = {id: contamination(timing.again, rule.floor) for id, timing in run.benchmarks.items()}
-    restless = [id for id in why if why[id]]
-    if 2 * len(restless) <= len(why):
+    noisy = [id for id in why if why[id]]
+    if 2 * len(noisy) <= len(why):
         return ""
-    return f"{run.source}: the machine was restless for {len(restless)} of {len(why)}; {why[restless[0]]}"
+    return f"{run.source}: the machine was noisy for {len(noisy)} of {len(why)}; {why[noisy[0]]}"
 
 
-def _why_restless(runs: Sequence[StoredRun], rule: Rule) -> str:
+def _why_noisy_machines(runs: Sequence[StoredRun], rule: Rule) -> str:
     quiet = dict.fromkeys(runs[0].benchmarks, 0)
     for run in runs:
-        if why := why_restless(run, rule):
+        if why := why_noisy_machine(run, rule):
             return why
         for id in quiet:
             quiet[id] += not contamination(run.benchmarks[id].again, rule.floor)

@@ -7,13 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_attn.gate.expectation import Expectation, log_control, summary
-from pytest_attn.gate.statistics import location, location_variance, log_residuals, median_bounds, t_quantile, t_tail
+from pytest_attn.gate.expectation import Expectation, log_control
+from pytest_attn.gate.statistics import (
+    Floats,
+    location,
+    location_variance,
+    log_residuals,
+    median_bounds,
+    t_quantile,
+    t_tail,
+)
 from pytest_attn.gate.timing import Timing
 
 POWER = 1.2816
 """Quantile of the normal distribution at 90 %: what shows so often in one look shows in two, as a change must, in four
-of five nights."""
+of five runs."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,14 +35,17 @@ class View:
     bound: float
     """An effect lies beyond: the practical floor, or what unchanged code may show where that is more."""
 
+    side: int
+    """+1 or -1 where the rounds of most processes lie, by their exact 99 % bounds, all above or below the baseline."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """How far the processes of a night lie from those of the baseline.
+    """How far the processes of a run lie from those of the baseline.
 
     `learned` takes out the share theta of the control's movement that the baseline taught. Where the control moved
-    farther than the baseline ever saw, nobody knows that share: then `ratio`, which takes out all of it, is what is
-    shown, and a change must show in both.
+    farther than the baseline ever saw, nobody knows that share: then `plain`, the ratio, which takes out all of it, is
+    what is shown, and a change must show in both.
     """
 
     processes: int
@@ -52,9 +63,6 @@ class Comparison:
     floor: float
     """A fraction."""
 
-    resolved: int
-    """+1 or -1 where the rounds of most processes lie, by their exact 99 % bounds, all above or below the baseline."""
-
     known: bool = True
     """Whether there were raw rounds to tell errors from; without, the floor alone decides."""
 
@@ -66,7 +74,7 @@ class Comparison:
     @property
     def direction(self) -> int:
         """+1 where slower, -1 where faster, 0 where unchanged, too small, unresolved, or seen in one view only."""
-        return next((sign for sign in (1, -1) if self._beyond(sign) and self.resolved == sign), 0)
+        return next((sign for sign in (1, -1) if self._beyond(sign) and self.shown.side == sign), 0)
 
     def _beyond(self, sign: int) -> bool:
         return all(sign * view.shift > view.bound for view in (self.learned, self.shown))
@@ -106,7 +114,7 @@ class Comparison:
 
     @property
     def smallest_detectable(self) -> float:
-        """The slowdown, a fraction, that is found in four of five nights."""
+        """The slowdown, a fraction, that is found in four of five runs."""
         return float(np.expm1(self.shown.bound + POWER * self.shown.error))
 
 
@@ -115,67 +123,97 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
 
     `floor` is a fraction. Where the baseline or a timing has no raw rounds, the floor alone decides.
     """
-    spread = float(np.sqrt(location_variance(len(timings)) + location_variance(expected.runs)))
-    reach = t_quantile(1 - rate, expected.degrees) * spread
     if not (expected.raw and all(timing.raw for timing in timings)):
-        return _by_the_floor(expected, timings, floor, spread)
-
-    def view(theta: float, centre: float, scale: float) -> tuple[View, int]:
-        shift = location([summary(timing, theta) for timing in timings]) - centre
-        error, side = _within(timings, theta, centre)
-        # A night may be more restless than those of the baseline were: its own rounds say so.
-        scale = max(scale, error)
-        return View(shift=shift, error=scale * spread, bound=max(float(np.log1p(floor)), reach * scale)), side
-
-    learned, resolved = view(expected.theta, expected.centre, expected.scale)
+        return _by_the_floor(expected, timings, floor)
+    limits = _Limits.of(expected, len(timings), floor, rate)
     control_shift = location([log_control(timing) for timing in timings]) - expected.control
-    plain = None
-    if abs(control_shift) > max(float(np.log1p(floor)) / 2, reach * expected.control_scale):
-        plain, resolved = view(1.0, expected.ratio_centre, expected.ratio_scale)
+    moved = abs(control_shift) > max(limits.log_floor / 2, limits.reach * expected.control_scale)
     return Comparison(
         processes=len(timings),
-        seconds=float(np.median([timing.median for timing in timings])),
-        learned=learned,
-        plain=plain,
-        control_shift=control_shift if plain else 0.0,
+        seconds=_seconds(timings),
+        learned=_view(timings, expected.theta, expected.centre, expected.scale, limits),
+        plain=_view(timings, 1.0, expected.ratio_centre, expected.ratio_scale, limits) if moved else None,
+        control_shift=control_shift if moved else 0.0,
         degrees=expected.degrees,
         floor=floor,
-        resolved=resolved,
     )
 
 
 def smallest_detectable(expected: Expectation, found: Comparison, floor: float, rate: float, processes: int) -> float:
-    """The slowdown, a fraction, that so many fresh processes as restless as this one find in four of five nights."""
-    spread = float(np.sqrt(location_variance(processes) + location_variance(expected.runs)))
-    alone = float(np.sqrt(location_variance(found.processes) + location_variance(expected.runs)))
-    error = found.shown.error / alone * spread
+    """The slowdown, a fraction, that so many fresh processes as noisy as this one find in four of five runs."""
+    error = found.shown.error / _spread(expected, found.processes) * _spread(expected, processes)
     bound = max(float(np.log1p(floor)), t_quantile(1 - rate, expected.degrees) * error)
     return float(np.expm1(bound + POWER * error))
 
 
-def _by_the_floor(expected: Expectation, timings: Sequence[Timing], floor: float, spread: float) -> Comparison:
-    seconds = float(np.median([timing.median for timing in timings]))
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What bounds the shift of unchanged code, whose processes spread by `scale`.
+
+    The shift is the difference of two locations, over n processes and over the N of the baseline, so
+
+        error = scale * spread                  spread = sqrt(v(n) + v(N)), v the variance of a location
+        bound = max(log(1 + floor), scale * reach)      reach = t quantile at 1 - rate * spread
+    """
+
+    log_floor: float
+    spread: float
+    reach: float
+
+    @classmethod
+    def of(cls, expected: Expectation, processes: int, floor: float, rate: float) -> _Limits:
+        spread = _spread(expected, processes)
+        return cls(float(np.log1p(floor)), spread, t_quantile(1 - rate, expected.degrees) * spread)
+
+
+def _spread(expected: Expectation, processes: int) -> float:
+    return float(np.sqrt(location_variance(processes) + location_variance(expected.runs)))
+
+
+def _view(timings: Sequence[Timing], theta: float, centre: float, scale: float, limits: _Limits) -> View:
+    """shift = location over processes of the median over rounds of log(kernel) - theta log(control), less `centre`."""
+    residuals = [log_residuals(timing.seconds, timing.control, theta) for timing in timings]
+    shift = location([float(np.median(each)) for each in residuals]) - centre
+    # A run may be noisier than those of the baseline were: its own rounds say so.
+    scale = max(scale, _error_within(residuals))
+    bound = max(limits.log_floor, limits.reach * scale)
+    return View(shift=shift, error=scale * limits.spread, bound=bound, side=_side(residuals, centre))
+
+
+def _error_within(residuals: Sequence[Floats]) -> float:
+    """Standard error of a process's median as its rounds tell it: half of its 95 % interval over 1.96, the median of
+    processes."""
+    bounds = [median_bounds(each, 0.95) for each in residuals]
+    return float(np.median([(high - low) / 2 / 1.96 for low, high in bounds]))
+
+
+def _side(residuals: Sequence[Floats], centre: float) -> int:
+    """+1 or -1 where most processes lie, each by the exact 99 % bounds of its median, above or below `centre`."""
+    bounds = [median_bounds(each) for each in residuals]
+    above, below = (sum(low > centre for low, _ in bounds), sum(high < centre for _, high in bounds))
+    return int(2 * above > len(bounds)) - int(2 * below > len(bounds))
+
+
+def _by_the_floor(expected: Expectation, timings: Sequence[Timing], floor: float) -> Comparison:
+    seconds = _seconds(timings)
     shift = float(np.log(seconds / expected.seconds))
+    learned = View(
+        shift=shift,
+        error=expected.scale * _spread(expected, len(timings)),
+        bound=float(np.log1p(floor)),
+        side=int(np.sign(shift)),
+    )
     return Comparison(
         processes=len(timings),
         seconds=seconds,
-        learned=View(shift=shift, error=expected.scale * spread, bound=float(np.log1p(floor))),
+        learned=learned,
         plain=None,
         control_shift=0.0,
         degrees=expected.degrees,
         floor=floor,
-        resolved=int(np.sign(shift)),
         known=False,
     )
 
 
-def _within(timings: Sequence[Timing], theta: float, centre: float) -> tuple[float, int]:
-    """Standard error of a process's median as its rounds tell it, and the side of `centre` on which most lie."""
-    sides, errors = [], []
-    for timing in timings:
-        residuals = log_residuals(timing.seconds, timing.control, theta)
-        low, high = median_bounds(residuals)
-        sides.append(int(low > centre) - int(high < centre))
-        low, high = median_bounds(residuals, 0.95)
-        errors.append((high - low) / 2 / 1.96)
-    return float(np.median(errors)), next((sign for sign in (1, -1) if 2 * sides.count(sign) > len(sides)), 0)
+def _seconds(timings: Sequence[Timing]) -> float:
+    return float(np.median([timing.median for timing in timings]))

@@ -1,30 +1,47 @@
-"""From a baseline and the runs of one night to a decision per benchmark.
+"""From a baseline and the runs that are compared with it to a decision per benchmark.
 
-What seems changed stays open until fresh processes have measured it again, and is called slower or faster only where
-these confirm it: a change that one process shows is as often its own memory layout, or the mood of its machine.
+A change that one process shows is as often its own memory layout, or the clock that it met. So what seems changed stays
+open until fresh processes have measured it again, and is slower or faster only where these confirm it::
+
+    the run shows                                         word               stage
+      another machine, device or conditions               foreign
+      nothing, though it was complete                     gone
+      what the baseline does not have                     new
+      times that are none, or too few in the baseline     noisy
+      times that cannot be                                suspicious
+      no change beyond the bound                          same
+      a change                                            noisy              suspect                (open)
+      noise, bounds too wide, or views that disagree      noisy              unclear                (open)
+
+    fresh processes show of what was                                         suspect        unclear
+      too few quiet ones to say anything                  noisy              suspect        unclear         (open)
+      that change, or any of what was unclear
+        in `fewest_to_change` processes or more           slower, faster     confirmed      confirmed
+        in fewer                                          noisy              not confirmed  measured again  (open)
+      noise, or a change that is not significant          noisy              not confirmed  measured again  (open)
+      no change                                           same               not confirmed  measured again
+
+What is open is measured again, `Rule.looks` times at most: see `decide_run`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pytest_attn.gate.baseline import Baseline, difference
+from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
+from pytest_attn.gate.evidence import Evidence, Floors
 from pytest_attn.gate.expectation import Expectation, why_unusable
-from pytest_attn.gate.roofline import peak_rate, why_too_fast
+from pytest_attn.gate.reasons import notes, why_noisy
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.statistics import discoveries
 from pytest_attn.gate.stored_run import StoredRun
-from pytest_attn.gate.suspicion import Suspicion, why_noisy
 from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import Decision
-
-Floors = Mapping[BenchmarkId, float]
-"""The floors, fractions, of benchmarks that have one of their own."""
 
 
 def reproduce(id: BenchmarkId) -> str:
@@ -44,159 +61,152 @@ def decide(
     """A decision for each benchmark of the baseline and of the candidate's runs, in the order of their ids.
 
     A benchmark of the baseline is `gone` only where a run of the candidate was complete. `confirmation` may hold the
-    suspects alone. Raises ValueError for no candidate, and where two runs are from one process.
+    open ones alone. Raises ValueError for no candidate, and where two runs are from one process.
     """
-    night = _Night(baseline, tuple(candidate), tuple(confirmation), rule or Rule(), floors or {}, peak_rate(candidate))
-    night.check()
-    found = [night.screen(id) for id in night.ids]
-    suspicions = [item for item in found if isinstance(item, Suspicion)]
-    # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
-    tested = [item for item in suspicions if item.direction or item.changed]
-    significant = discoveries([item.p_value for item in tested], night.rule.alarms_per_look)
-    settled = {item.first.id: each for item, each in zip(tested, significant, strict=True)}
-    fewest = night.rule.fewest_to_change
+    evidence = Evidence.of(baseline, candidate, confirmation, rule, floors)
+    screened = [_screened(evidence, id) for id in evidence.ids]
+    significant = _significant([each for each in screened if isinstance(each, _Open)], evidence.rule)
     decisions = [
-        item.settle(settled.get(item.first.id, False), fewest) if isinstance(item, Suspicion) else item
-        for item in found
+        _settled(each, each.first.id in significant, evidence.rule) if isinstance(each, _Open) else each
+        for each in screened
     ]
-    return tuple(replace(item, reproduce=command(item.id)) for item in decisions)
+    return tuple(replace(decision, reproduce=command(decision.id)) for decision in decisions)
 
 
-@dataclass(frozen=True, slots=True)
-class _Night:
-    baseline: Baseline
-    candidate: tuple[StoredRun, ...]
-    confirmation: tuple[StoredRun, ...]
-    rule: Rule
-    floors: Floors
-    peak: float
-    """FLOP rate, TFLOP/s, of the fastest control of the candidate; 0 where none is known."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Open:
+    """A benchmark that its run leaves open, and what fresh processes say of it."""
 
-    def check(self) -> None:
-        if not self.candidate:
-            raise ValueError("candidate: no runs")
-        seen = {run.process: run.source for run in self.baseline.runs}
-        for run in (*self.candidate, *self.confirmation):
-            if run.process in seen:
-                raise ValueError(f"{run.source}: from the same process as {seen[run.process]}; each run takes its own")
-            seen[run.process] = run.source
+    first: Decision
+    """The decision while these say nothing: `noisy`, and `suspect` or `unclear`."""
+
+    direction: int
+    """+1 where it seems slower, -1 faster, 0 where it is unclear."""
+
+    again: Comparison | None
+    """Of the fresh processes; None while too few of them met a quiet machine."""
+
+    notes: str
 
     @property
-    def ids(self) -> list[BenchmarkId]:
-        known = {id for run in self.baseline.runs for id in run.benchmarks} if self._complete else set()
-        return sorted(known | {id for run in self.candidate for id in run.benchmarks})
+    def changed(self) -> bool:
+        """Whether the fresh processes show a change too, and the same one where the run showed one."""
+        return self.again is not None and self.again.direction in ((self.direction,) if self.direction else (1, -1))
 
     @property
-    def _complete(self) -> bool:
-        return any(run.complete for run in self.candidate)
-
-    def screen(self, id: BenchmarkId) -> Decision | Suspicion:
-        """The decision on one benchmark, or the suspicion that the confirming processes decide on."""
-        floor = self.floors.get(id, self.rule.floor)
-        timings = _of(id, self.candidate)
-        expected = self.baseline.expected.get(id)
-        old = expected.seconds if expected else None
-        plain = Decision(id=id, word="noisy", old=old, new=_median(timings), floor=floor)
-        if why := self._foreign(timings, expected):
-            return replace(plain, word="foreign", reason=why)
-        if not timings:
-            return replace(plain, word="gone", reason="in the baseline, not measured in a complete run")
-        again = _of(id, self.confirmation)
-        for timing in (*timings, *again):
-            if timing.unusable:
-                return replace(plain, reason=timing.unusable)
-            if why := why_too_fast(timing, self.peak, self.rule.roofline):
-                return replace(plain, word="suspicious", reason=why)
-        if expected is None:
-            known = any(id in run.benchmarks for run in self.baseline.runs)
-            return replace(plain, reason="no usable times in the baseline") if known else replace(plain, word="new")
-        if expected.raw and expected.runs < self.rule.fewest_runs:
-            why = f"{expected.runs} usable runs in the baseline, {self.rule.fewest_runs} are needed"
-            return replace(plain, reason=why)
-        return self._compared(plain, expected, timings, again)
-
-    def _compared(
-        self, plain: Decision, expected: Expectation, timings: Sequence[Timing], again: Sequence[Timing]
-    ) -> Decision | Suspicion:
-        good, why = _quiet(timings, plain.floor)
-        if not good:
-            return self._suspicion(replace(plain, stage="restless", reason=why), expected, again, 0, "")
-        found = compare(expected, good, plain.floor * self.rule.suspect_share, self.rule.suspect_rate)
-        notes = _notes(expected, good, found)
-        first = replace(plain, new=found.seconds, ratio=found.ratio, reason=notes)
-        if found.known:
-            rate, processes = self.rule.alarms_per_look, self.rule.confirmations
-            seen = smallest_detectable(expected, found, plain.floor, rate, processes)
-            first = replace(first, interval=found.interval, smallest_detectable=seen)
-        if found.direction < 0 and found.ratio < 1 / self.rule.collapse:
-            why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
-            return replace(first, word="suspicious", reason=why)
-        if found.direction:
-            why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
-            return self._suspicion(replace(first, stage="suspect", reason=why), expected, again, found.direction, notes)
-        if found.contested or found.too_wide:
-            restless = replace(first, stage="restless", reason=why_noisy(found))
-            return self._suspicion(restless, expected, again, 0, notes)
-        return replace(first, word="same")
-
-    def _suspicion(
-        self, first: Decision, expected: Expectation, again: Sequence[Timing], direction: int, notes: str
-    ) -> Suspicion:
-        timings, why = _quiet(again, first.floor)
-        if len(timings) < self.rule.fewest_confirmations:
-            lacking = f"measured again by {len(timings)} of {self.rule.confirmations} fresh processes"
-            reason = ", ".join(filter(None, [first.reason, lacking, why]))
-            return Suspicion(first=replace(first, reason=reason), direction=direction, again=None)
-        # The rate of false alarms is settled afterwards, for all suspicions together; but where no run raised one
-        # before, these processes must do as much alone.
-        rate = self.rule.alarms_per_look if direction else self.rule.restless_rate
-        found = compare(expected, timings, first.floor, rate)
-        return Suspicion(first=first, direction=direction, again=found, notes=notes)
-
-    def _foreign(self, timings: Sequence[Timing], expected: Expectation | None) -> str:
-        for run in (*self.candidate, *self.confirmation):
-            if run.machine != self.baseline.machine:
-                return f"the baseline is of {self.baseline.machine}, this run of {run.machine or 'an unnamed machine'}"
-            if run.unit and self.baseline.units and run.unit not in self.baseline.units:
-                return f"the baseline is of device {min(self.baseline.units)}, this run of {run.unit}"
-        if expected:
-            for timing in (*timings, *_of(expected.id, self.confirmation)):
-                if why := difference(expected.conditions, timing.conditions):
-                    return f"{why} (there is the baseline, here this run)"
-        return ""
+    def p_value(self) -> float:
+        """Probability that unchanged code shows as much in fresh processes; 1 where these show no change."""
+        return self.again.p_value if self.again and self.changed else 1.0
 
 
-def _of(id: BenchmarkId, runs: Sequence[StoredRun]) -> list[Timing]:
-    return [run.benchmarks[id] for run in runs if id in run.benchmarks]
+def _screened(evidence: Evidence, id: BenchmarkId) -> Decision | _Open:
+    """What the run alone says of a benchmark."""
+    expected, timings = evidence.baseline.expected.get(id), evidence.timings(id)
+    old = expected.seconds if expected else None
+    plain = Decision(id=id, word="noisy", old=old, new=_median(timings), floor=evidence.floor(id))
+    if found := evidence.obstacle(id):
+        word, reason = found
+        return replace(plain, word=word, reason=reason)
+    assert expected is not None
+    quiet, why = _quiet(timings, plain.floor)
+    if not quiet:
+        return _opened(evidence, replace(plain, stage="unclear", reason=why), expected, 0)
+    return _compared(evidence, plain, expected, quiet)
+
+
+def _compared(
+    evidence: Evidence, plain: Decision, expected: Expectation, timings: Sequence[Timing]
+) -> Decision | _Open:
+    """What timings on a quiet machine show against the baseline; a suspicion is cheap, so half of the floor raises
+    one."""
+    rule, floor = evidence.rule, plain.floor
+    found = compare(expected, timings, floor * rule.suspect_share, rule.suspect_rate)
+    told = notes(expected, timings, found)
+    first = replace(plain, new=found.seconds, ratio=found.ratio, reason=told)
+    if found.known:
+        least = smallest_detectable(expected, found, floor, rule.alarms_per_look, rule.confirmations)
+        first = replace(first, interval=found.interval, smallest_detectable=least)
+    if found.direction < 0 and found.ratio < 1 / rule.collapse:
+        why = f"{1 / found.ratio:.3g} times as fast as the baseline, so perhaps not doing its work"
+        return replace(first, word="suspicious", reason=why)
+    if found.direction:
+        why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
+        return _opened(evidence, replace(first, stage="suspect", reason=why), expected, found.direction, told)
+    if found.contested or found.too_wide:
+        unclear = replace(first, stage="unclear", reason=why_noisy(found))
+        return _opened(evidence, unclear, expected, 0, told)
+    return replace(first, word="same")
+
+
+def _opened(evidence: Evidence, first: Decision, expected: Expectation, direction: int, told: str = "") -> _Open:
+    """What is suspect or unclear, beside what fresh processes say of it so far."""
+    rule = evidence.rule
+    timings, why = _quiet(evidence.again(first.id), first.floor)
+    if len(timings) < rule.fewest_confirmations:
+        lacking = f"measured again by {len(timings)} of {rule.confirmations} fresh processes"
+        reason = ", ".join(filter(None, [first.reason, lacking, why]))
+        return _Open(first=replace(first, reason=reason), direction=direction, again=None, notes=told)
+    # The rate of false alarms is settled afterwards, for all open ones together; but where no run raised one before,
+    # these processes must do as much alone.
+    rate = rule.alarms_per_look if direction else rule.unclear_rate
+    return _Open(first=first, direction=direction, again=compare(expected, timings, first.floor, rate), notes=told)
+
+
+def _significant(found: Sequence[_Open], rule: Rule) -> frozenset[BenchmarkId]:
+    """Those of which fresh processes show a change that is no false alarm, by the p values of all together."""
+    # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
+    tested = [each for each in found if each.direction or each.changed]
+    rejected = discoveries([each.p_value for each in tested], rule.alarms_per_look)
+    return frozenset(each.first.id for each, is_change in zip(tested, rejected, strict=True) if is_change)
+
+
+def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
+    """The decision once fresh processes have measured what was open, or as many as did."""
+    again = found.again
+    if again is None:
+        return found.first
+    changed = found.changed and significant
+    decision = _measured_again(found, again)
+    if not changed and (again.beyond_floor or again.contested or again.too_wide):
+        return replace(decision, word="noisy", reason=why_noisy(again))
+    told = [f"by {again.processes} fresh processes", *filter(None, [found.notes])]
+    if not changed:
+        return replace(decision, word="same", reason=", ".join(told))
+    slower = again.direction > 0
+    if again.processes < rule.fewest_to_change:
+        word = "slower" if slower else "faster"
+        why = f"{word} by {again.processes} fresh processes, {rule.fewest_to_change} are needed to call it so"
+        return replace(decision, word="noisy", reason=why)
+    if not slower:
+        told.append("accept it lest a later slowdown hides behind it")
+    return replace(decision, word="slower" if slower else "faster", stage="confirmed", reason=", ".join(told))
+
+
+def _measured_again(found: _Open, again: Comparison) -> Decision:
+    """The first decision with the figures of the fresh processes."""
+    decision = replace(
+        found.first,
+        stage="not confirmed" if found.direction else "measured again",
+        new=again.seconds,
+        ratio=again.ratio,
+    )
+    if not again.known:
+        return decision
+    return replace(decision, interval=again.interval, smallest_detectable=again.smallest_detectable)
 
 
 def _quiet(timings: Sequence[Timing], floor: float) -> tuple[list[Timing], str]:
     """The timings that met a quiet machine, and why the last of the others did not."""
-    good, why = [], ""
+    quiet, why = [], ""
     for timing in timings:
-        restless = why_unusable(timing, floor)
-        if restless:
-            why = restless
+        noise = why_unusable(timing, floor)
+        if noise:
+            why = noise
         else:
-            good.append(timing)
-    return good, why
+            quiet.append(timing)
+    return quiet, why
 
 
 def _median(timings: Sequence[Timing]) -> float | None:
     times = [timing.median for timing in timings if not timing.unusable]
     return float(np.median(times)) if times else None
-
-
-def _notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) -> str:
-    notes = []
-    if found.control_shift:
-        notes.append(f"the control itself took {np.expm1(found.control_shift):+.1%}, so the ratio to it is judged")
-    if not (expected.raw and all(timing.raw for timing in timings)):
-        notes.append("no raw times, so the floor alone decides")
-    if why := difference(expected.versions, timings[-1].versions):
-        notes.append(why)
-    if expected.source_hash and timings[-1].source_hash and expected.source_hash != timings[-1].source_hash:
-        notes.append("the kernel's source changed")
-    if discarded := sum(timing.discarded for timing in timings):
-        notes.append(f"{discarded} rounds on a throttled device were discarded")
-    return ", ".join(notes)

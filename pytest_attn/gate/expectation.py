@@ -103,7 +103,7 @@ def expectations(runs: Sequence[StoredRun], floor: float) -> dict[BenchmarkId, E
 
 
 def why_unusable(timing: Timing, floor: float) -> str:
-    """Why a timing says nothing: times that are none, or a restless machine; empty where it can be used."""
+    """Why a timing says nothing: times that are none, or a noisy machine; empty where it can be used."""
     return timing.unusable or (contamination(timing.again, floor) if timing.raw else "")
 
 
@@ -141,7 +141,7 @@ def _share(covariance: float, variance: float) -> float:
 
 
 def _class_scale(summaries: Sequence[Floats]) -> float:
-    # The median over benchmarks: one restless benchmark must not widen the bounds of all others.
+    # The median over benchmarks: one noisy benchmark must not widen the bounds of all others.
     return float(np.median([robust_sd(values) for values in summaries])) if summaries else 0.0
 
 

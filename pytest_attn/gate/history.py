@@ -51,7 +51,7 @@ class History:
 
     @property
     def drift(self) -> float:
-        """The level of the last runs over that of the first, less 1: slow changes add up here that no night shows."""
+        """The level of the last runs over that of the first, less 1: slow changes add up that no run shows alone."""
         values = self.ratios[-Rule().fewest_runs :]
         return float(np.median(values)) - 1.0
 

@@ -35,7 +35,7 @@ class Rule:
     """Of these, so many must have met a quiet machine."""
 
     fewest_to_change: int = 5
-    """So many quiet ones must have measured what is called slower or faster: three may share a mood."""
+    """So many quiet ones must have measured what is called slower or faster: three may have met the same clock."""
 
     fewest_runs: int = 5
     """Fresh processes that a baseline holds at least."""
@@ -46,8 +46,8 @@ class Rule:
     collapse: float = 4.0
     """A kernel that takes less than one part in so many of its time is more likely not doing its work."""
 
-    restless_rate: float = 2.5e-3
-    """Of false alarms, per benchmark and side, among those that a restless run told nothing of."""
+    unclear_rate: float = 2.5e-3
+    """Of false alarms, per benchmark and side, among those that their run left unclear."""
 
     @property
     def alarms_per_look(self) -> float:

@@ -15,8 +15,11 @@ SCHEMA = 1
 """Of the block `attn`, of a run and of each benchmark; raised when a field changes its meaning or goes away."""
 
 
-def run_block(*, machine: str, process: str, failed: int, complete: bool, unit: str = "") -> dict[str, Any]:
-    """The block `attn` that a run writes beside its benchmarks, at the top of pytest-benchmark's JSON."""
+def run_block(*, machine: str, unit: str, process: str, failed: int, complete: bool) -> dict[str, Any]:
+    """The block `attn` that a run writes beside its benchmarks, at the top of pytest-benchmark's JSON.
+
+    `unit` is the very device among those of its model, empty for a CPU: see `StoredRun`.
+    """
     return {
         "schema": SCHEMA,
         "machine": machine,

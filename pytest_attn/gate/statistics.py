@@ -119,7 +119,7 @@ def discoveries(p_values: Sequence[float], rate: float) -> tuple[bool, ...]:
 
 
 def contamination(again: Sequence[tuple[float, float]], floor: float) -> str:
-    """Why the machine was too restless for a verdict, judged by the control against itself alone; empty if it was not.
+    """Why the machine was too noisy for a verdict, judged by the control against itself alone; empty if it was not.
 
     The exact 95 % interval of the median of log(a / b) must not leave zero by more than half of the floor, and half of
     its width must stay below the floor, or a change of that size would be lost in it. The width is that of the median,

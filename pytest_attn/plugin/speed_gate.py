@@ -17,8 +17,8 @@ import pytest
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.execution.isolation.fresh import REPETITIONS, FreshRun, measure_afresh
 from pytest_attn.gate.baseline import Baseline
+from pytest_attn.gate.decide_run import decide_run
 from pytest_attn.gate.gate import Gate, Mode, RunFacts
-from pytest_attn.gate.night import decide_night
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun, stored_run
@@ -151,7 +151,7 @@ class SpeedGate:
         if not self._measured:
             return
         run = self._stored(document, complete=self._whole.everything)
-        found = decide_night(baseline, run, self._measured_again, rule=self._rule, floors=self._floors, command=command)
+        found = decide_run(baseline, run, self._measured_again, rule=self._rule, floors=self._floors, command=command)
         self._decisions = tuple(each for each in found if each.word != "gone" or self._misses(each.id))
         self._run.add_decisions(self._decisions)
 

@@ -9,7 +9,7 @@ from typing import Any, Literal, get_args
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 Word = Literal["same", "faster", "slower", "noisy", "new", "gone", "foreign", "suspicious"]
-Stage = Literal["", "suspect", "restless", "confirmed", "not confirmed", "measured again"]
+Stage = Literal["", "suspect", "unclear", "confirmed", "not confirmed", "measured again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +19,7 @@ class Decision:
     id: BenchmarkId
     word: Word
     stage: Stage = ""
-    """`suspect` where a change was seen and `restless` where the run could not tell, while fresh processes have not
+    """`suspect` where a change was seen and `unclear` where the run could not tell, while fresh processes have not
     measured it again; such is `noisy`, never slower."""
 
     old: float | None = None
@@ -36,7 +36,7 @@ class Decision:
     """The change, a fraction, that matters."""
 
     smallest_detectable: float | None = None
-    """The slowdown, a fraction, that this benchmark would show in four of five nights."""
+    """The slowdown, a fraction, that this benchmark would show in four of five runs."""
 
     reason: str = ""
     """Why, where the figures do not say it; and what else a reader should know."""

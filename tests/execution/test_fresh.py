@@ -25,14 +25,16 @@ def leaves(*given, scale):
     print("on its way", flush=True)
     os._exit(0)
 
-calls = 0
+class tired:
+    prepared = 0
 
-def tired(*given, scale):
-    global calls
-    calls += 1
-    if calls > 60:
-        raise RuntimeError("enough")
-    return torch.nn.functional.scaled_dot_product_attention(*given, scale=scale)
+    def prepare(self, problem, inputs):
+        type(self).prepared += 1
+        if type(self).prepared > 2:
+            raise RuntimeError("enough")
+        return lambda: torch.nn.functional.scaled_dot_product_attention(
+            inputs.query, inputs.key, inputs.value, scale=problem.scale
+        )
 """
 
 TESTS = """

@@ -43,8 +43,8 @@ class Host:
     layout: float = 0.008
     """Of a process and arm: where memory came to lie."""
 
-    mood: float = 0.0
-    """Of a process, shared by kernel and control: the clock it met."""
+    clock: float = 0.0
+    """Of a process, shared by kernel and control: the clock rate that it met."""
 
     rounds: int = 20
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
@@ -58,7 +58,7 @@ class Host:
     def timing(self, id: BenchmarkId, *, slow: float = 0.0, load: float = 0.0, **changes: Any) -> Timing:
         """Times of a kernel of 4 ms that is `slow` slower, on a machine that is `load` slower altogether."""
         level = np.exp(self.drift * self.random.standard_normal(self.rounds)) * (1 + load)
-        level *= np.exp(self.mood * self.random.standard_normal())
+        level *= np.exp(self.clock * self.random.standard_normal())
         layout = np.exp(self.layout * self.random.standard_normal(2))
         kernel = self.measure(4e-3, slow) * level * layout[0]
         control = self.measure(2e-3, 0.0) * level * layout[1]

@@ -73,9 +73,9 @@ def test_tests_that_are_named_take_the_place_of_the_packaged_ones(machine: Machi
     assert machine.started[0] == ["test_speed.py", "--attn-device=cpu"]
 
 
-def test_runs_on_a_restless_machine_are_replaced_by_more(machine: Machine) -> None:
-    restless = {"again": ((1.0, 1.3),) * 20}
-    machine.changes = lambda number: {"changes": restless} if number in (2, 3) else {}
+def test_runs_on_a_noisy_machine_are_replaced_by_more(machine: Machine) -> None:
+    noisy = {"again": ((1.0, 1.3),) * 20}
+    machine.changes = lambda number: {"changes": noisy} if number in (2, 3) else {}
     assert main(["baseline", "record", "--runs=5"]) == 0
     assert len(machine.started) == 7
 

@@ -55,9 +55,9 @@ def test_one_bad_process_of_six_hardly_moves_the_robust_spread() -> None:
 
 
 def test_paired_residuals_cancel_what_both_arms_share() -> None:
-    mood = RANDOM.uniform(1, 2, 30)
-    assert np.ptp(log_residuals(4 * mood, 2 * mood, 1.0)) == pytest.approx(0.0, abs=1e-12)
-    assert np.ptp(log_residuals(4 * mood, 2 * mood, 0.0)) > 0.3
+    level = RANDOM.uniform(1, 2, 30)
+    assert np.ptp(log_residuals(4 * level, 2 * level, 1.0)) == pytest.approx(0.0, abs=1e-12)
+    assert np.ptp(log_residuals(4 * level, 2 * level, 0.0)) > 0.3
 
 
 def test_the_control_share_is_the_regression_of_kernel_on_control() -> None:

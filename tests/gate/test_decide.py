@@ -28,7 +28,7 @@ def baseline(host: Host) -> Baseline:
 
 
 def judged(host: Host, baseline: Baseline, again: bool = True, **changes: Any) -> tuple[Decision, ...]:
-    """Decisions on a night, confirmed under the same conditions."""
+    """Decisions on a run, confirmed under the same conditions."""
     confirmation = host.runs(5, IDS, **changes) if again else []
     return decide(baseline, [host.run(IDS, **changes)], confirmation)
 
@@ -72,8 +72,8 @@ def test_three_fresh_processes_that_agree_are_too_few_to_call_it_slower(host: Ho
 
 
 def test_confirmation_may_hold_the_suspects_alone(host: Host, baseline: Baseline) -> None:
-    night = host.run(IDS, slow={IDS[1]: 0.15})
-    found = decide(baseline, [night], host.runs(5, [IDS[1]], slow=0.15, complete=False))
+    run = host.run(IDS, slow={IDS[1]: 0.15})
+    found = decide(baseline, [run], host.runs(5, [IDS[1]], slow=0.15, complete=False))
     assert [decision.word for decision in found] == ["same", "slower", "same", "same"]
 
 
@@ -93,7 +93,7 @@ def test_a_slowdown_on_a_loaded_machine_is_still_found(host: Host, baseline: Bas
     assert words(judged(host, baseline, slow=0.2, load=0.3)) == {"slower"}
 
 
-def test_a_restless_control_makes_a_case_noisy(host: Host, baseline: Baseline) -> None:
+def test_a_noisy_control_makes_a_case_noisy(host: Host, baseline: Baseline) -> None:
     found = judged(host, baseline, slow=0.15, changes={"again": ((1.0, 1.3),) * 20})
     assert words(found) == {"noisy"}
 
@@ -103,11 +103,11 @@ def test_contamination_of_the_confirming_processes_confirms_nothing(host: Host, 
     assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"noisy"}
 
 
-def test_a_restless_run_is_measured_again_and_settled_by_fresh_processes(host: Host, baseline: Baseline) -> None:
-    restless = host.run(IDS, changes={"again": ((1.0, 1.3),) * 20})
-    assert all(decision.open for decision in decide(baseline, [restless]))
-    assert words(decide(baseline, [restless], host.runs(5, IDS))) == {"same"}
-    assert words(decide(baseline, [restless], host.runs(5, IDS, slow=0.15))) == {"slower"}
+def test_what_a_noisy_machine_left_unclear_is_settled_by_fresh_processes(host: Host, baseline: Baseline) -> None:
+    noisy = host.run(IDS, changes={"again": ((1.0, 1.3),) * 20})
+    assert all(decision.open for decision in decide(baseline, [noisy]))
+    assert words(decide(baseline, [noisy], host.runs(5, IDS))) == {"same"}
+    assert words(decide(baseline, [noisy], host.runs(5, IDS, slow=0.15))) == {"slower"}
 
 
 def test_one_process_of_several_with_times_that_are_none_is_noisy(host: Host, baseline: Baseline) -> None:
@@ -131,11 +131,11 @@ def test_times_that_are_none_are_noisy(host: Host, baseline: Baseline, why: str)
 def test_one_arm_that_spreads_by_seventy_percent_is_noisy(host: Host, baseline: Baseline) -> None:
     wild = Host(own=0.7, spikes=0.0, random=np.random.default_rng(5))
     quiet = host.run(IDS)
-    night = replace(
+    run = replace(
         quiet,
         benchmarks={id: replace(quiet.benchmarks[id], seconds=wild.timing(id).seconds) for id in IDS},
     )
-    assert words(decide(baseline, [night])) == {"noisy"}
+    assert words(decide(baseline, [run])) == {"noisy"}
 
 
 def test_samples_of_two_modes_are_never_called_slower(host: Host, baseline: Baseline) -> None:
@@ -185,8 +185,41 @@ def test_what_was_measured_otherwise_is_foreign(
 
 
 def test_another_board_of_the_same_model_is_foreign(host: Host) -> None:
+    found = decide(Baseline.of(host.runs(5, IDS, unit="GPU-a")), [host.run(IDS, unit="GPU-b")])
+    assert {(decision.word, decision.reason) for decision in found} == {
+        ("foreign", "the baseline is of device GPU-a, this run of GPU-b")
+    }
+
+
+def test_the_same_board_is_compared(host: Host) -> None:
     baseline = Baseline.of(host.runs(5, IDS, unit="GPU-a"))
-    assert words(decide(baseline, [host.run(IDS, unit="GPU-b")])) == {"foreign"}
+    assert words(decide(baseline, [host.run(IDS, unit="GPU-a")])) == {"same"}
+
+
+@pytest.mark.parametrize(
+    ("of_baseline", "of_run", "why"),
+    [
+        ("GPU-a", "", "the baseline is of device GPU-a, this run does not say of which"),
+        ("", "GPU-b", "this run is of device GPU-b, the baseline does not say of which; accept a new one"),
+    ],
+)
+def test_a_board_that_is_not_named_does_not_pass_as_the_same(
+    host: Host, of_baseline: str, of_run: str, why: str
+) -> None:
+    found = decide(Baseline.of(host.runs(5, IDS, unit=of_baseline)), [host.run(IDS, unit=of_run)])
+    assert {(decision.word, decision.reason) for decision in found} == {("foreign", why)}
+
+
+def test_a_confirmation_on_another_board_is_foreign(host: Host) -> None:
+    baseline = Baseline.of(host.runs(5, IDS, unit="GPU-a"))
+    again = host.runs(5, IDS, slow=0.15, unit="GPU-b")
+    assert words(decide(baseline, [host.run(IDS, slow=0.15, unit="GPU-a")], again)) == {"foreign"}
+
+
+@pytest.mark.parametrize("other", ["GPU-b", ""])
+def test_runs_of_two_boards_make_no_baseline(host: Host, other: str) -> None:
+    with pytest.raises(ValueError, match="baseline: runs of different machines: GPU-a"):
+        Baseline.of([*host.runs(4, IDS, unit="GPU-a"), host.run(IDS, unit=other)])
 
 
 def test_another_torch_is_no_other_machine_but_is_told(host: Host, baseline: Baseline) -> None:
@@ -228,18 +261,18 @@ def test_without_raw_times_the_floor_alone_decides_and_says_so(host: Host) -> No
 
 
 def test_a_floor_of_its_own_lets_a_case_slow_further(host: Host, baseline: Baseline) -> None:
-    night, again = host.run(IDS, slow=0.15), host.runs(5, IDS, slow=0.15)
-    found = decide(baseline, [night], again, floors={IDS[0]: 0.30})
+    run, again = host.run(IDS, slow=0.15), host.runs(5, IDS, slow=0.15)
+    found = decide(baseline, [run], again, floors={IDS[0]: 0.30})
     assert [decision.word for decision in found] == ["same", "slower", "slower", "slower"]
 
 
 def test_a_process_confirms_itself_never(host: Host, baseline: Baseline) -> None:
-    night = host.run(IDS, slow=0.2)
+    run = host.run(IDS, slow=0.2)
     with pytest.raises(ValueError, match="from the same process as"):
-        decide(baseline, [night], [night, night, night])
+        decide(baseline, [run], [run, run, run])
 
 
-def test_a_night_without_runs_is_refused(baseline: Baseline) -> None:
+def test_a_candidate_without_runs_is_refused(baseline: Baseline) -> None:
     with pytest.raises(ValueError, match="candidate: no runs"):
         decide(baseline, [])
 

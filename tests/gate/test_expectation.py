@@ -12,7 +12,7 @@ from pytest_attn.gate.expectation import expectations
 
 
 def test_a_kernel_that_follows_the_control_learns_a_large_share() -> None:
-    found = expectations(Host(mood=0.05).runs(8, named(10)), 0.05)
+    found = expectations(Host(clock=0.05).runs(8, named(10)), 0.05)
     assert np.mean([each.theta for each in found.values()]) > 0.8
 
 
@@ -36,15 +36,15 @@ def test_the_learned_spread_is_that_of_processes() -> None:
 
 def test_the_spread_of_one_benchmark_is_drawn_towards_that_of_all() -> None:
     ids = named(10)
-    restless = Host(layout=0.05)
-    runs = [replace(run, benchmarks={**run.benchmarks, ids[0]: restless.timing(ids[0])}) for run in Host().runs(5, ids)]
+    noisy = Host(layout=0.05)
+    runs = [replace(run, benchmarks={**run.benchmarks, ids[0]: noisy.timing(ids[0])}) for run in Host().runs(5, ids)]
     found = expectations(runs, 0.05)
     assert found[ids[1]].scale < found[ids[0]].scale < 0.05
 
 
-def test_unusable_times_and_restless_machines_teach_nothing() -> None:
+def test_unusable_times_and_noisy_machines_teach_nothing() -> None:
     host, ids = Host(), named(1)
     runs = host.runs(5, ids)
     bad = host.run(ids, slow=9.0, changes={"unusable": "1 times of the kernel are no times"})
-    restless = host.run(ids, slow=9.0, changes={"again": ((1.0, 2.0),) * 20})
-    assert expectations([*runs, bad, restless], 0.05) == expectations(runs, 0.05)
+    noisy = host.run(ids, slow=9.0, changes={"again": ((1.0, 2.0),) * 20})
+    assert expectations([*runs, bad, noisy], 0.05) == expectations(runs, 0.05)

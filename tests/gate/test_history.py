@@ -1,4 +1,4 @@
-"""Over many nights a lasting change is dated, and noise is not."""
+"""Over many runs a lasting change is dated, and noise is not."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ def test_unchanged_code_has_no_change_point() -> None:
     assert all(abs(history.drift) < 0.03 for history in found)
 
 
-def test_a_lasting_change_is_dated_to_its_night() -> None:
+def test_a_lasting_change_is_dated_to_its_run() -> None:
     host = Host()
     runs = [
-        host.run(IDS, slow={IDS[0]: 0.12 if night >= 18 else 0.0}, when=f"night {night:02}", commit=f"c{night}")
-        for night in range(30)
+        host.run(IDS, slow={IDS[0]: 0.12 if number >= 18 else 0.0}, when=f"run {number:02}", commit=f"c{number}")
+        for number in range(30)
     ]
     changed, *others = histories(runs)
     (change,) = changed.changes
-    assert (change.before, change.after) == ("night 17 c17", "night 18 c18")
+    assert (change.before, change.after) == ("run 17 c17", "run 18 c18")
     assert change.ratio == pytest.approx(1.12, abs=0.02)
     assert not any(other.changes for other in others)
 
@@ -35,30 +35,30 @@ def test_a_lasting_change_is_dated_to_its_night() -> None:
 def test_a_change_and_its_repair_are_two() -> None:
     host = Host()
     slow = [0.0] * 12 + [0.2] * 8 + [0.0] * 12
-    (history,) = histories([host.run(IDS[:1], slow=each, when=f"{night}") for night, each in enumerate(slow)])
+    (history,) = histories([host.run(IDS[:1], slow=each, when=f"{number}") for number, each in enumerate(slow)])
     assert [(change.after, change.ratio > 1) for change in history.changes] == [("12", True), ("20", False)]
 
 
-def test_slow_drift_adds_up_though_no_night_shows_it() -> None:
+def test_slow_drift_adds_up_though_no_run_shows_it_alone() -> None:
     host = Host()
-    (history,) = histories([host.run(IDS[:1], slow=0.01 * night) for night in range(20)])
+    (history,) = histories([host.run(IDS[:1], slow=0.01 * number) for number in range(20)])
     assert history.drift == pytest.approx(0.15, abs=0.05)
 
 
 def test_a_slower_machine_is_no_history_of_the_kernel() -> None:
     host = Host()
-    runs = [host.run(IDS[:1], load=0.5 if night > 10 else 0.0) for night in range(20)]
+    runs = [host.run(IDS[:1], load=0.5 if number > 10 else 0.0) for number in range(20)]
     assert histories(runs)[0].changes == ()
 
 
-def test_nights_without_usable_times_are_left_out() -> None:
+def test_runs_without_usable_times_are_left_out() -> None:
     host = Host()
     lost = host.run(IDS[:1], changes={"unusable": "1 times of the kernel are no times"})
     (history,) = histories([*host.runs(4, IDS[:1]), lost])
     assert len(history.ratios) == 4
 
 
-def test_too_few_nights_have_no_change_points() -> None:
+def test_too_few_runs_have_no_change_points() -> None:
     assert change_points(np.array([0.0, 0.0, 1.0, 1.0])) == ()
 
 

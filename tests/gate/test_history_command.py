@@ -42,25 +42,25 @@ def history(store: Store, capsys: pytest.CaptureFixture[str]) -> Command:
     return run
 
 
-def written(path: Path, run: StoredRun, night: int) -> Path:
+def written(path: Path, run: StoredRun, day: int) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content(run, when=f"2026-11-{night:02}T03:00:00+00:00"))
+    path.write_bytes(content(run, when=f"2026-11-{day:02}T03:00:00+00:00"))
     return path
 
 
 @pytest.fixture
-def nights(store: Store, tmp_path: Path) -> None:
-    """A golden baseline of five runs, then 16 nights; one benchmark is 20 % slower from one of them on."""
+def daily_runs(store: Store, tmp_path: Path) -> None:
+    """A golden baseline of five runs, then a run on each of 16 days; one benchmark is 20 % slower from a day on."""
     host = Host()
     fresh = [written(tmp_path / f"{number}.json", run, 1) for number, run in enumerate(host.runs(5, IDS))]
     store.record(fresh, **BY)
-    for night in range(2, 18):
-        run = host.run(IDS, slow={IDS[1]: 0.2 if night >= SLOW_FROM else 0.0})
-        store.keep(written(tmp_path / "run.json", run, night))
+    for day in range(2, 18):
+        run = host.run(IDS, slow={IDS[1]: 0.2 if day >= SLOW_FROM else 0.0})
+        store.keep(written(tmp_path / "run.json", run, day))
 
 
-@pytest.mark.usefixtures("nights")
-def test_the_slower_benchmark_stands_first_with_its_night_and_its_drift(history: Command) -> None:
+@pytest.mark.usefixtures("daily_runs")
+def test_the_slower_benchmark_stands_first_with_its_day_and_its_drift(history: Command) -> None:
     title, _, worst, change, *others = history().splitlines()
     assert title == f"{MACHINE}: 21 runs, 2026-11-01 to 2026-11-17, 3 benchmarks, worst first"
     runs, _, ratio, golden, *_, case, _kernel = worst.split()
@@ -71,13 +71,13 @@ def test_the_slower_benchmark_stands_first_with_its_night_and_its_drift(history:
     assert len(others) == 2
 
 
-@pytest.mark.usefixtures("nights")
+@pytest.mark.usefixtures("daily_runs")
 def test_one_case_or_kernel_is_shown_alone(history: Command) -> None:
     assert len(history(f"--case={IDS[0].case}").splitlines()) == 3
     assert len(history(f"--kernel={IDS[0].kernel}").splitlines()) == 6
 
 
-@pytest.mark.usefixtures("nights")
+@pytest.mark.usefixtures("daily_runs")
 def test_drift_is_from_the_pinned_baseline(history: Command, store: Store, tmp_path: Path) -> None:
     host = Host()
     slower = [written(tmp_path / f"s{number}.json", run, 18) for number, run in enumerate(host.runs(5, IDS, slow=0.5))]
@@ -105,7 +105,7 @@ def test_the_same_run_is_not_kept_twice(history: Command, tmp_path: Path) -> Non
     assert "is there already" in history(f"--add={file}", refused=True)
 
 
-def test_a_night_that_became_the_baseline_counts_once(history: Command, store: Store, tmp_path: Path) -> None:
+def test_a_kept_run_that_became_the_baseline_counts_once(history: Command, store: Store, tmp_path: Path) -> None:
     fresh = [written(tmp_path / f"{number}.json", run, number + 1) for number, run in enumerate(Host().runs(5, IDS))]
     store.record(fresh, **BY)
     store.keep(fresh[0])
@@ -117,7 +117,7 @@ def test_a_run_of_another_machine_is_not_added(history: Command, tmp_path: Path)
     assert f"measured on other, not {MACHINE}" in history(f"--add={file}", refused=True)
 
 
-@pytest.mark.usefixtures("nights")
+@pytest.mark.usefixtures("daily_runs")
 def test_what_no_run_has_is_refused(history: Command) -> None:
     assert history("--machine=amd", refused=True).endswith(f"amd: no such folder; --machine may be {MACHINE}\n")
     case = history("--case=b1-h9-s1024", refused=True)
@@ -133,7 +133,7 @@ def test_no_folder_and_no_runs_are_one_sentence(history: Command, store: Store) 
     assert "no runs of this machine" in history(refused=True)
 
 
-@pytest.mark.usefixtures("nights")
+@pytest.mark.usefixtures("daily_runs")
 def test_without_ruptures_a_sentence_says_what_to_install(history: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ruptures", None)
     assert "pip install 'pytest-attn[report]'" in history(refused=True)

@@ -1,4 +1,4 @@
-"""The history as text: worst first, each lasting change with its two nights, a line of blocks for the eye."""
+"""The history as text: worst first, each lasting change with its two runs, a line of blocks for the eye."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ CONFTEST = """
 
     def pytest_benchmark_update_json(config, benchmarks, output_json):
         output_json["attn"] = run_block(
-            machine="a-machine", process=os.environ["PROCESS"], failed=0, complete=True)
+            machine="a-machine", unit="", process=os.environ["PROCESS"], failed=0, complete=True)
 """
 
 

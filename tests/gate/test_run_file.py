@@ -23,15 +23,15 @@ def block(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def refused(found: object) -> str:
-    with pytest.raises(ValueError, match=r"^night\.json: ") as caught:
-        parse_run(found if isinstance(found, bytes) else json.dumps(found).encode(), "night.json")
+    with pytest.raises(ValueError, match=r"^run\.json: ") as caught:
+        parse_run(found if isinstance(found, bytes) else json.dumps(found).encode(), "run.json")
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_a_run_is_read_back_in_seconds_per_call() -> None:
     run = Host().run(named(2))
-    found = parse_run(content(run), "night.json")
+    found = parse_run(content(run), "run.json")
     assert found.machine == MACHINE
     assert found.benchmarks.keys() == run.benchmarks.keys()
     for id, timing in run.benchmarks.items():
@@ -67,7 +67,7 @@ def test_a_file_without_a_benchmark_of_ours_is_refused() -> None:
 def test_benchmarks_of_other_suites_are_left_out() -> None:
     found = run_document(2)
     found["benchmarks"][0]["extra_info"] = {}
-    assert len(parse_run(json.dumps(found).encode(), "night.json").benchmarks) == 1
+    assert len(parse_run(json.dumps(found).encode(), "run.json").benchmarks) == 1
 
 
 @pytest.mark.parametrize(("schema", "advice"), [(2, "update pytest-attn"), (0, "record it again")])
@@ -107,7 +107,7 @@ def test_a_time_that_is_none_makes_the_timing_unusable(time: float | None, arm: 
     found = run_document()
     times = found["benchmarks"][0]["stats"]["data"] if arm == "kernel" else block(found)["control"]
     times[3] = time
-    (timing,) = parse_run(json.dumps(found).encode(), "night.json").benchmarks.values()
+    (timing,) = parse_run(json.dumps(found).encode(), "run.json").benchmarks.values()
     assert timing.unusable.startswith(f"1 times of the {arm}")
 
 
@@ -115,7 +115,7 @@ def test_a_file_without_raw_data_keeps_its_median() -> None:
     found = run_document()
     stats = found["benchmarks"][0]["stats"]
     del stats["data"]
-    timing = parse_run(json.dumps(found).encode(), "night.json").benchmarks[BenchmarkId("b1-h1-s1024", KERNEL)]
+    timing = parse_run(json.dumps(found).encode(), "run.json").benchmarks[BenchmarkId("b1-h1-s1024", KERNEL)]
     assert not timing.raw
     assert timing.median == stats["median"] / 2
 
@@ -123,7 +123,7 @@ def test_a_file_without_raw_data_keeps_its_median() -> None:
 def test_a_run_that_says_nothing_of_itself_is_neither_green_nor_complete() -> None:
     found = run_document()
     del found["attn"]
-    run = parse_run(json.dumps(found).encode(), "night.json")
+    run = parse_run(json.dumps(found).encode(), "run.json")
     assert (run.failed, run.complete, run.machine) == (None, False, "")
 
 

@@ -11,13 +11,13 @@ from pytest_attn.report.markdown import LARGEST, block, code, escaped, headline,
 from pytest_attn.report.results import Results
 
 
-def results(*records, gate=None, folder="night/correctness"):
+def results(*records, gate=None, folder="out/correctness"):
     return Results(document(*records, gate=gate, source=folder))
 
 
-def test_a_red_night_reads_from_its_headline_to_the_reproduce_lines() -> None:
-    text = markdown([results(failed(), passed(), skipped()), results(gate=gate(decision()), folder="night/latency")])
-    assert text == (Path(__file__).parent / "red_night.md").read_text(encoding="utf-8")
+def test_a_red_run_reads_from_its_headline_to_the_reproduce_lines() -> None:
+    text = markdown([results(failed(), passed(), skipped()), results(gate=gate(decision()), folder="out/latency")])
+    assert text == (Path(__file__).parent / "red_run.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

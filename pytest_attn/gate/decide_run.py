@@ -1,11 +1,12 @@
-"""One night: a run is compared with the baseline, and what seems changed is measured again until it is decided."""
+"""A run is compared with the baseline, and what seems changed is measured again until it is decided."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from pytest_attn.gate.baseline import Baseline
-from pytest_attn.gate.decide import Floors, decide, reproduce
+from pytest_attn.gate.decide import decide, reproduce
+from pytest_attn.gate.evidence import Floors
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
@@ -15,7 +16,7 @@ MeasureAgain = Callable[[frozenset[BenchmarkId]], Sequence[StoredRun]]
 """Runs of `Rule.confirmations` fresh processes that hold these benchmarks at least."""
 
 
-def decide_night(
+def decide_run(
     baseline: Baseline,
     run: StoredRun,
     measure_again: MeasureAgain,
