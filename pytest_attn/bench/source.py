@@ -1,4 +1,4 @@
-"""The source of a kernel, as a hash: whether the code of two measurements is the same."""
+"""The source of a kernel: where it is, and whether the code of two measurements is the same."""
 
 from __future__ import annotations
 
@@ -10,9 +10,19 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.kernels.kernel import FunctionKernel, Kernel
 
 UNKNOWN = "unknown"
+"""The hash of a kernel without source."""
+
+
+def kernel_source(kernel: Kernel, spec: str) -> KernelSource:
+    """Where the code of the kernel that `spec` names is written."""
+    target = _target(kernel)
+    path = _file_of(target)
+    file = str(path.absolute()) if path else ""
+    return KernelSource(spec=spec, file=file, line=_line_of(target), hash=source_hash(kernel))
 
 
 def source_hash(kernel: Kernel) -> str:
@@ -51,6 +61,14 @@ def _file_of(target: Any) -> Path | None:
     except TypeError:
         return None
     return Path(found) if found and Path(found).is_file() else None
+
+
+def _line_of(target: Any) -> int:
+    try:
+        _, line = inspect.getsourcelines(target)
+    except (OSError, TypeError):
+        return 0
+    return max(line, 1)
 
 
 def _with_neighbours(path: Path, module: ModuleType | None) -> set[Path]:
