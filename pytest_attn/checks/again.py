@@ -10,13 +10,18 @@ from pytest_attn.checks.subject import Subject, value
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.verdict import Verdict
 
-FIRST = "first call of a prepared run"
-SECOND = "second call of a prepared run"
+FIRST, SECOND = "first call of a prepared run", "second call of a prepared run"
+"""The parts of a finding about one prepared run, called twice on the same memory."""
+
 ELSEWHERE = "run prepared for a copy of the inputs in other memory"
+"""The part of a finding about a run whose inputs have other addresses."""
 
 
 def again(subject: Subject) -> Verdict:
-    """One run against the reference, then a prepared run called twice, and one prepared for a copy of its inputs.
+    """The verdict on four runs: one compared with the reference, a prepared run called twice, and one prepared for a
+    copy of the inputs.
+
+    Where the kernel claims to be deterministic, the last three must have the same bits; else each must be right.
 
     These three are not in poisoned memory: poison makes torch choose deterministic algorithms, and what a kernel reads
     without having written it shall show as a difference.

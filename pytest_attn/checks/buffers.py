@@ -110,17 +110,17 @@ class GuardedInputs:
 
     @property
     def query(self) -> Guarded:
-        """The buffer of the query."""
+        """The query in its buffer, in the form of the storage."""
         return self.named["query"]
 
     @property
     def key(self) -> Guarded:
-        """The buffer of the key."""
+        """The key in its buffer, in the form of the storage."""
         return self.named["key"]
 
     @property
     def value(self) -> Guarded:
-        """The buffer of the value."""
+        """The value in its buffer, in the form of the storage."""
         return self.named["value"]
 
     @property

@@ -1,4 +1,4 @@
-"""Runs of a kernel under guard, and what is wrong with them before any value is looked at."""
+"""Runs of a kernel on guarded memory, and what is wrong with them before any value is compared."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.variant import Variant
 
 REFUSED = "refused"
-"""The finding that a kernel raised NotImplementedError."""
+"""`what` of the finding that a kernel raised NotImplementedError."""
 
 UNKNOWN_KEYWORD = "keyword"
-"""The finding that a function does not take the keyword of a capability."""
+"""`what` of the finding that a function does not take the keyword of a capability that it claims."""
 
 Buffers = dict[str, Guarded]
 """The buffers that an out variant writes into, by keyword."""
@@ -36,8 +36,8 @@ Buffers = dict[str, Guarded]
 class Trial:
     """A kernel prepared once for guarded inputs, and run as often as it is called.
 
-    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` fills the buffers of an
-    out variant.
+    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` is the number that the
+    buffers of an out variant hold before every call.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ def _read(returned: Any, problem: Problem, given: GuardedInputs, buffers: Buffer
 
 @contextmanager
 def poisoned_memory() -> Iterator[None]:
-    """Memory from `torch.empty` and its kind holds NaN, so that what a kernel does not write is not a number.
+    """A context in which memory from `torch.empty` and its kind holds NaN, so that what a kernel does not write shows.
 
     That is a documented effect of torch's deterministic mode; its warnings about other operations are not ours to show.
     """

@@ -54,12 +54,12 @@ class Backward:
 
     @property
     def weights(self) -> Tensor:
-        """P."""
+        """The probabilities P = exp(s - lse) `[B, Hq, Sq, Skv]`, float64; 0 where a query may not attend to a key."""
         return (self.scores - self.lse).exp().masked_fill(~self.allowed, 0.0)
 
     @property
     def score_gradients(self) -> Tensor:
-        """dS."""
+        """The gradients of the scaled logits, dS = P (dP - delta), `[B, Hq, Sq, Skv]`, float64."""
         return self.weights * (self.products - self.delta)
 
     def gradients(self, weights: Tensor | None = None, score_gradients: Tensor | None = None) -> ReferenceGradients:

@@ -35,6 +35,7 @@ from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
 
 Hypothesis = Callable[[Evidence], Diagnosis | None]
+"""Names the bug where one kind of bug accounts for the whole error; None where it does not."""
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     written_inputs,
@@ -74,7 +75,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 """From the specific to the general; the first that explains the error names it."""
 
 HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (written_inputs, padding_read, repeated, strides, mistaken_variant)
-"""Those that need no model of logits which nothing changes."""
+"""Those that hold for a problem with variants: none of them models the logits as plain products."""
 
 HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
     written_inputs,
@@ -88,21 +89,27 @@ HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
 """Those of a backward pass, whose forward pass other cases judge."""
 
 UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
-"""Findings that say by themselves all that can be said."""
+"""Findings, by `what`, whose phrase leaves nothing to find out: the kernel is not run again for them."""
 
 MOST_FLOPS = 40e9
+"""Floating-point operations of a case on a CPU; one that takes more is not run again."""
+
 MOST_FLOPS_OF_AN_ACCELERATOR = 20e12
-"""A case that costs more is not run again."""
+"""The same for a case on an accelerator."""
 
 
 def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> Diagnosis | None:
-    """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case; None where no
-    hypothesis accounts for the error, or the time is over."""
+    """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case.
+
+    `box` is the time limit, by default that of one diagnosis. None where no hypothesis accounts for the error, where
+    the time is over, and for cases that are not run again: too many operations, types of eight bits, masks that no
+    hypothesis knows.
+    """
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
     # Types of eight bits cannot be computed with on a CPU.
     if _flops(subject.problem) > most or subject.problem.dtype.itemsize < 2:
         return None
-    # The others know one mask.
+    # The other hypotheses know dense, causal and block-sparse masks alone.
     plain = not subject.problem.variants and not subject.problem.wants_grad
     if plain and not isinstance(subject.problem.mask, Dense | Causal | BlockSparse):
         return None
@@ -134,7 +141,7 @@ def _hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:
 
 
 def _flops(problem: Problem) -> float:
-    """What a run costs; a causal mask counts as none."""
+    """Floating-point operations of one forward pass; those that a causal mask saves are not deducted."""
     pairs = float(problem.batch * problem.query_heads * problem.query_length * problem.key_length)
     if isinstance(problem.mask, BlockSparse):
         pairs *= problem.mask.block_mask.kept / problem.mask.block_mask.blocks.numel()

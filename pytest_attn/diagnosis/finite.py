@@ -1,4 +1,4 @@
-"""Infinities, numbers that are none, and rows that may attend to nothing."""
+"""Infinities, NaN, and rows that may attend to nothing."""
 
 from __future__ import annotations
 

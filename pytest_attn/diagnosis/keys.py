@@ -23,10 +23,10 @@ ODD_HALVES = 1290
 """Keys whose half is no multiple of a tile."""
 
 INDEX_BITS = (15, 16, 31, 32)
-"""Bits of an offset."""
+"""Widths, in bits, of the integers that a kernel may hold offsets into its tensors in."""
 
 COUNT_BITS = (8, 16)
-"""Bits of a number of keys."""
+"""Widths, in bits, of the integers that a kernel may hold the number of keys in."""
 
 
 def attended_keys(evidence: Evidence) -> Diagnosis | None:

@@ -45,7 +45,7 @@ class Model:
 
     @cached_property
     def lse(self) -> Tensor:
-        """`[B, H, R]`."""
+        """The natural log-sum-exp of each row's scaled logits `[B, H, R]`; -inf in rows without keys."""
         return self.scores.logsumexp(dim=3)
 
     @cached_property
@@ -60,11 +60,11 @@ class Model:
 
     @cached_property
     def out(self) -> Tensor:
-        """`[B, H, R, Dv]`."""
+        """The output `[B, H, R, Dv]`: the values, weighted by the probabilities."""
         return self.weights @ self.value
 
     def reference(self) -> Reference:
-        """What a judge compares with."""
+        """The same computation as a reference, with the moments that the judge derives a budget from."""
         return reference_of(self.weights, self.lse, self.value)
 
 

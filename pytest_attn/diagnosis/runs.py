@@ -48,7 +48,7 @@ class Runs:
 
     @property
     def problem(self) -> Problem:
-        """The problem of the case."""
+        """The problem of the case: shapes, dtype, scale, mask and variants."""
         return self.subject.problem
 
     @cached_property
@@ -58,7 +58,7 @@ class Runs:
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs of the case."""
+        """The inputs of the case, on the device of the kernel."""
         return self.subject.inputs
 
     def run(
@@ -98,7 +98,7 @@ class Runs:
 
     @cached_property
     def truth(self) -> Reference:
-        """What the case compares with."""
+        """The reference of the case: the exact output, LSE or gradients."""
         return self.subject.reference(self.subject.problem, self.inputs)
 
     def right(self, output: Output | Finding | None) -> bool:

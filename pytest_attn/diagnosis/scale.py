@@ -102,7 +102,7 @@ def _thin_model(evidence: Evidence, scale: float) -> Model:
 
 
 def _thin(evidence: Evidence, result: Tensor | None) -> Tensor | None:
-    """A result in those rows."""
+    """The rows of a result that `_thin_model` computes; None where there is no result."""
     return None if result is None else result[:, :, :: -(-len(evidence.rows) // THIN_ROWS)]
 
 

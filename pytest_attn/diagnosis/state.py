@@ -21,10 +21,11 @@ from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem
 
 CALL = re.compile(r"call (\d+) of (\d+) \(")
+"""The part of a finding about one call of a sequence: its number, from 1, and how many calls there were."""
 
 
 RESULTS = ("out", "lse", "dq", "dk", "dv")
-"""What a kernel returns."""
+"""Names of the tensors that a kernel returns, as findings have them."""
 
 
 def failed_call(subject: Subject, verdict: Verdict) -> Call | None:

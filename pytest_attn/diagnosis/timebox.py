@@ -11,7 +11,7 @@ SECONDS = 5.0
 
 
 class TimeBox:
-    """So many seconds from now, and what one run of the kernel has cost of them."""
+    """The time limit of a diagnosis, which starts when it is made, and how long one run of the kernel takes."""
 
     def __init__(self, seconds: float = SECONDS, clock: Callable[[], float] = time.perf_counter) -> None:
         self._clock = clock
@@ -21,17 +21,17 @@ class TimeBox:
 
     @property
     def left(self) -> float:
-        """Seconds left; negative where the box is over."""
+        """Seconds until the limit; negative once it has passed."""
         return self._seconds - self.spent
 
     @property
     def spent(self) -> float:
-        """Seconds gone."""
+        """Seconds since the start."""
         return self._clock() - self._start
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Times one run of the kernel."""
+        """A context around one run of the kernel, which times it; the longest counts."""
         start = self._clock()
         try:
             yield
@@ -39,5 +39,5 @@ class TimeBox:
             self._run = max(self._run, self._clock() - start)
 
     def has_room_for(self, runs: int) -> bool:
-        """Whether so many runs, each as long as the longest so far, leave half of what is left."""
+        """Whether that many runs, each as long as the longest so far, take at most half of the time left."""
         return self.left > 0 and runs * self._run <= self.left / 2

@@ -7,8 +7,8 @@ from pytest_attn.records.decision import Decision, seconds
 
 
 def decision_lines(gate: Gate) -> list[str]:
-    """A line per benchmark, worst first, and the claim; what is wrong with a run under a strict gate is said by failures
-    of its own."""
+    """A line per benchmark, worst first, and the claim; what is wrong with a run as a whole is a failure of its own
+    where the gate is strict, and not said again."""
     claim = gate.claim if gate.mode == "report" else " | ".join(gate.counts) or "nothing was compared"
     return [*(_line(decision) for decision in gate.decisions), f"gate ({gate.mode}): {claim}"]
 

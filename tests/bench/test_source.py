@@ -1,7 +1,11 @@
-"""The hash of a kernel's source."""
+"""Where a kernel is written, and the hash of its source."""
 
 from __future__ import annotations
 
+import functools
+import inspect
+import json
+import linecache
 import subprocess
 import sys
 import types
@@ -9,7 +13,8 @@ import types
 import pytest
 import torch
 
-from pytest_attn.bench.source import UNKNOWN, source_hash
+from pytest_attn.bench.kernel_source import KernelSource
+from pytest_attn.bench.source import UNKNOWN, kernel_source, source_hash
 from pytest_attn.kernels.kernel import as_kernel
 from pytest_attn.kernels.resolve import find_kernel
 
@@ -72,3 +77,92 @@ def test_a_function_without_a_file_is_unknown():
     module = types.ModuleType("typed_in")
     exec("def typed(q, k, v): return q", vars(module))
     assert source_hash(as_kernel(module.typed, "typed")) == UNKNOWN
+
+
+def written(query, key, value):
+    """A kernel as an author writes it."""
+
+
+@functools.wraps(written)
+def wrapping(*tensors):
+    return written(*tensors)
+
+
+class Written:
+    def prepare(self, problem, inputs): ...
+
+
+def line_of(words):
+    """The line of this file that starts with the words."""
+    lines, _ = inspect.getsourcelines(sys.modules[__name__])
+    return 1 + next(index for index, line in enumerate(lines) if line.startswith(words))
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        (written, "def written("),
+        (functools.partial(written), "def written("),
+        (wrapping, "def written("),
+        (functools.lru_cache(written), "def written("),
+        (Written, "class Written:"),
+    ],
+)
+def test_the_source_is_what_the_author_wrote(target, words):
+    source = kernel_source(as_kernel(target, "mine"), "tests/mine.py:mine")
+    assert source == KernelSource(
+        spec="tests/mine.py:mine",
+        file=__file__,
+        line=line_of(words),
+        hash=source_hash(as_kernel(written, "written")),
+    )
+
+
+def test_the_file_of_a_kernel_named_by_a_relative_path_is_absolute(tmp_path, monkeypatch):
+    (tmp_path / "mine.py").write_text(f"\n{BESIDE}")
+    monkeypatch.chdir(tmp_path)
+    source = kernel_source(find_kernel("mine.py:product"), "mine.py:product")
+    assert (source.file, source.line) == (str(tmp_path / "mine.py"), 2)
+
+
+def test_a_built_in_kernel_is_in_its_own_file():
+    assert kernel_source(find_kernel("naive"), "naive").file.endswith("kernels/builtin/naive.py")
+
+
+def test_a_function_of_a_notebook_has_a_line_and_no_file(monkeypatch):
+    text = "\ndef typed(q, k, v): return q\n"
+    module = types.ModuleType("of_a_notebook")
+    exec(compile(text, "<cell 3>", "exec"), vars(module))
+    cell = (len(text), None, text.splitlines(keepends=True), "<cell 3>")
+    monkeypatch.setitem(linecache.cache, "<cell 3>", cell)
+    source = kernel_source(as_kernel(module.typed, "typed"), "typed")
+    assert (source.file, source.line) == ("", 2)
+    assert source.hash != UNKNOWN
+
+
+def test_what_has_no_source_has_neither_file_nor_line():
+    assert kernel_source(as_kernel(torch.add, "torch"), "torch:add") == KernelSource(spec="torch:add", hash=UNKNOWN)
+
+
+def test_a_source_survives_json():
+    source = kernel_source(as_kernel(written, "written"), "written")
+    plain = json.loads(json.dumps(source.as_dict()))
+    assert KernelSource.of_dict({**plain, "column": 4}) == source
+
+
+@pytest.mark.parametrize(
+    ("plain", "says"),
+    [
+        ({"file": "a.py"}, "^KernelSource: without spec, hash, which it needs$"),
+        ({"spec": "a", "hash": "b", "line": "3"}, "^KernelSource: line is '3'; allowed: int$"),
+        (["a.py"], r"^KernelSource: \['a.py'\] is not a mapping of its fields$"),
+    ],
+)
+def test_what_is_no_source_is_refused(plain, says):
+    with pytest.raises(ValueError, match=says):
+        KernelSource.of_dict(plain)
+
+
+def test_reading_sources_needs_no_torch():
+    code = "import sys, pytest_attn.bench.kernel_source; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

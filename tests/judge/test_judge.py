@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.verdict.facts import read_output
-from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.finding import Finding, Place
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -89,6 +90,30 @@ def test_the_published_tolerance_passes_a_dropped_block_of_128_keys_and_the_deri
 def test_the_published_tolerance_refuses_a_dropped_block_where_keys_are_few() -> None:
     verdict = verdict_on(fewer_keys(slice(128, None)), Case(128, 1024, dtype="bfloat16"), "bsa")
     assert {finding.what for finding in verdict.findings} == {"out", "lse"}
+
+
+@pytest.mark.parametrize("tolerance", ["derived", "bsa"])
+def test_every_finding_survives_json(tolerance: str) -> None:
+    found = verdict_on(fewer_keys(slice(128, None)), Case(128, 1024, dtype="bfloat16"), tolerance).findings
+    assert len(found) > 1
+    assert [Finding.of_dict(json.loads(json.dumps(finding.as_dict()))) for finding in found] == list(found)
+
+
+@pytest.mark.parametrize("tolerance", ["derived", "bsa"])
+def test_every_finding_of_a_statistic_holds_a_figure_over_its_limit(tolerance: str) -> None:
+    found = verdict_on(fewer_keys(slice(128, None)), Case(128, 1024, dtype="bfloat16"), tolerance).findings
+    over = [abs(each.figure or 0.0) > (each.limit or math.inf) for each in found]
+    assert over == [True] * len(found)
+
+
+def test_a_fact_holds_where_it_is_first_wrong() -> None:
+    def broken(out: Tensor, lse: Tensor, inputs: Inputs, problem: Problem) -> tuple[Tensor, Tensor]:
+        out[0, 1, 7] = math.nan
+        out[0, 1, 9] = math.nan
+        return out, lse
+
+    (finding,) = verdict_on(spoil(broken), CASE).findings
+    assert finding.place == Place(which="first", batch=0, head=1, rows=(7, 7), count=2, of=400)
 
 
 def spoil(change: Callable[[Tensor, Tensor, Inputs, Problem], tuple[Tensor, Tensor]]) -> Attention:

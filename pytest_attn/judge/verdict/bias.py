@@ -1,4 +1,4 @@
-"""Whether errors have a mean of their own: rounding to nearest has none, cutting off does."""
+"""Whether errors have a mean: rounding to nearest has none, truncation does."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import special
 from torch import Tensor
 
 FEWEST_CLUSTERS = 8
-"""With fewer rows or columns no standard error can be told from them."""
+"""Rows or columns that a standard error needs at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Bias:
     degrees: int
 
     def limit(self, rate: float) -> float:
-        """The |mean| that deviations without a bias stay below, but for a share `rate` of all cases."""
+        """The |mean| that deviations without a bias exceed at this rate of false alarms, by Student's t."""
         return -float(special.stdtrit(self.degrees, rate / 2)) * self.standard_error
 
 

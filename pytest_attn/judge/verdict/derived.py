@@ -40,8 +40,12 @@ def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowe
 
 
 class OutErrors:
-    """The errors of an output, or of a gradient, in standard deviations, and the statistics of them. Each adds its
-    figures and returns a finding where it is over its limit. `least` is the size from which on rounding is relative."""
+    """The errors of an output, or of a gradient, in standard deviations of rounding, and the statistics of them.
+
+    `found` and `truth` are `[B, H, S, D]`, of one precision; bool `kept` and `degrees` of freedom `[B, H, S]`. `least`
+    is the size from which on rounding is relative. Each statistic adds its figures, and returns a finding where it
+    is over its limit.
+    """
 
     def __init__(
         self,
@@ -66,7 +70,7 @@ class OutErrors:
         self._worst = worst
 
     def row_rms(self, figures: dict[str, float]) -> Finding | None:
-        """The RMS of each row: what a key too few or too many moves, at any length."""
+        """The RMS of each row: what a key too few or too many shows in, at any length."""
         rms = self._z.square().mean(dim=3).sqrt()
         limits = torch.minimum(row_rms_limits(self._degrees), self._bound.square().mean(dim=3).sqrt())
         worst = Worst.of(rms / limits)
@@ -84,7 +88,7 @@ class OutErrors:
         )
 
     def largest(self, figures: dict[str, float]) -> Finding | None:
-        """Each element alone."""
+        """The largest error of one element, against its own bound: what a single wrong number shows in."""
         size = self._z.abs()
         shares = (size / self._bound.clamp_max(self._worst)).amax(dim=3)
         worst = Worst.of(shares)
@@ -104,7 +108,7 @@ class OutErrors:
         )
 
     def rms(self, figures: dict[str, float]) -> Finding | None:
-        """The RMS of everything: a kernel that is a little less exact than it says, everywhere."""
+        """The RMS over all rows: what a kernel shows in that is a little less exact than it declares, everywhere."""
         rows = int(self._kept.sum())
         if not rows:
             return None
@@ -122,7 +126,10 @@ class OutErrors:
         )
 
     def bias(self, figures: dict[str, float], group: int) -> Finding | None:
-        """The mean error, as it is and away from zero: rounding to nearest has none."""
+        """The mean error, upwards and away from zero: rounding to nearest has none.
+
+        `group`: how many heads in a row share the values that their errors have in common.
+        """
         # Where the truth is less than its rounding, its sign says nothing; where few numbers are left, up and down are
         # not the same.
         size = self._reference.abs()

@@ -1,4 +1,4 @@
-"""What needs no budget: type, shape, dtype, device, finite, and rows without keys as declared."""
+"""What is judged without a budget: type, shape, dtype, device, finite numbers, and rows without keys as declared."""
 
 from __future__ import annotations
 

@@ -21,8 +21,8 @@ SLACK = 1e-4
 def gradient_doubts(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
     """What is wrong with reference gradients, as findings "reference"; empty where they may be right.
 
-    Their form, memory of their own, numbers that are none, and two sums: the weights of a row add up to 1, so dV over
-    all keys is dO over all rows with keys; and <q, dQ> = <k, dK>, as both are the sum of dS * s.
+    Their shapes, memory shared with the kernel, infinities and NaN, and two sums: the weights of a row add up to 1, so
+    dV over all keys is dO over all rows with keys; and <q, dQ> = <k, dK>, as both are the sum of dS * s.
     """
     return [*_form(inputs, output, reference)] or [*_sums(problem, inputs, reference)]
 

@@ -53,7 +53,7 @@ def kept_rows(problem: Problem, reference: Reference) -> dict[str, Tensor]:
 
 
 def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor]) -> list[Finding]:
-    """What is wrong with gradients before any value is compared: shapes, numbers that are none, and anything but 0 for
+    """What is wrong with gradients before any value is compared: shapes, infinities and NaN, and anything but 0 for
     queries without keys and keys that no query may attend to."""
     if output.grads is None:
         return [Finding(what="type", tensor="grads", words="missing")]

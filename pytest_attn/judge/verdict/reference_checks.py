@@ -26,8 +26,8 @@ SLACK = 1.05
 def doubts(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
     """What is wrong with a reference, as findings "reference"; empty where it may be right.
 
-    Its form, memory of its own, numbers that no attention gives, rows without keys that are none by the mask, rows
-    that are all zero without cause.
+    Its shapes and device, memory shared with the kernel, numbers that no attention gives, rows whose LSE says other
+    than the mask whether they have keys, rows that are all zero without cause.
     """
     found = [*_form(problem, reference), *_shared_memory(problem, output, reference)]
     if not found:

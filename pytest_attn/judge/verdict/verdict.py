@@ -21,16 +21,16 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing is wrong."""
+        """Whether the output is right: there is no finding."""
         return not self.findings
 
     @property
     def summary(self) -> str:
-        """One line for a person."""
+        """The phrases of all findings in one line for a person; "right" where there are none."""
         return "; ".join(finding.phrase for finding in self.findings) or "right"
 
     def of(self, part: str) -> Verdict:
-        """The same verdict, its findings said of a part of the case."""
+        """The same verdict, its findings said of a part of the case: a call, a split, a relation."""
         return replace(self, findings=tuple(finding.of(part) for finding in self.findings))
 
     @staticmethod

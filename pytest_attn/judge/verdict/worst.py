@@ -11,7 +11,7 @@ from torch import Tensor
 from pytest_attn.judge.verdict.finding import Place
 
 ROWS_NAMED = 128
-"""A finding names the run of this many rows in which its worst row lies."""
+"""A finding names the run of this many rows, a block of queries, in which its worst row lies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,11 +19,13 @@ class Worst:
     """The largest share of its limit that a statistic reaches, and where."""
 
     share: float
+    """The statistic over its limit there; infinite where it is NaN."""
+
     batch: int
     head: int
     row: int
     over: int
-    """Rows over the limit."""
+    """How many rows of all batches and heads are over their limit."""
 
     @staticmethod
     def of(shares: Tensor) -> Worst:
@@ -49,7 +51,7 @@ class Worst:
         )
 
     def at(self, values: Tensor) -> float:
-        """The value there of `[B, H, Sq]`."""
+        """The number of a tensor `[B, H, Sq]` in that row."""
         return float(values[self.batch, self.head, self.row])
 
 
