@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import Kernel, as_kernel
-from pytest_attn.options.options import read_options
+from pytest_attn.options.options import options_of
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.records.record import Record
@@ -23,13 +23,11 @@ INPUTS_KEPT = 2
 def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
     """Judge a kernel, or the name of one, on a sweep, without pytest; one record per cell.
 
-    Further keywords are the options of the command line, with their values: `device="cuda"`, `budget="none"`,
-    `axis=["dtype=float32"]`. Raises ValueError naming the option, the value and what is allowed.
+    Further keywords are the options of the command line, with their natural values, or with the texts that they have
+    there: `device="cuda"`, `budget=None`, `axis={"dtype": ["float32"]}`, `case=Case(...)`, `overclaim=True`. Raises
+    ValueError naming the argument and its value as they were written, and what is allowed.
     """
-    given = {"sweep": sweep, **options}
-    asked = read_options(
-        {name: [*map(str, v)] if isinstance(v, list | tuple) else [str(v)] for name, v in given.items()}
-    )
+    asked = options_of({"sweep": sweep, **options})
     if not isinstance(kernel, str):
         kernel = as_kernel(kernel, str(getattr(kernel, "name", getattr(kernel, "__name__", "kernel"))))
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)

@@ -5,10 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from pytest_attn.kernels.precision import Precision, refuse_unknown_precision
 from pytest_attn.text import names_unknown_fields
-
-GradientPrecision = Literal["input", "float64", "float32", "bfloat16", "float16"]
-"""A precision inside a backward pass: that of the inputs, or a named one."""
 
 DeltaOf = Literal["out", "probabilities"]
 
@@ -23,7 +21,7 @@ class BackwardNumerics:
     """The arithmetic of a backward pass, beside what `Numerics` says of both. The defaults are those of a flash kernel
     on tensor cores, which computes P = exp(s - lse) anew."""
 
-    score_gradients: GradientPrecision = "input"
+    score_gradients: Precision = "input"
     """Precision to which dS = P * (dP - delta) is rounded before its products with key and query."""
 
     delta_of: DeltaOf = "out"
@@ -33,7 +31,7 @@ class BackwardNumerics:
     weights_of: WeightsOf = "lse"
     """What gives P: "lse", exp(s - lse) anew, or "softmax", exp(s - max) over its sum, as the forward pass had it."""
 
-    stored_gradients: GradientPrecision | None = None
+    stored_gradients: Precision | None = None
     """Precision to which the running gradients are rounded after each tile. None: they are kept in that of sums."""
 
     query_tile: int = 64
@@ -42,16 +40,14 @@ class BackwardNumerics:
     key_tile: int = 64
     """Keys of a tile, after which the running gradient of the query is stored."""
 
-    grouped_gradients: GradientPrecision = "input"
+    grouped_gradients: Precision = "input"
     """Precision to which the gradients of key and value by each query head are rounded before those of a group are
     added."""
 
     def __post_init__(self) -> None:
         for name in PRECISIONS:
-            words = (*get_args(GradientPrecision), *((None,) if name == "stored_gradients" else ()))
-            if getattr(self, name) not in words:
-                allowed = ", ".join(map(str, words))
-                raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {allowed}")
+            optional = name == "stored_gradients"
+            refuse_unknown_precision("BackwardNumerics", name, getattr(self, name), optional=optional)
         for name, choices in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -93,12 +94,21 @@ class Capabilities:
     """Reads no key and no value beyond the length of its sequence, which then hold NaN."""
 
     def __post_init__(self) -> None:
-        known = variants() if self.variants else {}
-        _refuse_unknown("variants", self.variants, tuple(known))
-        if not isinstance(self.split_tile, int) or isinstance(self.split_tile, bool) or self.split_tile < 1:
+        for item in fields(self):
+            if isinstance(item.default, bool):
+                _refuse_other_than_bool(item.name, getattr(self, item.name))
+        if not _is_size(self.split_tile):
             raise ValueError(f"kernel: split_tile is {self.split_tile!r}; allowed: a whole number, 1 or more")
-        _refuse_unknown("devices", self.devices, DEVICE_TYPES)
-        _refuse_unknown("dtypes", self.dtypes, tuple(data_types()))
+        self._keep("devices", _words("devices", self.devices, DEVICE_TYPES))
+        self._keep("dtypes", _words("dtypes", self.dtypes, tuple(data_types())))
+        self._keep("variants", _words("variants", self.variants, tuple(variants()) if self.variants else ()))
+        for name in ("head_dims", "key_heads", "block_sizes"):
+            self._keep(name, _sizes(name, getattr(self, name)))
+        if self.bsnd and not self.strided:
+            raise ValueError("kernel: bsnd is True and strided is False; allowed: strided=True beside bsnd=True")
+
+    def _keep(self, name: str, value: Any) -> None:
+        object.__setattr__(self, name, value)
 
     @staticmethod
     def of(**claims: Any) -> Capabilities:
@@ -106,15 +116,17 @@ class Capabilities:
         closest that exist."""
         names = [item.name for item in fields(Capabilities)]
         given: dict[str, Any] = {}
-        claimed = list(claims.get("variants", ()))
+        claimed = [*_several(claims.get("variants", ()))]
         for name, value in claims.items():
             if name in names:
-                given[name] = tuple(value) if isinstance(value, list) else value
-            elif name not in variants():
+                given[name] = value
+                continue
+            if name not in variants():
                 raise ValueError(
                     f"kernel: unknown capability {name!r}; allowed: {closest(name, [*names, *variants()])}"
                 )
-            elif value:
+            _refuse_other_than_bool(name, value)
+            if value:
                 claimed.append(name)
         return Capabilities(**given | {"variants": tuple(dict.fromkeys(claimed))})
 
@@ -162,6 +174,8 @@ class Capabilities:
             return replace(self, **{"head_dims" if name == "head_dim" else name: None})  # type: ignore[arg-type]
         if name in variants():
             return replace(self, variants=(*self.variants, name))
+        if name == "bsnd":
+            return replace(self, strided=True, bsnd=True)
         return replace(self, **{name: True})  # type: ignore[arg-type]
 
     def _takes_blocks(self, problem: Problem) -> bool:
@@ -169,9 +183,33 @@ class Capabilities:
         return self.block_sizes is None or all(set(m.block_mask.block_shape) <= set(self.block_sizes) for m in masks)
 
 
-def _refuse_unknown(name: str, values: tuple[str, ...], allowed: tuple[str, ...]) -> None:
-    if isinstance(values, str):
-        raise ValueError(f"kernel: {name} is {values!r}; allowed: a tuple of {', '.join(allowed)}")
-    for value in values:
-        if value not in allowed:
-            raise ValueError(f"kernel: {name} has {value!r}; allowed: {closest(value, allowed)}")
+def _several(value: Any) -> tuple[Any, ...]:
+    """The values of a collection; of a single value, that one."""
+    return tuple(value) if isinstance(value, Iterable) and not isinstance(value, str | bytes) else (value,)
+
+
+def _words(name: str, value: Any, allowed: tuple[str, ...]) -> tuple[str, ...]:
+    words = _several(value)
+    for word in words:
+        if word not in allowed:
+            raise ValueError(f"kernel: {name} has {word!r}; allowed: {closest(str(word), allowed)}")
+    return words
+
+
+def _sizes(name: str, value: Any) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    sizes = _several(value)
+    for size in sizes:
+        if not _is_size(size):
+            raise ValueError(f"kernel: {name} has {size!r}; allowed: None, or whole numbers, 1 or more")
+    return sizes
+
+
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _refuse_other_than_bool(name: str, value: Any) -> None:
+    if not isinstance(value, bool):
+        raise ValueError(f"kernel: {name} is {value!r}; allowed: True, False")

@@ -27,15 +27,18 @@ class Kernel:
     name: str
     implementation: Prepared
     capabilities: Capabilities = field(default_factory=Capabilities)
-    numerics: Mapping[str, Numerics] | Callable[[Problem], Numerics] = field(default_factory=dict)
-    """By name of the input dtype, the default `Numerics` for a dtype that is not named; or by problem."""
+    numerics: Numerics | Mapping[str, Numerics] | Callable[[Problem], Numerics] = field(default_factory=Numerics)
+    """One for all input dtypes, those of other packages too; or by name of the input dtype, the default `Numerics` for
+    a dtype that is not named; or by problem."""
 
     empty_rows: EmptyRows = field(default_factory=EmptyRows)
 
     def numerics_for(self, problem: Problem) -> Numerics:
         """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none, or
         one that gradients have no budget for."""
-        if callable(self.numerics):
+        if isinstance(self.numerics, Numerics):
+            declared = self.numerics
+        elif callable(self.numerics):
             declared = self.numerics(problem)
             if not isinstance(declared, Numerics):
                 raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
@@ -82,6 +85,8 @@ def kernel(
     has several paths. `backward` True: gradients come from autograd of the function; a function: it returns them, see
     `pytest_attn.kernels.gradients`. Raises ValueError naming an unknown capability or value.
     """
+    if not isinstance(name, str | None):
+        raise ValueError(f"kernel: name is {name!r}; allowed: a text or None")
     if not isinstance(backward, bool) and not callable(backward):
         raise ValueError(f"kernel: backward is {backward!r}; allowed: True, False or a function")
     if backward and claims.get("out_variant"):
@@ -92,18 +97,21 @@ def kernel(
         raise ValueError(f"kernel: empty_rows is {empty_rows!r}; allowed: an EmptyRows or None")
 
     def declare(implementation: Any) -> Kernel:
-        prepared = adapt(implementation, capabilities, None if isinstance(backward, bool) else backward)
+        try:
+            prepared = adapt(implementation, capabilities, None if isinstance(backward, bool) else backward)
+        except ValueError as error:
+            raise ValueError(f"kernel: {error}") from None
         label = name or str(getattr(implementation, "__name__", type(implementation).__name__))
         return Kernel(label, prepared, capabilities, declared, empty_rows or EmptyRows())
 
     return declare
 
 
-def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem], Numerics]:
+def _declared_numerics(given: Any) -> Numerics | Mapping[str, Numerics] | Callable[[Problem], Numerics]:
     if inspect.isroutine(given):
         return cast(Callable[[Problem], Numerics], given)
     if isinstance(given, Numerics):
-        return dict.fromkeys(data_types(), given)
+        return given
     if not isinstance(given, Mapping | None):
         raise ValueError(
             f"kernel: numerics is {given!r}; allowed: a Numerics, or a mapping from dtype names to Numerics, or a "
@@ -121,15 +129,10 @@ def _declared_numerics(given: Any) -> Mapping[str, Numerics] | Callable[[Problem
 def as_kernel(target: Any, name: str) -> Kernel:
     """A kernel of anything that can be one. An undecorated function counts as dense, without LSE.
 
-    Raises ValueError where `target` is neither a kernel, nor callable, nor has `prepare`.
+    Raises ValueError where `target` is neither a kernel, nor a function, nor has `prepare`.
     """
     if isinstance(target, Kernel):
         return Kernel(name, target.implementation, target.capabilities, target.numerics, target.empty_rows)
-    if not callable(target) and not hasattr(target, "prepare"):
-        raise ValueError(
-            f"it is of type {type(target).__name__}; allowed: a function (query, key, value, ...), a class with "
-            "prepare(problem, inputs), or what @pytest_attn.kernel returns"
-        )
     capabilities = Capabilities(any_scale=_takes_scale(target), value_dim=False)
     return Kernel(name, adapt(target, capabilities), capabilities)
 

@@ -6,10 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
+from pytest_attn.kernels.precision import Precision, refuse_unknown_precision
 from pytest_attn.text import names_unknown_fields
-
-Precision = Literal["input", "float64", "float32", "bfloat16", "float16"]
-"""A precision inside a kernel: that of the inputs, or a named one."""
 
 Products = Literal["input", "tf32", "tf32-truncated"]
 
@@ -81,12 +79,9 @@ class Numerics:
     """The arithmetic of the backward pass."""
 
     def __post_init__(self) -> None:
-        precisions = ", ".join(get_args(Precision))
-        if self.probabilities not in get_args(Precision):
-            raise ValueError(f"Numerics: probabilities is {self.probabilities!r}; allowed: {precisions}")
+        refuse_unknown_precision("Numerics", "probabilities", self.probabilities, optional=False)
         for name in ("logits", "accumulator", "stored_accumulator"):
-            if getattr(self, name) not in (None, *get_args(Precision)):
-                raise ValueError(f"Numerics: {name} is {getattr(self, name)!r}; allowed: None, {precisions}")
+            refuse_unknown_precision("Numerics", name, getattr(self, name), optional=True)
         if self.products not in get_args(Products):
             words = ", ".join(get_args(Products))
             raise ValueError(f"Numerics: products is {self.products!r}; allowed: {words}")

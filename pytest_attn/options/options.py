@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
+from pytest_attn.options import python_values
 from pytest_attn.options.defaults import SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
+from pytest_attn.options.option import Option
 from pytest_attn.options.values import (
     GateMode,
     parse_slowdown,
@@ -30,6 +32,9 @@ from pytest_attn.text import closest
 
 CPU_BUDGET = 80.0
 """GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
+
+MOST_SHOWN = 100
+"""Characters of a value that a refusal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,37 +88,6 @@ class Options:
         return not self.case and sweep in self.sweeps and all(axis.keeps(case) for axis in self.axis)
 
 
-@dataclass(frozen=True, slots=True)
-class Option:
-    """One option: how it is written, read and explained."""
-
-    name: str
-    metavar: str
-    help: str
-    read: Callable[[Sequence[str]], Any]
-    """From the texts given (several where the option repeats) to the field's value; raises ValueError."""
-
-    default: str
-    repeats: bool = False
-    alone: str = ""
-    """What the flag without a value stands for; empty where it needs one."""
-
-    @property
-    def usage(self) -> str:
-        """The flag with its value."""
-        return f"{self.flag}[={self.metavar}]" if self.alone else f"{self.flag}={self.metavar}"
-
-    @property
-    def flag(self) -> str:
-        """The command-line flag."""
-        return f"--attn-{self.name}"
-
-    @property
-    def ini(self) -> str:
-        """The ini twin."""
-        return f"attn_{self.name}"
-
-
 OPTIONS = (
     Option(
         "kernel",
@@ -131,6 +105,7 @@ OPTIONS = (
         "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers",
         read_devices,
         "cpu",
+        spell=python_values.spell_devices,
     ),
     Option(
         "sweep", "NAME", "run these sweeps only; repeatable, or several with commas", read_sweeps, "all", repeats=True
@@ -142,6 +117,7 @@ OPTIONS = (
         lambda texts: tuple(AxisFilter.parse(text) for text in texts),
         "all values",
         repeats=True,
+        spell=python_values.spell_axes,
     ),
     Option(
         "case",
@@ -150,10 +126,16 @@ OPTIONS = (
         lambda texts: tuple(Case.parse(text) for text in texts),
         "none",
         repeats=True,
+        spell=python_values.spell_cases,
     ),
-    Option("seed", "SEED", "seed of query, key and value", read_seed, "42"),
+    Option("seed", "SEED", "seed of query, key and value", read_seed, "42", spell=python_values.spell_seed),
     Option(
-        "budget", "GFLOP", "skip cases that cost more, or none", read_budget, f"{CPU_BUDGET:g} on a CPU, none elsewhere"
+        "budget",
+        "GFLOP",
+        "skip cases that cost more, or none",
+        read_budget,
+        f"{CPU_BUDGET:g} on a CPU, none elsewhere",
+        spell=python_values.spell_budget,
     ),
     Option(
         "tolerance",
@@ -162,6 +144,7 @@ OPTIONS = (
         + ", ".join(tolerance_names()[1:]),
         read_tolerance,
         DERIVED,
+        spell=python_values.spell_text,
     ),
     Option(
         "cache",
@@ -169,6 +152,7 @@ OPTIONS = (
         "folder for references that later runs share, off, or on: under pytest's cache folder",
         read_cache,
         "on",
+        spell=python_values.spell_cache,
     ),
     Option(
         "require",
@@ -178,6 +162,7 @@ OPTIONS = (
         read_requirements,
         "1",
         repeats=True,
+        spell=python_values.spell_requirements,
     ),
     Option(
         "output",
@@ -185,6 +170,7 @@ OPTIONS = (
         "write DIR/attn-run.jsonl, all that the run finds out, a JSON object to a line",
         read_text,
         "nothing is written",
+        spell=python_values.spell_path,
     ),
     Option(
         "shrink",
@@ -194,6 +180,7 @@ OPTIONS = (
         read_shrink,
         "failed cells are not shrunk",
         alone=str(SHRINK_SECONDS),
+        spell=python_values.spell_shrink,
     ),
     Option(
         "overclaim",
@@ -203,6 +190,7 @@ OPTIONS = (
         read_yes,
         "no",
         alone="yes",
+        spell=python_values.spell_yes,
     ),
     Option(
         "gate",
@@ -211,6 +199,7 @@ OPTIONS = (
         "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
         read_gate,
         "report with --benchmark-compare, else off",
+        spell=python_values.spell_text,
     ),
     Option(
         "slowdown",
@@ -218,8 +207,16 @@ OPTIONS = (
         "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
         lambda texts: parse_slowdown(texts[-1]),
         f"{SLOWDOWN:.0%}",
+        spell=python_values.spell_slowdown,
     ),
-    Option("baselines", "DIR", "folder of baselines, one folder per machine in it", read_text, "baselines"),
+    Option(
+        "baselines",
+        "DIR",
+        "folder of baselines, one folder per machine in it",
+        read_text,
+        "baselines",
+        spell=python_values.spell_path,
+    ),
 )
 
 
@@ -228,11 +225,9 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
 
     Raises ValueError naming the option, the value and what is allowed.
     """
-    values: dict[str, Any] = {}
-    names = [option.name for option in OPTIONS]
     for name in given:
-        if name not in names:
-            raise ValueError(f"unknown option {name!r}; allowed: {closest(name, names)}")
+        _option(name)
+    values: dict[str, Any] = {}
     for option in OPTIONS:
         texts = given.get(option.name)
         if texts:
@@ -241,23 +236,66 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
             except ValueError as error:
                 raise ValueError(f"{option.ini if option.name in in_ini else option.flag}: {error}") from None
     options = Options(**values, given=frozenset(values))
-    _refuse_unmatched(options)
+    try:
+        _refuse_unmatched(options)
+    except ValueError as error:
+        raise ValueError(f"--attn-axis: {error}") from None
     return options
 
 
+def options_of(given: Mapping[str, Any]) -> Options:
+    """Options from the arguments of a Python function: natural values, or texts as on the command line.
+
+    Raises ValueError naming the argument and its value as they were written, and what is allowed.
+    """
+    values: dict[str, Any] = {}
+    for name, value in given.items():
+        option = _option(name)
+        try:
+            texts = option.spell(value)
+        except ValueError as allowed:
+            raise ValueError(f"{_written(name, value)}; allowed: {allowed}") from None
+        try:
+            if texts:
+                values[name] = option.read(texts)
+        except ValueError as error:
+            raise ValueError(f"{_written(name, value)}: {_without_flags(error)}") from None
+    options = Options(**values, given=frozenset(values))
+    try:
+        _refuse_unmatched(options)
+    except ValueError as error:
+        raise ValueError(f"{_written('axis', given['axis'])}: {_without_flags(error)}") from None
+    return options
+
+
+def _option(name: str) -> Option:
+    """The option of that name. Raises ValueError naming the closest ones."""
+    found = {option.name: option for option in OPTIONS}
+    if name not in found:
+        raise ValueError(f"unknown option {name!r}; allowed: {closest(name, found)}")
+    return found[name]
+
+
+def _written(name: str, value: Any) -> str:
+    shown = " ".join(repr(value).split())
+    return f"{name}={shown if len(shown) <= MOST_SHOWN else shown[:MOST_SHOWN] + '...'}"
+
+
+def _without_flags(error: ValueError) -> str:
+    return str(error).replace("--attn-", "")
+
+
 def _refuse_unmatched(options: Options) -> None:
+    """Raises ValueError where no cell has the values that the axes name."""
     if not options.axis:
         return
     cases = [case for name in options.sweeps for case in find_sweep(name)]
-    try:
-        for axis in options.axis:
-            axis.refuse_unknown_values(cases)
-    except ValueError as error:
-        raise ValueError(f"--attn-axis: {error}") from None
+    for axis in options.axis:
+        axis.refuse_unknown_values(cases)
     if not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
         if options.case:
-            raise ValueError("--attn-axis: does not combine with --attn-case; allowed: one of the two")
-        raise ValueError("--attn-axis: no cell has all of these values; allowed: values that occur together")
+            raise ValueError("does not combine with --attn-case; allowed: one of the two")
+        raise ValueError("no cell has all of these values; allowed: values that occur together")
 
 
 def add_options(add: Callable[..., None]) -> None:

@@ -65,12 +65,64 @@ def test_a_declared_function_can_still_be_called() -> None:
         ({"lsee": True}, "unknown capability 'lsee'; allowed: lse"),
         ({"dtypes": ("bf16",)}, "dtypes has 'bf16'; allowed: bfloat16"),
         ({"devices": ("gpu",)}, "devices has 'gpu'; allowed: .*cuda"),
-        ({"dtypes": "bfloat16"}, "dtypes is 'bfloat16'; allowed: a tuple of bfloat16"),
+        ({"dtypes": "bf16"}, "dtypes has 'bf16'; allowed: bfloat16"),
+        ({"dtypes": torch.float16}, "dtypes has torch.float16; allowed: float16"),
+        ({"dtypes": None}, "dtypes has None; allowed: "),
+        ({"variants": "window_sise"}, "variants has 'window_sise'; allowed: window_size"),
+        ({"head_dims": "64"}, "head_dims has '64'; allowed: None, or whole numbers, 1 or more$"),
+        ({"head_dims": (64, 0)}, "head_dims has 0; allowed: None, or whole numbers, 1 or more$"),
+        ({"key_heads": True}, "key_heads has True; allowed: None, or whole numbers, 1 or more$"),
+        ({"block_sizes": 128.0}, "block_sizes has 128.0; allowed: None, or whole numbers, 1 or more$"),
+        ({"lse": "yes"}, "lse is 'yes'; allowed: True, False$"),
+        ({"causal": None}, "causal is None; allowed: True, False$"),
+        ({"gqa": 1}, "gqa is 1; allowed: True, False$"),
+        ({"window_size": "yes"}, "window_size is 'yes'; allowed: True, False$"),
+        ({"bsnd": True}, "bsnd is True and strided is False; allowed: strided=True beside bsnd=True$"),
+        ({"name": 3}, "name is 3; allowed: a text or None$"),
     ],
 )
 def test_an_unknown_claim_is_refused_by_name(claims: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
+    with pytest.raises(ValueError, match=f"^kernel: {says}"):
         pytest_attn.kernel(**claims)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("dtypes", "float16"),
+        ("devices", "cuda"),
+        ("head_dims", 64),
+        ("key_heads", 2),
+        ("block_sizes", 128),
+        ("variants", "window_size"),
+    ],
+)
+def test_a_single_value_stands_for_a_collection_of_it(name: str, value: Any) -> None:
+    kernel = pytest_attn.kernel(**{name: value})(lambda query, key, value: query)
+    assert getattr(kernel.capabilities, name) == (value,)
+
+
+@pytest.mark.parametrize("collection", [[64, 128], {64: 1, 128: 1}, range(64, 129, 64)], ids=["list", "dict", "range"])
+def test_every_collection_is_one(collection: Any) -> None:
+    assert pytest_attn.Capabilities(head_dims=collection).head_dims == (64, 128)
+
+
+@pytest.mark.parametrize(
+    ("implementation", "says"),
+    [
+        (3, "it is of type int; allowed: a function"),
+        ("kernel.py:attend", "it is of type str; allowed: a function"),
+        (Problem, "Problem is a class without prepare; allowed: a function"),
+    ],
+)
+def test_a_declaration_of_what_cannot_be_a_kernel_is_refused(implementation: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"^kernel: {says}"):
+        pytest_attn.kernel(lse=True)(implementation)
+
+
+def test_a_layout_that_is_overclaimed_is_claimed_with_what_it_needs() -> None:
+    widened = pytest_attn.Capabilities().widened(Problem.of(SMALL), "cpu", "bsnd")
+    assert (widened.strided, widened.bsnd) == (True, True)
 
 
 def test_a_plain_function_is_dense_without_lse() -> None:

@@ -32,9 +32,9 @@ def test_an_unknown_field_names_the_closest(declaration: Any, keywords: dict[str
 
 
 @pytest.mark.parametrize("name", ["probabilities", "logits", "accumulator"])
-@pytest.mark.parametrize("precision", ["fp8", "", torch.float32, ["float32"], 32])
+@pytest.mark.parametrize("precision", ["fp8", "", "int8", "Tensor", torch.float32, ["float32"], 32])
 def test_a_precision_that_does_not_exist_is_refused(name: str, precision: Any) -> None:
-    words = "input, float64, float32, bfloat16, float16"
+    words = "input, float64, float32, bfloat16, float16, or another floating dtype by its name"
     with pytest.raises(ValueError, match=rf"^Numerics: {name} is .*; allowed: (None, )?{words}$"):
         Numerics(**{name: precision})
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import pytest_attn
+from pytest_attn.judge.budget.precision import precision
 from pytest_attn.problem import dtypes
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
@@ -51,6 +52,38 @@ def test_a_right_kernel_is_green(case: str) -> None:
 @pytest.mark.usefixtures("registered")
 def test_a_wrong_kernel_is_red() -> None:
     assert judged(1.1).outcome == "failed"
+
+
+def attention(query: Any, key: Any, value: Any, *, scale: float, weights: torch.dtype = torch.float32) -> Any:
+    """A flash kernel of one tile, which rounds its weights before they meet the values."""
+    scores = query.float() @ key.float().mT * scale
+    exponentials = (scores - scores.amax(dim=3, keepdim=True)).exp()
+    out = exponentials.to(weights).float() @ value.float() / exponentials.sum(dim=3, keepdim=True)
+    return out.to(query.dtype)
+
+
+def test_arithmetic_that_is_declared_before_it_covers_it(request: pytest.FixtureRequest) -> None:
+    declared = pytest_attn.Numerics(probabilities="float8_e5m2", exp_error=0.25)
+    kernel = pytest_attn.kernel(numerics=declared)(attention)
+    request.getfixturevalue("registered")
+    assert kernel.numerics_for(Problem.of(Case.parse(ID))) == declared
+
+
+@pytest.mark.usefixtures("registered")
+def test_its_name_is_one_of_a_precision() -> None:
+    named, own = (pytest_attn.Numerics(probabilities=name) for name in ("float8e5m2", "float8_e5m2"))
+    problem = Problem.of(Case.parse(ID))
+    assert precision(named.probabilities, problem) == precision(own.probabilities, problem) == torch.float8_e5m2
+
+
+@pytest.mark.parametrize("weights", ["float8_e5m2", "float8_e4m3fn"])
+def test_weights_of_a_type_that_nobody_registered_are_budgeted(weights: str) -> None:
+    @pytest_attn.kernel(numerics=pytest_attn.Numerics(probabilities=weights))
+    def kernel(query: Any, key: Any, value: Any, *, scale: float) -> Any:
+        return attention(query, key, value, scale=scale, weights=getattr(torch, weights))
+
+    [record] = pytest_attn.check_kernel(kernel, case=["b1-h2-s65x900-d32-bfloat16-large-out-exact"])
+    assert record.outcome == "passed", record.reason
 
 
 @pytest.mark.usefixtures("registered")

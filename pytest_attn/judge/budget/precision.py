@@ -7,6 +7,7 @@ import math
 import torch
 
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.kernels.precision import dtype_of
 from pytest_attn.problem.problem import Problem
 
 ROUNDING_RMS = math.sqrt(3 / (24 * math.log(2)))
@@ -32,7 +33,7 @@ def precision(name: str | None, problem: Problem) -> torch.dtype:
     """The precision that a declaration names: None is that of sums, "input" that of query, key and value."""
     if name is None:
         return problem.sum_dtype
-    return problem.dtype if name == "input" else getattr(torch, name)
+    return problem.dtype if name == "input" else dtype_of(name)
 
 
 def variance_of(name: str | None, problem: Problem) -> float:

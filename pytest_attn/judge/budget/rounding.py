@@ -31,7 +31,8 @@ p_ij^2.
   value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.budget.dominated_sums`).
 - Operands that are rounded to TF32: `pytest_attn.judge.budget.operands`.
 - Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs.
-- Half types add the spacing of their subnormals; float16 weights below 2^-14 are multiples of 2^-24 of the largest
+- Half types add the spacing of their subnormals; weights of a narrower range than that of float32, which float16 and
+  types of 8 bits have, are multiples of it where they are subnormal: of 2^-24 of the largest below 2^-14 in float16
   (of 1 where they are divided first).
 
 For the log-sum-exp, whose logit errors average over the keys,
@@ -222,9 +223,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
     bound = (rounded.unsqueeze(3) + operand.unit) * mean_value + result * reference.out.abs() + grid / 2
-    if precision(numerics.probabilities, problem) == torch.float16:
+    weights = torch.finfo(precision(numerics.probabilities, problem))
+    if weights.smallest_normal > torch.finfo(torch.float32).smallest_normal:
         top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
-        quantum = top.unsqueeze(3) * 2.0**-24
+        quantum = top.unsqueeze(3) * (weights.smallest_normal * weights.eps)
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
         sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from pytest_attn.kernels.adapters.function import FunctionKernel
@@ -11,12 +12,22 @@ from pytest_attn.kernels.gradients import Backward
 
 __all__ = ["FunctionKernel", "Prepared", "Run", "adapt"]
 
+ALLOWED = (
+    "allowed: a function (query, key, value, ...), a class with prepare(problem, inputs), or what @pytest_attn.kernel "
+    "returns"
+)
+"""What can be a kernel, as a refusal says it."""
+
 
 def adapt(implementation: Any, capabilities: Capabilities, backward: Backward | None = None) -> Prepared:
-    """What an author handed over, as something that prepares. Raises ValueError where a class with `prepare` comes with
-    a backward function, which only a function has."""
+    """What an author handed over, as something that prepares. Raises ValueError where it is neither a function nor a
+    class with `prepare`, and where such a class comes with a backward function, which only a function has."""
     if is_prepared(implementation):
         if backward is not None:
-            raise ValueError("kernel: backward is a function; allowed for a class with prepare: True or False")
+            raise ValueError("backward is a function; allowed for a class with prepare: True or False")
         return prepared(implementation)
+    if inspect.isclass(implementation):
+        raise ValueError(f"{implementation.__name__} is a class without prepare; {ALLOWED}")
+    if not callable(implementation):
+        raise ValueError(f"it is of type {type(implementation).__name__}; {ALLOWED}")
     return FunctionKernel(implementation, capabilities, backward)
