@@ -1,4 +1,4 @@
-"""The log-sum-exp of every key block apart: one dense pass that serves every block mask of a shape."""
+"""The log-sum-exp of each key block alone: one dense pass that serves every block mask of a shape."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import torch.nn.functional as F  # noqa: N812  (the field's own name)
 from torch import Tensor
 
 from pytest_attn.devices.workers import share
+from pytest_attn.oracles.online_softmax import LOG2_E
 from pytest_attn.oracles.reference import Moments, Reference
-from pytest_attn.oracles.streaming import LOG2_E, TILE_KEYS, Operands, Scratch, Slab, slabs
+from pytest_attn.oracles.streaming import TILE_KEYS, Operands, Scratch, Slab, slabs
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
@@ -48,16 +49,15 @@ def key_block_table(dense: Problem, inputs: Inputs) -> KeyBlockTable:
 
     def work(shared: Iterator[Slab]) -> None:
         scratch = Scratch(dense, dtype)
-        for batch, head, rows in shared:
-            where = (batch, head, slice(rows.start, rows.stop))
-            scaled = query[where].to(dtype) * (dense.scale * LOG2_E)
-            source = keys[batch, head // dense.group]
+        for slab in shared:
+            scaled = query[slab.where].to(dtype) * (dense.scale * LOG2_E)
+            source = keys[slab.batch, slab.head // dense.group]
             for start in range(0, dense.key_length, TILE_KEYS):
                 tile = source[start : start + TILE_KEYS]
-                scores = torch.mm(scaled, tile.t(), out=scratch.scores(len(rows), len(tile)))
+                scores = torch.mm(scaled, tile.t(), out=scratch.scores(len(slab.rows), len(tile)))
                 column = start // KEY_BLOCK
                 found = _block_lse(scores)
-                table[where][:, column : column + found.shape[1]] = found
+                table[slab.where][:, column : column + found.shape[1]] = found
 
     share(slabs(dense), work)
     maximum = table.amax(dim=3)

@@ -33,7 +33,7 @@ def same_dtype(problem: Problem, inputs: Inputs) -> Tensor:
     def work(shared: Iterator[Slab]) -> None:
         for slab in shared:
             batch, head, rows = slab
-            where, source = (batch, head, slice(rows.start, rows.stop)), (batch, head // problem.group)
+            where, source = slab.where, (batch, head // problem.group)
             spans = problem.mask.spans(problem.lengths, batch, head, rows)
             if not spans:
                 continue

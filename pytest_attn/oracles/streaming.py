@@ -1,7 +1,7 @@
 """The streaming engine of the exact oracle: tiles of scores, never a whole row of them; O(S) extra memory.
 
-Online softmax after Milakov and Gimelshein (2018), in base 2, over tiles of at most 512 queries by 1024 keys, one
-single-threaded worker per core. Keys that no row of a tile may attend to are never touched.
+Online softmax in base 2, over tiles of at most 512 queries by 1024 keys, one single-threaded worker per core. Keys that
+no row of a tile may attend to are never touched.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.devices.workers import share
+from pytest_attn.oracles.online_softmax import LOG2_E, OnlineSoftmax
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import changed, sinks
@@ -23,7 +24,6 @@ from pytest_attn.problem.problem import Problem
 
 TILE_ROWS = 512
 TILE_KEYS = 1024
-LOG2_E = math.log2(math.e)
 
 
 class Slab(NamedTuple):
@@ -81,7 +81,8 @@ def square_dtype() -> torch.dtype:
 
 @dataclass(frozen=True, eq=False)
 class Operands:
-    """Key and value in the oracle's precision, and value squared for the moments (None where the LSE is enough)."""
+    """Key `[B, Hkv, Skv, D]` and value `[B, Hkv, Skv, Dv]` in the oracle's precision on the CPU, and value squared in
+    `square_dtype()` for the moments; None where the LSE is enough."""
 
     key: Tensor
     value: Tensor | None
@@ -114,19 +115,19 @@ class Scratch:
         return self._squares[: rows * keys].view(rows, keys)
 
 
-def gather(tensor: Tensor, group: Sequence[Span]) -> Tensor:
-    """Rows of `tensor` `[S, D]` in the spans of a group: a view of one span, a copy of several."""
-    pieces = [tensor[start:stop] for start, stop, _ in group]
+def gather(tensor: Tensor, spans: Sequence[Span]) -> Tensor:
+    """Rows of `tensor` `[S, D]` in the spans: a view of one span, a copy of several."""
+    pieces = [tensor[start:stop] for start, stop, _ in spans]
     return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 
 
 def masked_scores(
-    problem: Problem, slab: Slab, group: Sequence[Span], query: Tensor, key: Tensor, scores: Tensor
+    problem: Problem, slab: Slab, spans: Sequence[Span], query: Tensor, key: Tensor, scores: Tensor
 ) -> Tensor:
-    """query @ key^T into `scores` `[rows, keys]`, -inf where the mask forbids the pair."""
+    """query @ key^T into `scores` `[rows, keys]`, -inf where the mask forbids the pair; `key` is that of the spans."""
     torch.mm(query, key.t(), out=scores)
     column = 0
-    for start, stop, full in group:
+    for start, stop, full in spans:
         if not full:
             allowed = problem.mask.allowed(problem.lengths, slab.batch, slab.head, slab.rows, range(start, stop))
             scores[:, column : column + stop - start].masked_fill_(~allowed, -math.inf)
@@ -135,11 +136,11 @@ def masked_scores(
 
 
 def change_scores(
-    problem: Problem, inputs: Inputs, slab: Slab, group: Sequence[Span], scores: Tensor, unit: float
+    problem: Problem, inputs: Inputs, slab: Slab, spans: Sequence[Span], scores: Tensor, unit: float
 ) -> Tensor:
     """What the variants add to scores `[rows, keys]`, natural logits times `unit`, which are changed in place; the
     change is natural, and 0 where the mask forbids the pair."""
-    keys = torch.cat([torch.arange(start, stop) for start, stop, _ in group])
+    keys = torch.cat([torch.arange(start, stop) for start, stop, _ in spans])
     before = scores / unit
     after = changed(problem, inputs, before.clone(), slab.batch, slab.head, slab.rows, keys)
     hidden = torch.isneginf(scores)
@@ -147,124 +148,91 @@ def change_scores(
     return (after - before).masked_fill_(hidden, 0.0)
 
 
-class RowState:
-    """The online softmax of one slab."""
-
-    def __init__(self, rows: int, value_dim: int | None, dtype: torch.dtype) -> None:
-        self.maximum = torch.full((rows,), -math.inf, dtype=dtype)
-        self.total = torch.zeros(rows, dtype=dtype)
-        self.weight_square = torch.zeros(rows, dtype=dtype)
-        self.change_square = torch.zeros(rows, dtype=dtype)
-        self.key_share = torch.ones(rows, dtype=dtype)
-        shape = (rows, value_dim or 0)
-        self.out = torch.zeros(shape, dtype=dtype)
-        self.value_square = torch.zeros(shape, dtype=dtype)
-
-    def take(self, scores: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn scores (base 2) into weights in place; returns (weights, factor for what was summed before)."""
-        maximum = torch.maximum(self.maximum, scores.amax(dim=1))
-        # A row without any key so far has maximum -inf; 0 keeps exp2(-inf - 0) = 0 instead of NaN.
-        shift = torch.where(torch.isneginf(maximum), 0.0, maximum)
-        decay = torch.exp2(self.maximum - shift)
-        self.maximum = maximum
-        weights = scores.sub_(shift.unsqueeze(1)).exp2_()
-        self.total.mul_(decay).add_(weights.sum(dim=1))
-        return weights, decay
-
-    def add_values(self, weights: Tensor, decay: Tensor, value: Tensor) -> None:
-        """Add weights @ value."""
-        self.out.mul_(decay.unsqueeze(1)).addmm_(weights, value)
-
-    def add_change(self, weights: Tensor, decay: Tensor, change: Tensor) -> None:
-        """Add the second moment of what was changed in the logits."""
-        self.change_square.mul_(decay.square()).add_((weights * change).square().sum(dim=1))
-
-    def add_sink(self, logit: float) -> None:
-        """Add a logit, in base 2, that has no value."""
-        before = self.maximum
-        _, decay = self.take(torch.full((len(self.total), 1), logit, dtype=self.total.dtype))
-        self.key_share = torch.exp2(before - self.maximum)
-        self.out.mul_(decay.unsqueeze(1))
-        self.weight_square.mul_(decay.square())
-        self.change_square.mul_(decay.square())
-        self.value_square.mul_(decay.square().unsqueeze(1))
-
-    def add_squares(self, weights: Tensor, decay: Tensor, squared: Tensor, squares: Tensor) -> None:
-        """Add the second moments; overwrites `weights`."""
-        weights.square_()
-        decay_square = decay.square()
-        self.weight_square.mul_(decay_square).add_(weights.sum(dim=1))
-        product = torch.mm(squares.copy_(weights), squared)
-        self.value_square.mul_(decay_square.unsqueeze(1)).add_(product)
-
-    @property
-    def lse(self) -> Tensor:
-        """Natural-log log-sum-exp `[rows]`, float64."""
-        return (self.maximum.double() + self.total.double().log2()) / LOG2_E
-
-    @property
-    def inverse_total(self) -> Tensor:
-        """1 / sum of weights, 0 for a row without keys."""
-        return torch.where(self.total > 0, 1.0 / self.total, 0.0)
-
-    @property
-    def peak(self) -> Tensor:
-        """The largest probability of a key; the weight of the largest logit is 1, and it may be a sink's."""
-        return self.inverse_total * self.key_share
-
-
 def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Reference:
     """out, lse and moments of a problem; no out where only the lse is asked for, no moments where they are not
     wanted."""
-    dtype = problem.oracle_dtype
-    operands = Operands.of(problem, inputs, moments=moments)
-    query = inputs.query.cpu()
-    value_dim = problem.value_dim if problem.wants_out else None
-    lse = torch.empty(problem.lse_shape, dtype=dtype)
-    out = torch.empty(problem.out_shape if problem.wants_out else 0, dtype=dtype)
-    value_square = torch.empty(out.shape, dtype=square_dtype())
-    weight_square = torch.empty(problem.lse_shape, dtype=dtype)
-    peak = torch.empty(problem.lse_shape, dtype=dtype)
-    change_square = torch.zeros(problem.lse_shape, dtype=dtype) if problem.changes_logits else None
-    sink = sinks(problem, inputs)
+    operands, query, sink = Operands.of(problem, inputs, moments=moments), inputs.query.cpu(), sinks(problem, inputs)
+    results = _Results.empty(problem)
 
     def work(shared: Iterator[Slab]) -> None:
         scratch = Scratch(problem, square_dtype())
         for slab in shared:
-            batch, head, rows = slab
-            where = (batch, head, slice(rows.start, rows.stop))
-            scaled = query[where].to(dtype) * (problem.scale * LOG2_E)
-            state = RowState(len(rows), value_dim, dtype)
-            source = (batch, head // problem.group)
-            for group in chunks(problem.mask.spans(problem.lengths, batch, head, rows), TILE_KEYS):
-                keys = gather(operands.key[source], group)
-                tile = scratch.scores(len(rows), len(keys))
-                scores = masked_scores(problem, slab, group, scaled, keys, tile)
-                change = change_scores(problem, inputs, slab, group, scores, LOG2_E) if problem.changes_logits else None
-                weights, decay = state.take(scores)
-                if change is not None:
-                    state.add_change(weights, decay, change)
-                if operands.value is not None:
-                    state.add_values(weights, decay, gather(operands.value[source], group))
-                if operands.squared is not None:
-                    squares = scratch.squares(len(rows), len(keys))
-                    state.add_squares(weights, decay, gather(operands.squared[source], group), squares)
+            scaled = query[slab.where].to(problem.oracle_dtype) * (problem.scale * LOG2_E)
+            softmax = _softmax_of(problem, inputs, operands, slab, scaled, scratch)
             if sink is not None:
-                state.add_sink(float(sink[head]) * LOG2_E)
-            lse[where] = state.lse.to(dtype)
-            inverse = state.inverse_total
-            peak[where] = state.peak
-            if change_square is not None:
-                change_square[where] = state.change_square * inverse.square()
-            if problem.wants_out:
-                inverse_square = inverse.square()
-                out[where] = state.out * inverse.unsqueeze(1)
-                value_square[where] = (state.value_square * inverse_square.unsqueeze(1)).to(square_dtype())
-                weight_square[where] = state.weight_square * inverse_square
+                softmax.add_sink(float(sink[slab.head]) * LOG2_E)
+            results.put(slab, softmax)
 
     share(slabs(problem), work)
-    if not problem.wants_out:
-        # sum p^2 is at most the largest p, and that bound costs nothing.
-        return Reference("exact", lse, moments=Moments(peak, peak, change_square=change_square))
-    known = Moments(weight_square, peak, value_square, change_square)
-    return Reference("exact", lse, out, known if moments else None)
+    return results.reference(moments=moments)
+
+
+def _softmax_of(
+    problem: Problem, inputs: Inputs, operands: Operands, slab: Slab, scaled: Tensor, scratch: Scratch
+) -> OnlineSoftmax:
+    """The softmax of one slab over all of its keys; `scaled` `[rows, D]` is its query times scale log2(e)."""
+    head = (slab.batch, slab.head // problem.group)
+    softmax = OnlineSoftmax(len(slab.rows), problem.value_dim if problem.wants_out else None, problem.oracle_dtype)
+    for spans in chunks(problem.mask.spans(problem.lengths, *slab), TILE_KEYS):
+        key = gather(operands.key[head], spans)
+        scores = masked_scores(problem, slab, spans, scaled, key, scratch.scores(len(slab.rows), len(key)))
+        change = change_scores(problem, inputs, slab, spans, scores, LOG2_E) if problem.changes_logits else None
+        weights, decay = softmax.add_scores(scores)
+        if change is not None:
+            softmax.add_change(weights, decay, change)
+        if operands.value is not None:
+            softmax.add_values(weights, decay, gather(operands.value[head], spans))
+        if operands.squared is not None:
+            squares = scratch.squares(len(slab.rows), len(key))
+            softmax.add_squares(weights, decay, gather(operands.squared[head], spans), squares)
+    return softmax
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Results:
+    """The tensors of a reference and its moments, filled slab by slab; `out`, `value_square` and `weight_square` only
+    where the output is asked for, `change_square` where a variant changes logits."""
+
+    lse: Tensor
+    peak: Tensor
+    out: Tensor | None
+    weight_square: Tensor | None
+    value_square: Tensor | None
+    change_square: Tensor | None
+
+    @staticmethod
+    def empty(problem: Problem) -> _Results:
+        """Uninitialised tensors of the shapes and dtypes that a problem asks for."""
+        dtype, row_shape = problem.oracle_dtype, problem.lse_shape
+        return _Results(
+            lse=torch.empty(row_shape, dtype=dtype),
+            peak=torch.empty(row_shape, dtype=dtype),
+            out=torch.empty(problem.out_shape, dtype=dtype) if problem.wants_out else None,
+            weight_square=torch.empty(row_shape, dtype=dtype) if problem.wants_out else None,
+            value_square=torch.empty(problem.out_shape, dtype=square_dtype()) if problem.wants_out else None,
+            change_square=torch.empty(row_shape, dtype=dtype) if problem.changes_logits else None,
+        )
+
+    def put(self, slab: Slab, softmax: OnlineSoftmax) -> None:
+        """Fill in the rows of a slab: sums of exponentials over their total, and of their squares over its square."""
+        inverse = softmax.inverse_total
+        inverse_square = inverse.square()
+        self.lse[slab.where] = softmax.lse.to(self.lse.dtype)
+        self.peak[slab.where] = softmax.peak
+        if self.out is not None:
+            self.out[slab.where] = softmax.out * inverse.unsqueeze(1)
+        if self.weight_square is not None:
+            self.weight_square[slab.where] = softmax.weight_square * inverse_square
+        if self.value_square is not None:
+            value_square = softmax.value_square * inverse_square.unsqueeze(1)
+            self.value_square[slab.where] = value_square.to(self.value_square.dtype)
+        if self.change_square is not None:
+            self.change_square[slab.where] = softmax.change_square * inverse_square
+
+    def reference(self, *, moments: bool) -> Reference:
+        """The reference, with its moments if these are wanted; they cost nothing where there is no output."""
+        if self.out is None or self.weight_square is None:
+            # sum p^2 is at most the largest p, and that bound costs nothing.
+            return Reference("exact", self.lse, moments=Moments(self.peak, self.peak, change_square=self.change_square))
+        known = Moments(self.weight_square, self.peak, self.value_square, self.change_square)
+        return Reference("exact", self.lse, self.out, known if moments else None)

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
+from pytest_attn.judge.budget.forward_rows import ForwardRows
 from pytest_attn.judge.budget.gradient_pairs import Pairs
 from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
 from pytest_attn.judge.budget.precision import variance_of
-from pytest_attn.judge.budget.rounding import Rows as ForwardRows
 from pytest_attn.judge.budget.rounding import budget
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows

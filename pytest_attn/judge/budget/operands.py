@@ -62,7 +62,7 @@ def logit_operands(problem: Problem, inputs: Inputs, reference: Reference) -> tu
     def work(drawn: Iterator[Slab]) -> None:
         for slab in drawn:
             batch, head, rows = slab
-            where = (batch, head, slice(rows.start, rows.stop))
+            where = slab.where
             scaled, keys = query[where] * problem.scale, key[batch, head // problem.group]
             lse = reference.lse[where].float()
             lse = lse.masked_fill(lse.isneginf(), 0.0).unsqueeze(1)

@@ -70,30 +70,29 @@ from torch import Tensor
 from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
-from pytest_attn.judge.budget.operands import OperandRounding, alike_values, logit_operands
+from pytest_attn.judge.budget.forward_rows import ForwardRows
+from pytest_attn.judge.budget.operands import OperandRounding, alike_values
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
     exp_error,
     precision,
+    smallest_spacing,
     tanh_error,
     unit_roundoff,
     variance_of,
 )
-from pytest_attn.judge.budget.repeats import repeats
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.oracles.reference import Moments, Reference
+from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.logits import sinks
-from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
 
-CHANGE_ROUNDINGS = 4
-"""Roundings of a logit that is changed, of kernel and reference together."""
+HALF_SPACING = 2.0**-24
+"""The spacing of float16 below 2^-14, its smallest normal number."""
 
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of a kernel of these numerics on this problem; see the module's docstring for the derivation."""
-    rows = Rows.of(problem, inputs, reference, numerics)
+    rows = ForwardRows.of(problem, inputs, reference, numerics)
     return Budget(
         _out(problem, inputs, reference, numerics, rows) if problem.wants_out else None,
         _lse(problem, numerics, rows) if problem.wants_lse else None,
@@ -101,124 +100,60 @@ def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Num
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Rows:
-    """What the budget needs of each row: `lse`, `keys` n, `largest` logit, `weight_square` W, `peak`, `weight_variance`
-    t_i^2, `logit_square` s^2, `sink_weight` p_z, `sink_variance` t_z^2 p_z^2 and `common_variance`, of all logits of a
-    row at once, all `[B, H, Sq]` in the oracle's precision; `repeats` r `[B, H]`. Rows without keys hold harmless
-    values."""
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Output:
+    """The exact output and sums over the values that it averages, in the oracle's precision.
 
-    lse: Tensor
-    keys: Tensor
-    largest: Tensor
-    weight_square: Tensor
-    peak: Tensor
-    weight_variance: Tensor
-    logit_square: Tensor
-    sink_weight: Tensor
-    sink_variance: Tensor
-    common_variance: Tensor
-    repeats: Tensor
+    `exact`, its `square` and `value_square` A are `[B, H, Sq, Dv]`; `largest_value` max_j |v_j|, `sum_square` sum_j
+    v_j^2 and `sum_size` sum_j |v_j|, of all keys, are `[B, H, 1, Dv]`.
+    """
 
-    @property
-    def shared(self) -> Tensor:
-        """r for every row, `[B, H, 1]`."""
-        return self.repeats.unsqueeze(2)
+    exact: Tensor
+    square: Tensor
+    value_square: Tensor
+    largest_value: Tensor
+    sum_square: Tensor
+    sum_size: Tensor
 
     @staticmethod
-    def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Rows:
-        """From the reference's moments; where it has none, one key may carry the whole row."""
-        dtype = reference.lse.dtype
-        lse = torch.where(reference.empty_rows, 0.0, reference.lse)
-        moments = reference.moments or Moments(torch.ones_like(lse), torch.ones_like(lse))
-        weight_square, peak = (torch.where(w > 0, w, 1.0).to(dtype) for w in (moments.weight_square, moments.peak))
-        heads = (problem.batch, problem.query_heads)
-        keys = visible_keys(problem.mask, problem.lengths, *heads).clamp_min(1).to(dtype)
-        largest = lse + peak.log()
-        sink, sink_weight = _sink(problem, inputs, lse)
-        mass = torch.maximum(1 - sink_weight, peak)
-        logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
-        change_square = None if moments.change_square is None else moments.change_square / weight_square
-        variance = _weight_variance(problem, inputs, numerics, logit_square, change_square)
-        operand, common = OperandRounding.of(problem, numerics), torch.zeros_like(lse)
-        if operand.unit:
-            independent, common = (found.to(dtype) for found in logit_operands(problem, inputs, reference))
-            common *= ROUNDING_SQUARE * operand.unit**2
-            variance += 2 * ROUNDING_SQUARE * operand.unit**2 * independent + (2 * operand.mean) ** 2 * logit_square
-        own = variance_of(numerics.accumulator, problem) * sink.square() + (exp_error(problem, numerics) / 2) ** 2
-        return Rows(
-            lse=lse,
-            keys=keys,
-            largest=torch.where(sink_weight > 0, torch.maximum(largest.abs(), sink.abs()), largest),
-            weight_square=weight_square,
-            peak=peak,
-            weight_variance=variance,
-            logit_square=logit_square,
-            sink_weight=sink_weight,
-            sink_variance=own * sink_weight.square(),
-            common_variance=common,
-            repeats=repeats(problem, inputs).to(dtype),
+    def of(problem: Problem, inputs: Inputs, reference: Reference) -> _Output:
+        """The output of a reference that has one, and its moments."""
+        assert reference.out is not None
+        assert reference.moments is not None
+        assert reference.moments.value_square is not None
+        value = inputs.value.cpu().to(reference.out.dtype)
+        largest, square, size = (
+            by_key_head.repeat_interleave(problem.group, dim=1)
+            for by_key_head in (
+                value.abs().amax(dim=2, keepdim=True),
+                value.square().sum(dim=2, keepdim=True),
+                value.abs().sum(dim=2, keepdim=True),
+            )
+        )
+        return _Output(
+            exact=reference.out,
+            square=reference.out.square(),
+            value_square=reference.moments.value_square.to(reference.out.dtype),
+            largest_value=largest,
+            sum_square=square,
+            sum_size=size,
         )
 
 
-def _sink(problem: Problem, inputs: Inputs, lse: Tensor) -> tuple[Tensor, Tensor]:
-    """(logit z, weight p_z) of each row's sink, both `[B, H, Sq]`; zeros where there is none."""
-    found = sinks(problem, inputs)
-    if found is None:
-        return torch.zeros_like(lse), torch.zeros_like(lse)
-    logit = found.to(lse.dtype).view(1, -1, 1).expand_as(lse)
-    return logit, (logit - lse).exp().clamp_max(1.0)
+def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: ForwardRows) -> OutBudget:
+    """The budget of the output, `[B, H, Sq, Dv]`: its variance is rest + weights + operands + result + subnormal."""
+    out = _Output.of(problem, inputs, reference)
+    weight_unit, operand = _weight_unit(problem, numerics, rows), OperandRounding.of(problem, numerics)
+    unit, grid = unit_roundoff(problem.dtype), smallest_spacing(problem.dtype)
+    subnormal = _subnormal_spacing(problem, numerics, rows)
 
-
-def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> Tensor:
-    """Mean square of the logits that carry a row's weight, under p^2."""
-    first = lse - keys.log()
-    second = lse + weight_square.log()
-    curvature = (second - first).clamp_min(0.0)
-    mean = torch.minimum(second + curvature / 2, torch.maximum(second, largest))
-    return mean.square() + curvature
-
-
-def _weight_variance(
-    problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
-) -> Tensor:
-    """t_i^2 `[B, H, Sq]`: variance of the relative error of a weight."""
-    accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
-    stored = unit_roundoff(precision(numerics.logits, problem)) ** 2
-    terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
-    walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
-    query_square = inputs.query.cpu().to(problem.sum_dtype).square().sum(dim=3)
-    key_square = inputs.key.cpu().to(problem.sum_dtype).square().sum(dim=3).mean(dim=2, keepdim=True)
-    # The partial sums of a dot product of unrelated vectors walk at random; this is their final mean square.
-    random = query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
-    before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
-    variance = accumulator * (walk / 3 * random.to(logit_square.dtype) + (steady + 1) * before)
-    variance += stored * logit_square
-    if change_square is not None:
-        variance += accumulator * CHANGE_ROUNDINGS * (before + change_square) + stored * before
-    tangent = (tanh_error(problem, numerics) / 2) ** 2 * logit_square
-    return variance * ROUNDING_SQUARE + (exp_error(problem, numerics) / 2) ** 2 + tangent
-
-
-def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, rows: Rows) -> OutBudget:
-    assert reference.out is not None
-    assert reference.moments is not None
-    assert reference.moments.value_square is not None
-    square = reference.moments.value_square.to(reference.out.dtype)
-    out_square = reference.out.square()
-    value = inputs.value.cpu().to(out_square.dtype)
-    largest = value.abs().amax(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
-    result = unit_roundoff(problem.dtype)
-    rounded = _rounded_probabilities(problem, numerics, rows)
-    grid = float(torch.finfo(problem.dtype).smallest_normal * torch.finfo(problem.dtype).eps)
-
-    rest = _accumulation(numerics, problem, rows, square, out_square) + _shifted_weight(
-        rows, square, out_square, largest
-    )
-    operand = OperandRounding.of(problem, numerics)
-    rest = rest + out_square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
-    sigma = rest + square * (ROUNDING_SQUARE * rows.shared * rounded.square()).unsqueeze(3)
+    # r t^2 spread, the sums, t_z^2 p_z^2 out^2 and (2 m)^2 out^2
+    rest = _accumulation(problem, numerics, rows, out) + _shifted_weight(rows, out)
+    rest = rest + out.square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
+    # (c u_p)^2 r A
+    variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     if operand.unit:
+<<<<<<< HEAD
         sigma += square * (ROUNDING_SQUARE * operand.unit**2 * alike_values(problem, inputs)[..., None, None])
     sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
     mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
@@ -230,23 +165,31 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
         sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
         bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
+=======
+        # (c u_o)^2 r_v A
+        repeats = alike_values(problem, inputs)[..., None, None]
+        variance += out.value_square * (ROUNDING_SQUARE * operand.unit**2 * repeats)
+    # (c u)^2 out^2 + grid^2 / 12
+    variance += out.square * (ROUNDING_SQUARE * unit**2) + grid**2 / 12
+    # (u_p + u_o) sum p |v| + u |out| + grid / 2, where sum p |v| <= min(sqrt(n A), max |v|)
+    size = torch.minimum((out.value_square * rows.keys.unsqueeze(3)).sqrt(), out.largest_value)
+    bound = (weight_unit.unsqueeze(3) + operand.unit) * size + unit * out.exact.abs() + grid / 2
+    if subnormal is not None:
+        # r spacing^2 / 12 sum v^2, and spacing / 2 sum |v|
+        variance += rows.shared.unsqueeze(3) * subnormal.square() * out.sum_square / 12
+        bound += subnormal / 2 * out.sum_size
+
+>>>>>>> h-numerics
     # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
-    tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(sigma.dtype).tiny ** 0.5)
-    systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + result**2 + float(rounded.max()) ** 2
-    systematic += 2 * operand.mean * (1 + float(rows.logit_square.sqrt().mean())) + operand.unit**2
-    if numerics.normalized:
-        stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
-        systematic += abs(float((stored - rows.peak).mean()))
-    if numerics.split:
-        # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
-        systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
-    sigma = sigma.sqrt_().clamp_min_(tiny)
-    leading, out = is_dominated(1 - rows.peak, problem.dtype), reference.out
-    systematic += mean_rounding(out, out, leading, sigma, problem.dtype)
+    tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(variance.dtype).tiny ** 0.5)
+    sigma = variance.sqrt_().clamp_min_(tiny)
+    systematic = _systematic(problem, numerics, rows, float(weight_unit.max()))
+    dominated = is_dominated(1 - rows.peak, problem.dtype)
+    systematic += mean_rounding(out.exact, out.exact, dominated, sigma, problem.dtype)
     return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)
 
 
-def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> Tensor:
+def _weight_unit(problem: Problem, numerics: Numerics, rows: ForwardRows) -> Tensor:
     """u_p of each row `[B, H, Sq]`; 0 where all weights are 1 before they are divided."""
     unit = unit_roundoff(precision(numerics.probabilities, problem))
     rounded = torch.full_like(rows.peak, OperandRounding.of_weights(numerics, unit))
@@ -255,37 +198,75 @@ def _rounded_probabilities(problem: Problem, numerics: Numerics, rows: Rows) -> 
     return rounded
 
 
-def _accumulation(numerics: Numerics, problem: Problem, rows: Rows, square: Tensor, out_square: Tensor) -> Tensor:
-    """Variance from the sums of values, from storing the running output once per tile, and from merging splits."""
+def _subnormal_spacing(problem: Problem, numerics: Numerics, rows: ForwardRows) -> Tensor | None:
+    """Of what the small weights of a row are multiples, relative to their sum, `[B, H, Sq, 1]`: 2^-24 of the largest
+    weight, or of 1 where they are divided first. None where they are not float16."""
+    if precision(numerics.probabilities, problem) != torch.float16:
+        return None
+    largest = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
+    return largest.unsqueeze(3) * HALF_SPACING
+
+
+def _accumulation(problem: Problem, numerics: Numerics, rows: ForwardRows, out: _Output) -> Tensor:
+    """Variance from sums, from storing the running output once per tile, and from merging splits.
+
+    (c u_a)^2 (walk(n) A + (steady(n) + walk W + steady) out^2) + (c u_s)^2 (walk A + (steady + 1) out^2)
+    + 2 (c u lse)^2 out^2, the second walk and steady of u_a those of a sum along a row.
+    """
     accumulator = variance_of(numerics.accumulator, problem)
     walk, steady = roundings(rows.keys, longest_chain(numerics, problem, rows.keys))
     row_walk, row_steady = row_roundings(numerics, problem, rows.keys)
-    by_square, by_out = accumulator * walk, accumulator * (steady + row_steady + row_walk * rows.weight_square)
+    of_values = accumulator * walk
+    of_output = accumulator * (steady + row_steady + row_walk * rows.weight_square)
     if numerics.stored_accumulator is not None:
         stored = variance_of(numerics.stored_accumulator, problem)
         tiles = (rows.keys / numerics.tile).ceil()
         walk, steady = roundings(tiles, tiles)
-        by_square, by_out = by_square + stored * walk, by_out + stored * (steady + 1)
+        of_values, of_output = of_values + stored * walk, of_output + stored * (steady + 1)
     if numerics.split:
-        by_out = by_out + 2 * variance_of(None, problem) * rows.lse.square()
-    return square * by_square.unsqueeze(3) + out_square * by_out.unsqueeze(3)
+        of_output = of_output + 2 * variance_of(None, problem) * rows.lse.square()
+    return out.value_square * of_values.unsqueeze(3) + out.square * of_output.unsqueeze(3)
 
 
-def _shifted_weight(rows: Rows, square: Tensor, out_square: Tensor, largest: Tensor) -> Tensor:
-    """Variance from weights that are off by t_i."""
-    spread = square + out_square * rows.weight_square.unsqueeze(3)
-    alone = 8 * (1 - rows.peak).square().unsqueeze(3) * largest.square()
+def _shifted_weight(rows: ForwardRows, out: _Output) -> Tensor:
+    """Variance from weights that are off by t_i: r t_i^2 min(A + out^2 W, 8 (1 - peak)^2 max_j v_j^2)."""
+    spread = out.value_square + out.square * rows.weight_square.unsqueeze(3)
+    alone = 8 * (1 - rows.peak).square().unsqueeze(3) * out.largest_value.square()
     return torch.minimum(spread, alone) * (rows.shared * rows.weight_variance).unsqueeze(3)
 
 
-def _lse(problem: Problem, numerics: Numerics, rows: Rows) -> LseBudget:
+def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_unit: float) -> float:
+    """Relative errors of the output that need not average out, but for those of sums that one key dominates:
+
+    e_exp + e_tanh + u^2 + u_p^2 + 2 m (1 + mean |s|) + u_o^2, the mean rounding error of the largest weight where
+    weights are divided first, and 2 u max |lse| where splits are merged.
+    """
+    operand, unit = OperandRounding.of(problem, numerics), unit_roundoff(problem.dtype)
+    systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + unit**2 + weight_unit**2
+    systematic += 2 * operand.mean * (1 + float(rows.logit_square.sqrt().mean())) + operand.unit**2
+    if numerics.normalized:
+        stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
+        systematic += abs(float((stored - rows.peak).mean()))
+    if numerics.split:
+        # The LSE of a part and the merged one are both rounded, and alike in rows that are alike.
+        systematic += 2 * unit_roundoff(problem.sum_dtype) * float(rows.lse.abs().max())
+    return systematic
+
+
+def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
+    """The budget of the LSE, `[B, H, Sq]`:
+
+    var = (c u lse)^2 + (c u_a)^2 (max^2 + steady(n)) + r t^2 W + t_z^2 p_z^2 + (c u_o)^2 Y, the result, the sum of
+    weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s|.
+    """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
-    variance = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
-    variance += ROUNDING_SQUARE * accumulator * (rows.largest.square() + steady)
-    variance += rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
+    result = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
+    sums = ROUNDING_SQUARE * accumulator * (rows.largest_logit.square() + steady)
+    logits = rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
     # The reference of a half type is float32 as well, and rounds as much again.
     sides = 2 if problem.oracle_dtype == torch.float32 else 1
-    shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * float(rows.logit_square.max()) ** 0.5
-    shift += 2 * OperandRounding.of(problem, numerics).mean * float(rows.logit_square.max()) ** 0.5
-    return LseBudget((sides * variance).sqrt_(), shift)
+    largest = float(rows.logit_square.max()) ** 0.5
+    shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * largest
+    shift += 2 * OperandRounding.of(problem, numerics).mean * largest
+    return LseBudget((sides * (result + sums + logits)).sqrt_(), shift)
