@@ -86,9 +86,6 @@ from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-HALF_SPACING = 2.0**-24
-"""The spacing of float16 below 2^-14, its smallest normal number."""
-
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of a kernel of these numerics on this problem; see the module's docstring for the derivation."""
@@ -153,19 +150,6 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     if operand.unit:
-<<<<<<< HEAD
-        sigma += square * (ROUNDING_SQUARE * operand.unit**2 * alike_values(problem, inputs)[..., None, None])
-    sigma += out_square * (ROUNDING_SQUARE * result**2) + grid**2 / 12
-    mean_value = torch.minimum((square * rows.keys.unsqueeze(3)).sqrt_(), largest)
-    bound = (rounded.unsqueeze(3) + operand.unit) * mean_value + result * reference.out.abs() + grid / 2
-    weights = torch.finfo(precision(numerics.probabilities, problem))
-    if weights.smallest_normal > torch.finfo(torch.float32).smallest_normal:
-        top = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
-        quantum = top.unsqueeze(3) * (weights.smallest_normal * weights.eps)
-        sums = value.square().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
-        sigma += rows.shared.unsqueeze(3) * quantum.square() * sums / 12
-        bound += quantum / 2 * value.abs().sum(dim=2, keepdim=True).repeat_interleave(problem.group, dim=1)
-=======
         # (c u_o)^2 r_v A
         repeats = alike_values(problem, inputs)[..., None, None]
         variance += out.value_square * (ROUNDING_SQUARE * operand.unit**2 * repeats)
@@ -178,8 +162,6 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
         # r spacing^2 / 12 sum v^2, and spacing / 2 sum |v|
         variance += rows.shared.unsqueeze(3) * subnormal.square() * out.sum_square / 12
         bound += subnormal / 2 * out.sum_size
-
->>>>>>> h-numerics
     # A zero would make 0 / 0 of a row that is exactly right, and smaller numbers have no square in the oracle's dtype.
     tiny = max(torch.finfo(torch.float32).tiny, torch.finfo(variance.dtype).tiny ** 0.5)
     sigma = variance.sqrt_().clamp_min_(tiny)
@@ -199,12 +181,14 @@ def _weight_unit(problem: Problem, numerics: Numerics, rows: ForwardRows) -> Ten
 
 
 def _subnormal_spacing(problem: Problem, numerics: Numerics, rows: ForwardRows) -> Tensor | None:
-    """Of what the small weights of a row are multiples, relative to their sum, `[B, H, Sq, 1]`: 2^-24 of the largest
-    weight, or of 1 where they are divided first. None where they are not float16."""
-    if precision(numerics.probabilities, problem) != torch.float16:
+    """Of what the small weights of a row are multiples, relative to their sum, `[B, H, Sq, 1]`: the spacing of
+    subnormals, 2^-24 in float16, times the largest weight, or times 1 where weights are divided first. None where their
+    range is that of float32."""
+    weights = torch.finfo(precision(numerics.probabilities, problem))
+    if weights.smallest_normal <= torch.finfo(torch.float32).smallest_normal:
         return None
     largest = torch.ones_like(rows.peak) if numerics.normalized else torch.maximum(rows.peak, rows.sink_weight)
-    return largest.unsqueeze(3) * HALF_SPACING
+    return largest.unsqueeze(3) * (weights.smallest_normal * weights.eps)
 
 
 def _accumulation(problem: Problem, numerics: Numerics, rows: ForwardRows, out: _Output) -> Tensor:
