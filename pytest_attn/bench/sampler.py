@@ -1,4 +1,4 @@
-"""The sampler: a kernel and its control in turns, so that both meet the same mood of the machine."""
+"""The sampler: a kernel and its control in turns, so that both meet the same noise of the machine."""
 
 from __future__ import annotations
 

@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
             command=("pytest", *config.invocation_params.args),
             directory=config.rootpath,
             processes=_workers(config),
+            kernels_named_by="--attn-kernel" if _kernel_flag(config) else "attn_kernel",
         )
         config.stash.setdefault(TIMER, TimedHere())
         if not _is_worker(config):
@@ -70,7 +71,8 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     try:
         if not _is_worker(session.config):
             run.open_document()
-        run.refuse_unknown_kernels()
+        if _kernel_flag(session.config):
+            run.refuse_unknown_kernels()
         if not _is_worker(session.config):
             latency_tests.refuse_workers(session.config, run.options)
             run.refuse_idle_devices()
@@ -102,12 +104,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    gate = session.config.stash.get(GATE, None)
-    if gate:
-        try:
+    config = session.config
+    run, gate = config.stash[RUN], config.stash.get(GATE, None)
+    try:
+        if any(selection.uses_a_kernel(item) for item in session.items) and not _kernel_flag(config):
+            # A kernel of the ini file is of no concern to a session that has no test of it.
+            run.refuse_unknown_kernels()
+        if gate:
             gate.read_tests(session.items)
-        except ValueError as error:
-            raise pytest.UsageError(str(error)) from error
+    except ValueError as error:
+        run.refused(str(error))
+        raise pytest.UsageError(str(error)) from error
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -198,6 +205,10 @@ def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
         return Path(options.cache).absolute()
     cache = getattr(config, "cache", None)
     return Path(cache.mkdir("attn")) if cache is not None else None
+
+
+def _kernel_flag(config: pytest.Config) -> bool:
+    return bool(config.getoption("--attn-kernel"))
 
 
 def _is_worker(config: pytest.Config) -> bool:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 class Run:
     """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count,
     name) of this xdist worker, (0, 1, "") without xdist; `command` are the words of the command line, `directory` the
-    root of the user's project, `processes` those that judge cells."""
+    root of the user's project, `processes` those that judge cells, `kernels_named_by` the flag or the ini key."""
 
     def __init__(
         self,
@@ -39,9 +39,11 @@ class Run:
         command: Sequence[str] = (),
         directory: Path | None = None,
         processes: int = 1,
+        kernels_named_by: str = "--attn-kernel",
     ) -> None:
         self.options = options
         self.processes = processes
+        self._kernels_named_by = kernels_named_by
         self._cache_directory = cache_directory
         self._worker = worker
         self._command = command
@@ -82,7 +84,8 @@ class Run:
         return key_of(self.options.device[0])
 
     def refuse_unknown_kernels(self) -> None:
-        """Raises ValueError with one sentence where a kernel that the user named does not exist."""
+        """Raises ValueError with one sentence where a kernel that the user named does not exist. Imports the kernels, and
+        torch with them."""
         if "kernel" not in self.options.given:
             return
         from pytest_attn.kernels.resolve import find_kernel
@@ -91,7 +94,7 @@ class Run:
             try:
                 find_kernel(spec)
             except ValueError as error:
-                raise ValueError(f"--attn-kernel: {error}") from error
+                raise ValueError(f"{self._kernels_named_by}: {error}") from error
 
     def required(self, skipped: Record) -> Record:
         """The record of a cell that does not run: failed where `--attn-require` says so."""

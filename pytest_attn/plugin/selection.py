@@ -82,6 +82,11 @@ def _parameters(item: pytest.Item) -> dict[str, object]:
     return item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
 
 
+def uses_a_kernel(item: pytest.Item) -> bool:
+    """Whether a test is given a kernel, or a cell of one."""
+    return any(name in _parameters(item) for name in ("attn_cell", "kernel"))
+
+
 def parameter_of(item: pytest.Item) -> CellParameter | None:
     """The cell of a sweep that the item is parametrized with; None where there is none."""
     parameter = _parameters(item).get("attn_cell")

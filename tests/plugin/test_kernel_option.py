@@ -157,3 +157,23 @@ def test_half_a_name_says_what_a_whole_one_is(refusal, spec):
     said = refusal(f"--attn-kernel={spec}")
     assert f"kernel '{spec}'" in said
     assert "module:attribute or path/to/file.py:attribute" in said
+
+
+def test_a_kernel_of_the_ini_file_is_of_no_concern_without_a_test_of_it(pytester):
+    pytester.makeini("[pytest]\nattn_kernel = kernels.py:typo")
+    pytester.makepyfile(test_plain="def test_plain(): ...")
+    pytester.runpytest("test_plain.py").assert_outcomes(passed=1)
+
+
+def test_an_unknown_kernel_of_the_ini_file_is_refused_by_its_key(pytester, refusal):
+    pytester.makeini("[pytest]\nattn_kernel = kernels.py:typo")
+    told = refusal("--pyargs", "pytest_attn.suite.test_case", f"--attn-case={CASE}")
+    assert told.startswith("attn_kernel: ")
+
+
+def test_a_session_without_an_attention_test_imports_neither_kernel_nor_torch(pytester):
+    pytester.makeini("[pytest]\nattn_kernel = kernels.py:dense")
+    pytester.makepyfile(test_plain="def test_plain(): ...")
+    code = "import sys, pytest; pytest.main(['test_plain.py', '-p', 'no:hypothesispytest']);"
+    code += "sys.exit(any(name in sys.modules for name in ('torch', 'kernels')))"
+    assert pytester.run(sys.executable, "-c", code).ret == 0
