@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -23,7 +24,8 @@ class Change:
 
     why: str
     files: dict[str, str]
-    """Digest of each file's bytes by its path below the machine's folder."""
+    """Digest of each file's bytes by its path below the machine's folder; of a baseline that is neither in force nor
+    golden any more the files are gone."""
 
     cases: list[dict[str, Any]]
     """`case`, `kernel`, and seconds per call, `old` and `new`, of every benchmark; None where there was or is none."""
@@ -42,6 +44,11 @@ def read_changes(folder: Path) -> tuple[Change, ...]:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: cannot be read ({error})") from None
     return tuple(_parse(line, f"{path}:{number}") for number, line in enumerate(text.splitlines(), 1))
+
+
+def golden_of(changes: Sequence[Change]) -> Change | None:
+    """The change whose baseline slow drift is measured against: the first record, or the last pin."""
+    return next((change for change in reversed(changes) if change.kind != "accept"), None)
 
 
 def text_of(changes: tuple[Change, ...]) -> str:

@@ -1,7 +1,8 @@
 """Where baselines lie: `baselines/<machine key>/<pytest-benchmark's machine id>/NNNN_name.json`, beside a ledger.
 
 pytest-benchmark reads and compares these files as its own with `--benchmark-storage=file://baselines/<machine key>`.
-The ledger alone says which of them are the baseline, so what its autosave leaves beside them never becomes one.
+The ledger alone says which of them are the baseline, so what its autosave leaves beside them never becomes one. Runs
+that are neither in force nor golden any more are removed; the ledger keeps what they led to expect.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from pytest_attn.gate.baseline import Baseline, why_not_baseline
-from pytest_attn.gate.changes import LEDGER, Change, Kind, read_changes, text_of
+from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, text_of
+from pytest_attn.gate.compact import compact_run
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import parse_run, read_run
 from pytest_attn.gate.stored_run import StoredRun
@@ -54,8 +56,8 @@ class Store:
 
     def golden(self, rule: Rule | None = None) -> Baseline | None:
         """The pinned baseline that slow drift is measured against: the first recorded, or the last pinned."""
-        pinned = [change for change in read_changes(self.folder) if change.kind != "accept"]
-        return Baseline.of(self._runs(pinned[-1]), rule) if pinned else None
+        pinned = golden_of(read_changes(self.folder))
+        return Baseline.of(self._runs(pinned), rule) if pinned else None
 
     def stored(self) -> tuple[StoredRun, ...]:
         """Every readable run below the folder, baseline or not, oldest first."""
@@ -78,7 +80,8 @@ class Store:
         return path
 
     def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
-        """Make these files the first baseline. Raises ValueError where there is one already, or as `accept` does."""
+        """Make these runs, in their compact form, the first baseline. Raises ValueError where there is one already, or
+        as `accept` does."""
         return self._write("record", files, who, when, why, rule or Rule(), gone=frozenset())
 
     def accept(
@@ -91,7 +94,8 @@ class Store:
         rule: Rule | None = None,
         gone: frozenset[BenchmarkId] = frozenset(),
     ) -> Change:
-        """Make these files the baseline in place of the one in force; `gone` names benchmarks that may vanish.
+        """Make these runs, in their compact form, the baseline in place of the one in force; `gone` names benchmarks
+        that may vanish. The runs that it replaces are removed unless they are golden.
 
         Raises ValueError, one sentence, where a run may not become a baseline, is of another machine, lacks a benchmark
         of the old baseline, where `why` is empty, or where nothing can be written. Nothing is overwritten, ever.
@@ -99,7 +103,8 @@ class Store:
         return self._write("accept", files, who, when, why, rule or Rule(), gone=gone)
 
     def pin(self, *, who: str, when: str, why: str) -> Change:
-        """Make the baseline in force the golden one. Raises ValueError as `accept` does."""
+        """Make the baseline in force the golden one, and remove the runs that were. Raises ValueError as `accept`
+        does."""
         _demand(why, "why")
         with self._locked():
             changes = read_changes(self.folder)
@@ -142,7 +147,7 @@ class Store:
     ) -> Change:
         _demand(who, "who")
         _demand(why, "why")
-        contents = [_read(path) for path in files]
+        contents = [compact_run(_read(path), str(path)) for path in files]
         runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
         for run in runs:
             self._refuse_foreign(run)
@@ -159,7 +164,7 @@ class Store:
             return self._place(changes, contents, Change(kind=kind, who=who, when=when, why=why, files={}, cases=cases))
 
     def _place(self, changes: tuple[Change, ...], contents: Sequence[bytes], change: Change) -> Change:
-        """Files first, the ledger last: until its one rename, the old baseline is in force."""
+        """Files first, then the ledger: until its one rename, the old baseline is in force."""
         numbers = [int(found[1]) for path in _files(self.folder) if (found := NUMBERED.fullmatch(path.name))]
         first = max(numbers, default=0) + 1
         if first + len(contents) - 1 > LAST_NUMBER:
@@ -173,14 +178,22 @@ class Store:
             complete = Change(**{**_fields(change), "files": placed})
             self._append(changes, complete)
         except BaseException:
-            for name in placed:
-                with suppress(OSError):
-                    (self.folder / name).unlink()
+            # What interrupted it may have come after the rename.
+            self._remove(placed.keys() - _named(read_changes(self.folder)))
             raise
         return complete
 
     def _append(self, changes: tuple[Change, ...], change: Change) -> None:
-        _write_aside(self.folder / LEDGER, text_of((*changes, change)).encode(), replace=True)
+        """The ledger's one rename; then the runs go that are neither in force nor golden now. What an interruption
+        leaves of them does no harm, and the next change removes it."""
+        now = (*changes, change)
+        _write_aside(self.folder / LEDGER, text_of(now).encode(), replace=True)
+        self._remove(_named(now) - _named([change, golden_of(now) or change]))
+
+    def _remove(self, names: Iterable[str]) -> None:
+        for name in names:
+            with suppress(OSError):
+                (self.folder / name).unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -223,6 +236,10 @@ def _old_and_new(old: Baseline | None, new: Baseline, gone: frozenset[BenchmarkI
         }
         for id in sorted(before.keys() | new.expected.keys())
     ]
+
+
+def _named(changes: Iterable[Change]) -> set[str]:
+    return {name for change in changes for name in change.files}
 
 
 def _files(folder: Path) -> list[Path]:

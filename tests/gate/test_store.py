@@ -54,6 +54,11 @@ def listing(store: Store) -> dict[str, bytes]:
     return {str(path): path.read_bytes() for path in sorted(store.folder.rglob("*")) if path.is_file()}
 
 
+def numbers(store: Store) -> list[int]:
+    """Of the files that changes placed."""
+    return sorted(int(path.name[:4]) for path in store.folder.rglob("[0-9][0-9][0-9][0-9]_*.json"))
+
+
 def refused(store: Store, files: list[Path], kind: str = "record", **given: Any) -> str:
     """The sentence of a refusal, which leaves everything as it was."""
     before = listing(store)
@@ -131,6 +136,76 @@ def test_what_was_accepted_takes_the_place_of_the_old(
     assert baseline is not None
     assert baseline.expected[IDS[0]].seconds == pytest.approx(6e-3, rel=0.1)
     assert len(list(store.folder.rglob("*_*.json"))) == 10
+
+
+def test_runs_that_are_neither_in_force_nor_golden_are_removed_and_the_ledger_keeps_their_times(
+    store: Store, fresh: list[Path], tmp_path: Path, host: Host
+) -> None:
+    store.record(fresh, **BY)
+    for step in (1, 2):
+        store.accept(written(tmp_path / f"step{step}", host.runs(5, IDS, slow=0.5 * step)), **BY)
+    assert numbers(store) == [*range(1, 6), *range(11, 16)]
+    _, second, third = read_changes(store.folder)
+    assert second.cases[0]["new"] == third.cases[0]["old"] == pytest.approx(6e-3, rel=0.1)
+    assert store.baseline() is not None
+    assert store.golden() is not None
+
+
+def test_a_pin_removes_the_runs_that_were_golden(store: Store, fresh: list[Path], tmp_path: Path, host: Host) -> None:
+    store.record(fresh, **BY)
+    store.accept(written(tmp_path / "later", host.runs(5, IDS, slow=0.5)), **BY)
+    store.pin(**BY)
+    assert numbers(store) == [*range(6, 11)]
+
+
+def test_files_that_no_change_names_are_never_removed(
+    store: Store, fresh: list[Path], tmp_path: Path, host: Host
+) -> None:
+    store.record(fresh, **BY)
+    autosaved = store.folder / "Linux-CPython-3.11-64bit" / "0006_autosave.json"
+    autosaved.write_bytes(content(host.run(IDS)))
+    kept = store.keep(autosaved)
+    for step in (1, 2):
+        store.accept(written(tmp_path / f"step{step}", host.runs(5, IDS)), **BY)
+    assert autosaved.is_file()
+    assert kept.is_file()
+
+
+def test_what_could_not_be_removed_does_no_harm_and_goes_with_the_next_change(
+    store: Store, fresh: list[Path], tmp_path: Path, host: Host, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = Path.unlink
+
+    def forbid(path: Path, missing_ok: bool = False) -> None:
+        if path.suffix == ".json":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        real(path, missing_ok=missing_ok)
+
+    store.record(fresh, **BY)
+    store.accept(written(tmp_path / "step1", host.runs(5, IDS)), **BY)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", forbid)
+        store.accept(written(tmp_path / "step2", host.runs(5, IDS)), **BY)
+    assert numbers(store) == [*range(1, 16)]
+    assert store.baseline() is not None
+    store.accept(written(tmp_path / "step3", host.runs(5, IDS)), **BY)
+    assert numbers(store) == [*range(1, 6), *range(16, 21)]
+
+
+def test_an_interruption_after_the_ledger_is_in_place_removes_no_run_in_force(
+    store: Store, fresh: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = os.replace
+
+    def interrupted(source: Any, target: Any) -> None:
+        real(source, target)
+        if Path(target).name == LEDGER:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.record(fresh, **BY)
+    assert store.baseline() is not None
 
 
 def test_what_autosave_leaves_is_history_and_no_baseline(store: Store, fresh: list[Path], host: Host) -> None:
