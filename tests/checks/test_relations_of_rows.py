@@ -6,11 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import cell_of, record_of, verdict_on
+from planted import BLOCKWISE, GROUPED_CAUSAL, GROUPED_TOP_LEFT, cell_of, claiming, named, record_of, verdict_on
 from torch import Tensor
 
 from pytest_attn.checks.relations.rows import hidden_keys
-from pytest_attn.kernels.resolve import BUILT_IN
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.vocabulary import DTYPES
@@ -22,16 +21,27 @@ HIDDEN_BLOCKS = replace(HIDDEN, causal=None, block_shape=(32, 64), sparsity=0.5)
 LAST = replace(HIDDEN, oracle="lastrow")
 
 
+CLAIMED = {
+    HIDDEN: GROUPED_CAUSAL,
+    HIDDEN_BLOCKS: BLOCKWISE,
+    replace(HIDDEN, causal="top-left"): GROUPED_TOP_LEFT,
+    LAST: GROUPED_CAUSAL,
+    replace(LAST, key_length=100): GROUPED_CAUSAL,
+}
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("name", BUILT_IN)
 @pytest.mark.parametrize(
-    "case",
-    [HIDDEN, HIDDEN_BLOCKS, replace(HIDDEN, causal="top-left"), LAST, replace(LAST, key_length=100)],
-    ids=lambda case: case.id,
+    ("case", "name"), [(case, name) for case, names in CLAIMED.items() for name in names], ids=named
 )
 def test_a_built_in_kernel_agrees_with_itself(name: str, case: Case, dtype: str) -> None:
     record = record_of(name, replace(case, dtype=dtype))
-    assert record.outcome in ("passed", "not claimed"), record.reason
+    assert record.outcome == "passed", record.reason
+
+
+@pytest.mark.parametrize("case", CLAIMED, ids=named)
+def test_no_other_built_in_kernel_claims_the_case(case: Case) -> None:
+    assert claiming(case) == CLAIMED[case]
 
 
 class OneKeyTooMany(TileLoop):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import replace
 
 import pytest
-from planted import cell_of, record_of, verdict_on
+from planted import BLOCKWISE, cell_of, claiming, named, record_of, verdict_on
 
 from pytest_attn.checks.sequence import calls_of
 from pytest_attn.kernels.kernel import Output
@@ -87,10 +87,20 @@ def head_dim_and_scale(problem: Problem, inputs: Inputs) -> Hashable:
     return problem.head_dim, problem.scale, problem.mask.key
 
 
-@pytest.mark.parametrize("name", BUILT_IN)
-@pytest.mark.parametrize("case", [CASE, SPARSE], ids=["dense", "sparse"])
+CLAIMED = {CASE: tuple(name for name in BUILT_IN if name != "mqa"), SPARSE: BLOCKWISE}
+
+
+@pytest.mark.parametrize(
+    ("case", "name"), [(case, name) for case, names in CLAIMED.items() for name in names], ids=named
+)
 def test_a_built_in_kernel_is_right_in_a_sequence(name: str, case: Case) -> None:
-    assert record_of(name, case).outcome in ("passed", "not claimed")
+    record = record_of(name, case)
+    assert record.outcome == "passed", record.reason
+
+
+@pytest.mark.parametrize("case", CLAIMED, ids=named)
+def test_no_other_built_in_kernel_claims_the_sequence(case: Case) -> None:
+    assert claiming(case) == CLAIMED[case]
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from pytest_attn import workers
+from pytest_attn.devices import workers
 from pytest_attn.devices.workers import share
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from importlib.metadata import EntryPoint
 
 import pytest
@@ -167,7 +168,7 @@ def test_a_kernel_of_the_ini_file_is_of_no_concern_without_a_test_of_it(pytester
 
 def test_an_unknown_kernel_of_the_ini_file_is_refused_by_its_key(pytester, refusal):
     pytester.makeini("[pytest]\nattn_kernel = kernels.py:typo")
-    told = refusal("--pyargs", "pytest_attn.suite.test_case", f"--attn-case={CASE}")
+    told = refusal("--pyargs", "pytest_attn.suite.test_case", f"--attn-case={LSE_CASE}")
     assert told.startswith("attn_kernel: ")
 
 
