@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -48,11 +49,9 @@ class Cell:
     def __init__(self, session: Session, spec: str, kernel: Kernel, case: Case) -> None:
         self.session = session
         self.spec = spec
-        self.kernel = kernel
         self.case = case
         self.seconds: dict[str, float] = {}
-        self.overclaimed = ""
-        """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
+        self._declared = kernel
         self._problem: Problem | None = None
         self._oracle: str = case.oracle
 
@@ -67,6 +66,29 @@ class Cell:
         if self._problem is None:
             self._problem = Problem.of(self.case)
         return self._problem
+
+    @cached_property
+    def kernel(self) -> Kernel:
+        """The kernel; under `--attn-overclaim` claiming what the case needs beside."""
+        if not self.overclaimed:
+            return self._declared
+        claims = self._declared.capabilities
+        for problem in check_of(self.case.oracle).problems(self.problem):
+            claims = claims.widened(problem, self.session.device.type, self.case.layout)
+        return self._declared.claiming(claims)
+
+    @property
+    def overclaimed(self) -> str:
+        """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
+        asked = self.session.options.overclaim and not self.case.unsatisfiable
+        return self._unclaimed if asked else ""
+
+    @cached_property
+    def _unclaimed(self) -> str:
+        """The first thing that a problem of the case needs and the kernel does not claim; empty where it claims all."""
+        claims, device = self._declared.capabilities, self.session.device.type
+        problems = check_of(self.case.oracle).problems(self.problem)
+        return next(filter(None, (claims.why_not(problem, device, self.case.layout) for problem in problems)), "")
 
     @property
     def inputs(self) -> Inputs:
@@ -90,14 +112,8 @@ class Cell:
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        for problem in check_of(case.oracle).problems(self.problem):
-            lacking = self.kernel.capabilities.why_not(problem, self.session.device.type, case.layout)
-            if lacking:
-                if not self.session.options.overclaim:
-                    return self._record("not claimed", f"not claimed: {lacking}")
-                self.overclaimed = lacking
-                claims = self.kernel.capabilities.widened(self.problem, self.session.device.type, self.case.layout)
-                self.kernel = self.kernel.claiming(claims)
+        if self._unclaimed and not self.session.options.overclaim:
+            return self._record("not claimed", f"not claimed: {self._unclaimed}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if flops(case) > self.session.options.budget_gflop * 1e9:
@@ -196,10 +212,10 @@ class Cell:
         self.session.shrunk += 1
         kinds = {finding.what for finding in verdict.findings}
         # What small cases need must not drive the inputs and references of the run out of memory, nor fill its cache.
-        session = self.session.apart()
+        session = self.session.isolated()
 
         def fails(case: Case) -> bool:
-            cell = Cell(session, self.spec, self.kernel, case)
+            cell = Cell(session, self.spec, self._declared, case)
             try:
                 return cell.skipped() is None and any(finding.what in kinds for finding in cell.judge().findings)
             except Exception:

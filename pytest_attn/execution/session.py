@@ -56,7 +56,7 @@ class Session:
         self.diagnosing = 0.0
         """Seconds spent on diagnoses."""
 
-    def apart(self) -> Session:
+    def isolated(self) -> Session:
         """A session of the same options on the same device that shares no memory and no files with this one."""
         return Session(replace(self.options, device=(self.device.name,)), worker=(0, self.worker))
 

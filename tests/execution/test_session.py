@@ -9,6 +9,7 @@ import pytest
 import torch
 
 import pytest_attn
+from pytest_attn.checks.registry import check_of
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.reproduce import reproduce
 from pytest_attn.execution.session import Session
@@ -58,6 +59,45 @@ def test_a_kernel_that_writes_into_its_inputs_fails_and_spoils_nothing() -> None
     record = session.cell(pytest_attn.kernel(lse=True)(spoiling), SMALL).record()
     assert record.reason.startswith("the kernel wrote into its inputs: key")
     assert session.cell(pytest_attn.kernel(lse=True)(right), SMALL).record().outcome == "passed"
+
+
+def related(needs: str, kernel: pytest_attn.Kernel, case: Case) -> None:
+    """Holds that a relation whose further problem needs an unclaimed thing runs under claims of that as well."""
+    cell = Session(Options(overclaim=True)).cell(kernel, case)
+    problems = [*check_of(case.oracle).problems(cell.problem)]
+    declared = [kernel.capabilities.why_not(problem, "cpu") for problem in problems]
+    assert (declared[0], *{*declared[1:]}) == (None, needs)
+    assert cell.skipped() is None
+    assert cell.overclaimed == needs
+    assert [cell.kernel.capabilities.why_not(problem, "cpu") for problem in problems] == [None] * len(problems)
+
+
+def test_what_a_further_problem_of_a_relation_needs_is_overclaimed() -> None:
+    square = pytest_attn.kernel(causal=True, cross_attention=False)(right)
+    related("cross_attention", square, Case(40, 40, causal="bottom-right", ask="out", oracle="lastrow"))
+    two_key_heads = pytest_attn.kernel(gqa=True, key_heads=2)(right)
+    related("key_heads 4", two_key_heads, Case(40, 40, query_heads=4, key_heads=2, ask="out", oracle="expandedheads"))
+
+
+def test_a_relation_whose_further_problem_is_overclaimed_is_judged() -> None:
+    kernel = pytest_attn.kernel(lse=True, cross_attention=False)(right)
+    case = Case(40, 40, head_dim=16, dtype="float32", oracle="duplicatedkeys")
+    assert Session(Options()).cell(kernel, case).record().reason == "not claimed: cross_attention"
+    assert Session(Options(overclaim=True)).cell(kernel, case).record().outcome == "passed"
+
+
+@pytest.mark.parametrize("overclaim", [False, True])
+def test_to_ask_whether_a_cell_runs_changes_nothing(overclaim: bool) -> None:
+    case = Case(40, 40, causal="bottom-right", ask="out")
+    cell = Session(Options(overclaim=overclaim)).cell(pytest_attn.kernel()(right), case)
+    before = (cell.kernel, cell.overclaimed)
+    assert cell.skipped() == cell.skipped()
+    assert (cell.kernel, cell.overclaimed) == before
+
+
+def test_a_kernel_that_claims_everything_is_itself_under_overclaim() -> None:
+    kernel = pytest_attn.kernel(lse=True)(right)
+    assert Session(Options(overclaim=True)).cell(kernel, SMALL).kernel is kernel
 
 
 def test_a_cell_says_why_it_does_not_run() -> None:
