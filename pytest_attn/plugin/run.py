@@ -84,8 +84,8 @@ class Run:
         return key_of(self.options.device[0])
 
     def refuse_unknown_kernels(self) -> None:
-        """Raises ValueError with one sentence where a kernel that the user named does not exist. Imports the kernels, and
-        torch with them."""
+        """Raises ValueError with one sentence where a kernel that the user named does not exist. Imports the
+        kernels, and torch with them."""
         if "kernel" not in self.options.given:
             return
         from pytest_attn.kernels.resolve import find_kernel
