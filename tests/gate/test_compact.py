@@ -72,3 +72,8 @@ def test_the_committed_baselines_can_be_read(folder: Path) -> None:
     store = Store(folder)
     assert store.baseline() is not None
     assert store.golden() is not None
+
+
+def test_the_committed_baselines_are_small() -> None:
+    files = [path for path in BASELINES.rglob("*") if path.is_file() and path.parent.name != "nightly"]
+    assert sum(path.stat().st_size for path in files) < 10**6
