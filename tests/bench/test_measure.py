@@ -7,7 +7,7 @@ import time
 import pytest
 import torch
 
-from pytest_attn.bench.measure import measure, sit, sittings
+from pytest_attn.bench.measure import measure, rounds_of_repetitions, time_rounds
 from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import kernel
 from pytest_attn.options.options import Options
@@ -112,20 +112,21 @@ def test_memory_that_is_not_asked_for_is_unknown(measured):
     assert measured().peak_bytes is None
 
 
-def test_the_rounds_of_a_run_are_spread_over_sittings():
-    assert sittings(20) == (4, 4, 2, 2, 2, 2, 2, 2)
-    assert sittings(32) == (4,) * 8
+def test_the_rounds_of_a_process_are_spread_over_its_repetitions():
+    assert rounds_of_repetitions(20, 8) == (4, 4, 2, 2, 2, 2, 2, 2)
+    assert rounds_of_repetitions(32, 8) == (4,) * 8
+    assert rounds_of_repetitions(32, 1) == (32,)
 
 
 @pytest.mark.parametrize("rounds", [4, 18, 21])
 def test_rounds_that_cannot_decide_or_cannot_be_balanced_are_refused(rounds):
     with pytest.raises(ValueError, match=f"rounds is {rounds}; allowed: an even number, 20 or more"):
-        sittings(rounds)
+        rounds_of_repetitions(rounds, 8)
 
 
-def test_a_later_sitting_has_inputs_of_its_own(measured, watched):
+def test_a_later_repetition_has_inputs_of_its_own(measured, watched):
     measured()
     cell = Session(Options()).cell(kernel(devices=("cpu",))(watched), CASE)
-    assert sit(cell.subject, CASE, rounds=2, number=1).rounds == 2
+    assert time_rounds(cell.subject, CASE, rounds=2, number=1).rounds == 2
     first, later = (given.query for given in watched.given)
     assert not torch.equal(first, later)
