@@ -110,17 +110,17 @@ class GuardedInputs:
 
     @property
     def query(self) -> Guarded:
-        """The buffer of the query."""
+        """The query `[B, Hq, Sq, D]`, or in its stored form, and the memory around it."""
         return self.named["query"]
 
     @property
     def key(self) -> Guarded:
-        """The buffer of the key."""
+        """The key `[B, Hkv, Skv, D]`, or in its stored form, and the memory around it."""
         return self.named["key"]
 
     @property
     def value(self) -> Guarded:
-        """The buffer of the value."""
+        """The value `[B, Hkv, Skv, Dv]`, or in its stored form, and the memory around it."""
         return self.named["value"]
 
     @property

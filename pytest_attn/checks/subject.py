@@ -83,7 +83,7 @@ class Subject:
         return merged_output(result) if problem.num_splits and not isinstance(result, Finding) else result
 
     def trial(self, problem: Problem, given: GuardedInputs, *, poisoned: bool = True) -> Trial:
-        """The kernel on these inputs, to be called more than once; see `Trial`."""
+        """The kernel on these inputs, guarded against writes, to be called more than once."""
         return Trial(self.kernel, problem, given, self.device, poisoned=poisoned)
 
     def call(self, trial: Trial) -> Output | Finding:

@@ -54,12 +54,12 @@ class Backward:
 
     @property
     def weights(self) -> Tensor:
-        """P."""
+        """P = exp(s - lse) `[B, H, Sq, Skv]`, 0 where the pair is not allowed."""
         return (self.scores - self.lse).exp().masked_fill(~self.allowed, 0.0)
 
     @property
     def score_gradients(self) -> Tensor:
-        """dS."""
+        """dS = P (dP - delta) `[B, H, Sq, Skv]`."""
         return self.weights * (self.products - self.delta)
 
     def gradients(self, weights: Tensor | None = None, score_gradients: Tensor | None = None) -> ReferenceGradients:

@@ -45,7 +45,7 @@ class Model:
 
     @cached_property
     def lse(self) -> Tensor:
-        """`[B, H, R]`."""
+        """Natural logarithm of the sum of exponentials of the scores, `[B, H, R]`; -inf in rows without keys."""
         return self.scores.logsumexp(dim=3)
 
     @cached_property
@@ -60,11 +60,11 @@ class Model:
 
     @cached_property
     def out(self) -> Tensor:
-        """`[B, H, R, Dv]`."""
+        """weights @ value, `[B, H, R, Dv]`; 0 in rows without keys."""
         return self.weights @ self.value
 
     def reference(self) -> Reference:
-        """What a judge compares with."""
+        """The reference with out, LSE and moments that a judge compares a result with."""
         return reference_of(self.weights, self.lse, self.value)
 
 

@@ -47,7 +47,7 @@ class Runs:
 
     @property
     def problem(self) -> Problem:
-        """The problem of the case."""
+        """The problem that the kernel failed on, as the case asks for it."""
         return self.subject.problem
 
     @cached_property
@@ -57,7 +57,7 @@ class Runs:
 
     @property
     def inputs(self) -> Inputs:
-        """The inputs of the case."""
+        """Query, key and value of the case, on the kernel's device."""
         return self.subject.inputs
 
     def run(
@@ -97,7 +97,7 @@ class Runs:
 
     @cached_property
     def truth(self) -> Reference:
-        """What the case compares with."""
+        """The reference of the oracle that the case names."""
         return self.subject.reference(self.subject.problem, self.inputs)
 
     def right(self, output: Output | Finding | None) -> bool:
@@ -143,7 +143,7 @@ class Runs:
 
     @cached_property
     def model(self) -> Model:
-        """The correct computation of those rows."""
+        """The correct computation of the rows that are looked at."""
         return Model.of(self.problem, self.inputs, self.rows)
 
     @cached_property
@@ -155,7 +155,7 @@ class Runs:
 
     @cached_property
     def output(self) -> Output | None:
-        """The second result in those rows."""
+        """The second result in the rows that are looked at, on the CPU."""
         if not isinstance(self.second, Output):
             return None
         lse = self.second.lse

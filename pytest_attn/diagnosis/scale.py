@@ -102,7 +102,7 @@ def _thin_model(evidence: Evidence, scale: float) -> Model:
 
 
 def _thin(evidence: Evidence, result: Tensor | None) -> Tensor | None:
-    """A result in those rows."""
+    """A result `[B, H, R, ...]` in the rows that `_thin_model` keeps."""
     return None if result is None else result[:, :, :: -(-len(evidence.rows) // THIN_ROWS)]
 
 

@@ -1,4 +1,4 @@
-"""How long a diagnosis may take."""
+"""The time box of a diagnosis: how many seconds it may spend, and how many runs still fit into them."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ class TimeBox:
 
     @property
     def spent(self) -> float:
-        """Seconds gone."""
+        """Seconds since the box was opened."""
         return self._clock() - self._start
 
     @contextmanager
     def run(self) -> Iterator[None]:
-        """Times one run of the kernel."""
+        """Time one run of the kernel, for `has_room_for`."""
         start = self._clock()
         try:
             yield
