@@ -63,7 +63,7 @@ class Reference:
 
     @staticmethod
     def of_tensors(oracle: str, tensors: dict[str, Tensor]) -> Reference:
-        """The reference that `tensors()` took apart; `oracle` names who made it."""
+        """The reference of the tensors that `tensors()` gave; `oracle` names the oracle that made it."""
         moments = (
             Moments(**{name: tensors[name] for name in _MOMENTS if name in tensors}) if "peak" in tensors else None
         )
