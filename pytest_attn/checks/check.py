@@ -1,4 +1,4 @@
-"""Which check a case names."""
+"""What a check is: how a kernel is tried on a case, and on which problems."""
 
 from __future__ import annotations
 

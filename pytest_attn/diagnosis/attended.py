@@ -19,9 +19,16 @@ TILE = 16
 """Tiles are multiples of this many keys."""
 
 
+WHOLE_KEYS_OFF = 0.3
+"""A count of one key lies this near to a whole number, in keys."""
+
+WHOLE_RUNS_OFF = 0.6
+"""A count of a run of several keys lies this near to a whole number, in keys: it has the errors of all of them."""
+
+
 @dataclass(frozen=True, eq=False)
 class Attended:
-    """How often each run of keys counted in each row: `actual` and `expected` `[B, H, R, C]`, in keys.
+    """How often each run of `width` keys counted in each row: `actual` and `expected` `[B, H, R, C]`, in keys.
 
     `pads` `[B, H, R]`: by how many keys' weight the weights fall short of 1: positions that are no keys took it.
     `resolution`: the relative error of that.
@@ -37,15 +44,9 @@ class Attended:
     def of(uniform: Weights, lse: Tensor | None = None) -> Attended | None:
         """Counts from the weights, and where it is known the LSE, of zero queries; None where these do not fit
         together as counts."""
-        per_key = (uniform.actual / uniform.counts.clamp_min(1.0)).where(uniform.actual > 0, torch.nan)
-        # Most keys count once; where most count twice, those that count least do.
-        units = [per_key.nanmedian(dim=3, keepdim=True).values, per_key.nan_to_num(2.0).amin(dim=3, keepdim=True)]
-        for unit in units if uniform.width == 1 else units[:1]:
-            # A row that lost all its keys, or never had one, has no unit.
-            unit = unit.nan_to_num(1.0)
+        for unit in _units(uniform):
             actual = uniform.actual / unit
-            slack = (actual - actual.round()).abs()
-            if bool((slack < (0.3 if uniform.width == 1 else 0.6)).all()) and bool((actual > -0.5).all()):
+            if _are_counts(actual, uniform.width):
                 pads, resolution = _pads(uniform, actual.round(), unit.squeeze(3), lse)
                 return Attended(actual.round(), uniform.counts, pads, uniform.width, resolution)
         return None
@@ -72,11 +73,35 @@ class Attended:
 
     @property
     def _slack(self) -> Tensor:
+        """By how many keys a right count may be off, `[B, H, R, C]`."""
         return 0.5 + self.expected * (self.resolution if self.width > 64 else 0.0)
 
 
+def _units(uniform: Weights) -> list[Tensor]:
+    """What the weight of one key may be in each row, `[B, H, R, 1]`, likely ones first; 1 in a row that lost all its
+    keys, or never had one, and so has no unit.
+
+    Most keys count once, so the unit is the median weight per key; where most count twice, the least weight is it,
+    which only single keys tell.
+    """
+    per_key = (uniform.actual / uniform.counts.clamp_min(1.0)).where(uniform.actual > 0, torch.nan)
+    median = per_key.nanmedian(dim=3, keepdim=True).values.nan_to_num(1.0)
+    least = per_key.nan_to_num(2.0).amin(dim=3, keepdim=True).nan_to_num(1.0)
+    return [median, least] if uniform.width == 1 else [median]
+
+
+def _are_counts(actual: Tensor, width: int) -> bool:
+    """Whether weights in units of one key are whole numbers, 0 or more, as far as rounding lets them."""
+    off = (actual - actual.round()).abs()
+    allowed = WHOLE_KEYS_OFF if width == 1 else WHOLE_RUNS_OFF
+    return bool((off < allowed).all()) and bool((actual > -0.5).all())
+
+
 def _pads(uniform: Weights, actual: Tensor, unit: Tensor, lse: Tensor | None) -> tuple[Tensor, float]:
-    """By how many keys' weight each row falls short, and the relative error of that number."""
+    """By how many keys' weight each row falls short, `[B, H, R]`, and the relative error of that number.
+
+    (1 - sum of weights) / unit, or exp(lse) - sum of counts; 0 in rows without weight.
+    """
     total = uniform.actual.sum(dim=3)
     pads = ((1.0 - total) / unit).where(total > 0, 0.0)
     if lse is None:

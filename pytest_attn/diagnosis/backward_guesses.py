@@ -16,7 +16,7 @@ from pytest_attn.problem.kinds import Kind
 from pytest_attn.problem.masks import Causal, parts
 
 TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32), (16, 16))
-"""Queries and keys of a tile."""
+"""(queries, keys) of a tile, as kernels have them."""
 
 TILE_ROWS = sorted({rows for rows, _ in TILES})
 

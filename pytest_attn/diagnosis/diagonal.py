@@ -11,7 +11,7 @@ from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.problem.masks import Causal
 
 WRAPS = (8, 16)
-"""Bits of positions that wrap."""
+"""Widths, in bits, that a kernel may compute positions in, which then wrap around."""
 
 
 def diagonal(evidence: Evidence, attended: Attended) -> Diagnosis | None:

@@ -21,7 +21,7 @@ MOST_RUNS = 64
 """Runs that may be spent on reading every single weight."""
 
 WHOLE_KEYS = 128
-"""Keys that fill whole tiles."""
+"""A number of keys that leaves no tile of up to so many partial."""
 
 FEW_KEYS = 12
 GROWING_KEYS = 1280
@@ -60,7 +60,7 @@ class Evidence(Runs):
 
     @cached_property
     def varied(self) -> Weights | None:
-        """The kernel's weights on those queries."""
+        """The kernel's weights for the queries of `varied_model`."""
         if self.varied_model is self.model:
             return self.weights
         return self._weights(self._drawn_query, self.varied_model)

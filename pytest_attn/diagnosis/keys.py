@@ -90,26 +90,38 @@ def _read_as_zero(evidence: Evidence, attended: Attended) -> Diagnosis | None:
 
 
 def _padding(evidence: Evidence, attended: Attended) -> Diagnosis | None:
-    """Positions that are no keys."""
+    """Positions that are no keys and take weight: what they are, by where else they take it."""
     if not bool(attended.padded.any()) or evidence.uniform is None:
         return None
-    most = round(float(attended.pads.max()))
+    positions = round(float(attended.pads.max()))
+    if positions <= 0:
+        return None
     total = evidence.uniform.actual.sum(dim=3)[attended.padded]
     adds = f"with zero queries the weights of a row add up to {float(total.min()):.3g}"
-    if most <= 0:
-        return None
-    lone, whole = without_mask(evidence, 64) if most == 1 else None, without_mask(evidence, WHOLE_KEYS)
-    if lone and round(float(lone.pads.max())) == 1 and whole and whole.right:
+    return _padding_at_any_length(evidence, positions, adds) or _padding_of_tail(evidence, attended, positions, adds)
+
+
+def _padding_at_any_length(evidence: Evidence, positions: int, adds: str) -> Diagnosis | None:
+    """So many positions that take weight where there is no tail: of an empty split, or of a wrong sum."""
+    # A split without keys: one key's weight too much of 64 keys, none of 128.
+    one_tile = without_mask(evidence, 64) if positions == 1 else None
+    whole = without_mask(evidence, WHOLE_KEYS)
+    if one_tile and round(float(one_tile.pads.max())) == 1 and whole and whole.right:
         return Diagnosis("empty rows", f"a split without keys takes the weight of a key with logit 0: {adds}")
     if whole and not whole.right:
-        return Diagnosis("rescale", f"{most} keys more than there are take weight, at any length: {adds}")
+        return Diagnosis("rescale", f"{positions} keys more than there are take weight, at any length: {adds}")
+    return None
+
+
+def _padding_of_tail(evidence: Evidence, attended: Attended, positions: int, adds: str) -> Diagnosis:
+    """So many positions beyond the last key, and maybe others that a mask must hide."""
     tiles = "in the tiles that a row does not see whole, keys"
     leaking = tiles if bool(attended.extra.any()) else _leaks_under_causal(evidence)
     if leaking:
-        hidden = f"{most} positions beyond the last key and, {leaking}"
+        hidden = f"{positions} positions beyond the last key and, {leaking}"
         return Diagnosis("leaked keys", f"what must be hidden takes weight: {hidden}")
     last = evidence.problem.key_length - 1
-    return Diagnosis("tail", f"{most} positions beyond the last key, {last}, take weight: {adds}")
+    return Diagnosis("tail", f"{positions} positions beyond the last key, {last}, take weight: {adds}")
 
 
 def _leaks_under_causal(evidence: Evidence) -> str:
@@ -212,4 +224,4 @@ NAMES: tuple[Callable[[Evidence, Attended], Diagnosis | None], ...] = (
     _lost,
     _leaked,
 )
-"""From the specific to the general."""
+"""What explains keys that count wrongly, each with a name for it or None: from the specific to the general."""

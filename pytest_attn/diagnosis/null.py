@@ -1,4 +1,4 @@
-"""Results that are no attention."""
+"""Results that depend on the inputs in no way, or not as attention does."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_attn.problem.inputs import Inputs
 
 
 def kept_result(evidence: Evidence) -> Diagnosis | None:
-    """One result whatever the inputs."""
+    """A finite output that is not zero and stays the same, bit for bit, with other values."""
     out = evidence.out
     if out is None or not bool(out.isfinite().all()) or not bool(out.any()):
         return None

@@ -35,7 +35,7 @@ class Levels:
 
     @staticmethod
     def of(weights: Weights) -> Levels:
-        """The levels of measured weights."""
+        """From the ratio of actual and expected weight, over the keys that carry more than `HEAVY`."""
         size = max(1, GROUP // weights.width)
         heavy = weights.expected > HEAVY
         actual, expected = (grouped(w.where(heavy, 0.0), size) for w in (weights.actual, weights.expected))

@@ -1,4 +1,4 @@
-"""Rows, keys and heads in words."""
+"""Rows, keys and heads in words: ranges of indices as a diagnosis names them."""
 
 from __future__ import annotations
 

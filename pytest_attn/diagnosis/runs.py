@@ -144,7 +144,7 @@ class Runs:
 
     @cached_property
     def model(self) -> Model:
-        """The correct computation of those rows."""
+        """The correct computation of the rows that are looked at."""
         return Model.of(self.problem, self.inputs, self.rows)
 
     @cached_property
@@ -156,7 +156,7 @@ class Runs:
 
     @cached_property
     def output(self) -> Output | None:
-        """The second result in those rows."""
+        """The second result in the rows that are looked at, on the CPU."""
         if not isinstance(self.second, Output):
             return None
         lse = self.second.lse

@@ -1,4 +1,4 @@
-"""How long a diagnosis may take."""
+"""The time box of a diagnosis: how many seconds it may spend, and how many runs still fit into them."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ class Gradients(NamedTuple):
 
 
 Backward = Callable[..., Any]
-"""A backward function; see the module."""
+"""A backward function: of the forward pass's tensors and grad_out it makes dQ, dK and dV."""
 
 
 def through_autograd(

@@ -29,7 +29,7 @@ BUILT_IN = {
     "sliding_window": "pytest_attn.kernels.builtin.sliding_window:sliding_window",
     "kv_cache_decode": "pytest_attn.kernels.builtin.kv_cache_decode:kv_cache_decode",
 }
-"""Built-in kernels by name."""
+"""The built-in kernels: name -> `module:attribute`."""
 
 ENTRY_POINT_GROUP = "pytest_attn.kernels"
 

@@ -40,7 +40,7 @@ class KeyBlockTable(NamedTuple):
 
 
 def key_block_table(dense: Problem, inputs: Inputs) -> KeyBlockTable:
-    """The table of a dense problem."""
+    """The table that serves every block mask of the shape of a dense problem."""
     dtype = dense.oracle_dtype
     columns = -(-dense.key_length // KEY_BLOCK)
     table = torch.empty((*dense.lse_shape, columns), dtype=dtype)

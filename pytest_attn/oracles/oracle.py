@@ -1,4 +1,4 @@
-"""Which oracle a case is judged by."""
+"""Oracles by name: the reference that a case is compared with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an oracle says of a problem."""
+"""References: the true result of a problem, and the moments that an error budget is derived from."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Reference:
 
     @staticmethod
     def of_tensors(oracle: str, tensors: dict[str, Tensor]) -> Reference:
-        """The reference of `tensors()`."""
+        """The reference of the tensors that `tensors()` gave; `oracle` names the oracle that made it."""
         moments = (
             Moments(**{name: tensors[name] for name in _MOMENTS if name in tensors}) if "peak" in tensors else None
         )

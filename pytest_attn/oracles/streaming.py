@@ -107,7 +107,7 @@ class Scratch:
         self._squares = torch.empty(TILE_ROWS * TILE_KEYS, dtype=squares)
 
     def scores(self, rows: int, keys: int) -> Tensor:
-        """An uninitialised contiguous `[rows, keys]`."""
+        """A contiguous `[rows, keys]` in the oracle's precision, uninitialised; the next call overwrites it."""
         return self._scores[: rows * keys].view(rows, keys)
 
     def squares(self, rows: int, keys: int) -> Tensor:

@@ -26,7 +26,7 @@ class DataType:
     """The name of the `torch.dtype`, such as "float8_e4m3fn"."""
 
     item_bytes: int
-    """Bytes of one number."""
+    """Size of one element in memory, in bytes; what traffic is counted in."""
 
     oracle: Wide = "float32"
     """Precision of references: one above, where there is one."""

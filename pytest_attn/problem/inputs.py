@@ -96,7 +96,7 @@ class Inputs:
         return {name: tensor for name, tensor in own.items() if tensor is not None} | dict(self.extras)
 
     def clone(self) -> Inputs:
-        """A copy that a kernel may spoil."""
+        """A copy of every tensor, which a kernel may write into."""
         return self.each(torch.clone)
 
     def equal(self, other: Inputs) -> bool:

@@ -40,12 +40,12 @@ class BlockPattern:
 
     @property
     def rows(self) -> int:
-        """Query-block rows."""
+        """Query blocks of a head, the last of which may be partial."""
         return -(-self.query_length // self.block_shape[0])
 
     @property
     def cols(self) -> int:
-        """Key-block columns."""
+        """Key blocks of a head, the last of which may be partial."""
         return -(-self.key_length // self.block_shape[1])
 
     @property

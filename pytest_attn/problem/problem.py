@@ -84,7 +84,7 @@ class Problem:
 
     @property
     def lengths(self) -> Lengths:
-        """Tokens of queries and keys."""
+        """(Sq, Skv), the tokens that the tensors have room for in every batch."""
         return Lengths(self.query_length, self.key_length)
 
     def lengths_of(self, batch: int) -> Lengths:

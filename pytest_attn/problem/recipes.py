@@ -37,7 +37,7 @@ CODED_KEYS = 16
 
 
 def normal(problem: Problem, generator: torch.Generator) -> Drawn:
-    """Standard normal."""
+    """Query, key and value of independent standard normal numbers."""
     dtype = problem.sum_dtype
     query, key, value = (torch.randn(shape, generator=generator, dtype=dtype) for shape in problem.input_shapes)
     return query, key, value
@@ -169,7 +169,7 @@ DRAWERS: dict[Recipe, Drawer] = {
     "onehotgrad": normal,
     "constantcolumn": constant_column,
 }
-"""What draws each recipe."""
+"""The function that draws query, key and value of each recipe, in float32 or float64."""
 
 DEPENDS_ON_MASK: tuple[Recipe, ...] = ("needle",)
 DEPENDS_ON_SCALE: tuple[Recipe, ...] = ("needle", "negative", "growing")

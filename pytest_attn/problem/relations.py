@@ -19,7 +19,7 @@ Relation = Literal[
     "lonehead",
     "lastrow",
 ]
-"""A result of the same kernel on related inputs; see `pytest_attn.checks.relations`."""
+"""A result of the same kernel on related inputs, from which its result on these follows exactly."""
 
 
 class Need(NamedTuple):

@@ -13,11 +13,11 @@ def number_to_id(value: float) -> str:
 
 
 def percent_to_id(fraction: float) -> str:
-    """0.57 as `57`."""
+    """A fraction as its percentage with up to 12 digits: 0.57 as `57`."""
     # repr would give 56.99999999999999 for 0.57 * 100.
     return number_to_id(float(f"{fraction * 100:.12g}"))
 
 
 def number_from_id(text: str) -> float:
-    """The number that `number_to_id` spelled."""
+    """The number that `number_to_id` spelled: `m0p25` is -0.25."""
     return float(text.replace("m", "-").replace("p", "."))

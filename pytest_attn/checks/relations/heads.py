@@ -17,7 +17,7 @@ LONE_HEADS = 2
 
 
 def as_many_key_heads(problem: Problem) -> tuple[Problem]:
-    """The problem of `expanded_heads`."""
+    """The problem that `expanded_heads` runs: a key head for every query head."""
     return (replace(problem, key_heads=problem.query_heads),)
 
 

@@ -53,7 +53,7 @@ def shifted_keys(subject: Subject) -> Iterator[Plan]:
 
 
 def twice_the_keys(problem: Problem) -> tuple[Problem]:
-    """The problem of `duplicated_keys`."""
+    """The problem that `duplicated_keys` runs: twice as many keys."""
     return (replace(problem, key_length=2 * problem.key_length),)
 
 
@@ -86,7 +86,7 @@ def cut_of(length: int) -> int:
 
 
 def parts(problem: Problem) -> tuple[Problem, Problem]:
-    """The problems of `split_keys`."""
+    """The problems that `split_keys` runs: the first keys, and the keys from the cut on."""
     cut = cut_of(problem.key_length)
     return replace(problem, key_length=cut), replace(problem, key_length=problem.key_length - cut)
 

@@ -24,7 +24,7 @@ HIDDEN_KEY, HIDDEN_VALUE = 30.0, 1000.0
 
 
 def last_rows(problem: Problem) -> tuple[Problem, ...]:
-    """The problems of `last_row`."""
+    """The problems that `last_row` runs: the last query alone, and the last few."""
     return tuple(replace(problem, query_length=rows) for rows in LAST_ROWS if rows < problem.query_length)
 
 

@@ -23,16 +23,16 @@ class OutBudget:
     systematic: float
 
     def plus(self, other: OutBudget) -> OutBudget:
-        """Of the sum, or the difference, of two outputs whose errors are independent."""
+        """The budget of the sum, or the difference, of two outputs whose errors are independent."""
         sigma, rest = torch.hypot(self.sigma, other.sigma), torch.hypot(self.rest, other.rest)
         return OutBudget(sigma, rest, self.bound + other.bound, self.systematic + other.systematic)
 
     def weighted(self, weight: Tensor | float) -> OutBudget:
-        """Of the output times a weight."""
+        """The budget of the output times a weight, a number or what broadcasts to `[B, H, Sq, Dv]`."""
         return OutBudget(self.sigma * weight, self.rest * weight, self.bound * weight, self.systematic)
 
     def last_rows(self, count: int) -> OutBudget:
-        """Of the last rows alone."""
+        """The budget of the last `count` queries alone."""
         sigma, rest, bound = (tensor[:, :, -count:] for tensor in (self.sigma, self.rest, self.bound))
         return OutBudget(sigma, rest, bound, self.systematic)
 
@@ -47,7 +47,7 @@ class GradientErrors:
     repeats: float
 
     def plus(self, other: GradientErrors) -> GradientErrors:
-        """Of the sum, or the difference, of two gradients whose errors are independent."""
+        """The budget of the sum, or the difference, of two gradients whose errors are independent."""
         degrees = torch.minimum(self.degrees, other.degrees)
         return GradientErrors(self.allowed.plus(other.allowed), degrees, max(self.repeats, other.repeats))
 
@@ -60,7 +60,7 @@ class GradientBudget(NamedTuple):
     dv: GradientErrors
 
     def plus(self, other: GradientBudget) -> GradientBudget:
-        """Of the sum, or the difference, of two results whose errors are independent."""
+        """The budget of the sum, or the difference, of two results whose errors are independent."""
         return GradientBudget(*(mine.plus(theirs) for mine, theirs in zip(self, other, strict=True)))
 
 
@@ -73,22 +73,22 @@ class LseBudget:
     shift: float
 
     def plus(self, other: LseBudget) -> LseBudget:
-        """Of the sum, or the difference, of two LSEs whose errors are independent."""
+        """The budget of the sum, or the difference, of two LSEs whose errors are independent."""
         return LseBudget(torch.hypot(self.sigma, other.sigma), self.shift + other.shift)
 
     def weighted(self, weight: Tensor | float) -> LseBudget:
-        """Of the LSE times a weight."""
+        """The budget of the LSE times a weight, a number or `[B, H, Sq]`."""
         return LseBudget(self.sigma * weight, self.shift * float(torch.as_tensor(weight).max()))
 
     def last_rows(self, count: int) -> LseBudget:
-        """Of the last rows alone."""
+        """The budget of the last `count` queries alone."""
         return LseBudget(self.sigma[:, :, -count:], self.shift)
 
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """The budget of one problem; None where output, LSE or gradients are not asked for. `repeats` `[B, H]`: see
-    `pytest_attn.judge.budget.repeats`."""
+    """The budget of one problem; None where output, LSE or gradients are not asked for. `repeats` `[B, H]`: by how
+    much the variance of summed roundings grows because weights of a row are equal."""
 
     out: OutBudget | None
     lse: LseBudget | None

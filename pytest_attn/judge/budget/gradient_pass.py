@@ -26,7 +26,7 @@ from pytest_attn.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
-class Pass:
+class GradientPass:
     """What the pass over the tiles needs to know beside the tiles.
 
     `lse_variance` lambda^2 and `keys` n, at least 1, are of every row, `[B, Hq, Sq]` float64.
@@ -41,10 +41,10 @@ class Pass:
     keys: Tensor
 
     @staticmethod
-    def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Pass:
+    def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> GradientPass:
         """The pass for a kernel of these numerics; the reference has output, LSE, moments and gradients."""
         keys = visible_keys(problem.mask, problem.lengths, problem.batch, problem.query_heads)
-        return Pass(
+        return GradientPass(
             problem,
             inputs,
             reference,

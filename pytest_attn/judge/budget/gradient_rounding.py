@@ -66,7 +66,7 @@ from torch import Tensor
 from pytest_attn.judge.budget.budget import Budget, GradientBudget, GradientErrors, OutBudget
 from pytest_attn.judge.budget.chains import longest_chain, roundings
 from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
-from pytest_attn.judge.budget.gradient_pass import Pass
+from pytest_attn.judge.budget.gradient_pass import GradientPass
 from pytest_attn.judge.budget.gradient_sums import GradientSums, TermSums
 from pytest_attn.judge.budget.precision import exp_error, is_stored, smallest_spacing, unit_roundoff
 from pytest_attn.judge.budget.repeats import repeats
@@ -81,7 +81,7 @@ from pytest_attn.problem.problem import Problem
 def gradient_budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of the gradients of a kernel of these numerics on this problem; see the module's docstring."""
     of_weights = repeats(problem, inputs)
-    given = Pass.of(problem, inputs, reference, numerics)
+    given = GradientPass.of(problem, inputs, reference, numerics)
     sums, equal_keys = given.sums(), float(of_weights.max())
     equal_rows = max(equal_keys, float(sums.equal_rows.max()))
     grads = GradientBudget(
@@ -113,7 +113,7 @@ class _Gradient:
     repeats: float
 
 
-def _query_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+def _query_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -> _Gradient:
     """dQ = scale dS K."""
     problem = given.problem
     assert given.reference.grads is not None
@@ -131,7 +131,7 @@ def _query_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gra
     )
 
 
-def _key_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+def _key_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -> _Gradient:
     """dK = scale dS^T Q."""
     problem = given.problem
     assert given.reference.grads is not None
@@ -149,7 +149,7 @@ def _key_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradi
     )
 
 
-def _value_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gradient:
+def _value_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -> _Gradient:
     """dV = P^T dO."""
     problem = given.problem
     assert given.reference.grads is not None
@@ -169,7 +169,7 @@ def _value_gradient(given: Pass, sums: GradientSums, equal_terms: float) -> _Gra
     )
 
 
-def _value_errors(given: Pass, gradient: _Gradient, stored_dv: Tensor) -> GradientErrors:
+def _value_errors(given: GradientPass, gradient: _Gradient, stored_dv: Tensor) -> GradientErrors:
     """The errors of dV, with the mean error of sums that one term dominates.
 
     If g = a + r with r small beside a, then g^2 - A is 2 a r, and (g^2 - A) / (2 g^2) the share of r.
@@ -182,7 +182,7 @@ def _value_errors(given: Pass, gradient: _Gradient, stored_dv: Tensor) -> Gradie
     return replace(errors, allowed=replace(errors.allowed, systematic=errors.allowed.systematic + mean))
 
 
-def _errors(given: Pass, gradient: _Gradient) -> GradientErrors:
+def _errors(given: GradientPass, gradient: _Gradient) -> GradientErrors:
     """What a gradient may be off by: var = rest + roundings of the weights + (c u)^2 g^2 + grid^2 / 12."""
     dtype, sums = given.problem.dtype, gradient.sums
     grid, unit, tiny = smallest_spacing(dtype), unit_roundoff(dtype), torch.finfo(torch.float32).tiny
@@ -196,7 +196,7 @@ def _errors(given: Pass, gradient: _Gradient) -> GradientErrors:
     return GradientErrors(allowed, _degrees(gradient, result), gradient.repeats)
 
 
-def _rest_variance(given: Pass, gradient: _Gradient) -> Tensor:
+def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:
     """The variance of a gradient without the roundings that its bound covers, `[B, H, S, D]`; A is `term_square`."""
     units, sums, grid = given.units, gradient.sums, smallest_spacing(given.problem.dtype)
     gradient_square, tiles = gradient.exact.square(), gradient.tiles.unsqueeze(3).clamp_min(1)
@@ -219,7 +219,7 @@ def _rest_variance(given: Pass, gradient: _Gradient) -> Tensor:
     return variance
 
 
-def _systematic(given: Pass, weight_unit: float) -> float:
+def _systematic(given: GradientPass, weight_unit: float) -> float:
     """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2, and K times the mean of lambda of
     all rows, sqrt(sum lambda^2) / rows."""
     rounded = exp_error(given.problem, given.numerics) + weight_unit**2 + unit_roundoff(given.problem.dtype) ** 2
@@ -250,7 +250,7 @@ def _by_key_head(problem: Problem, tensor: Tensor) -> Tensor:
     return tensor.view(problem.batch, problem.key_heads, problem.group, *tensor.shape[2:])
 
 
-def _tiles_of_keys(given: Pass) -> Tensor:
+def _tiles_of_keys(given: GradientPass) -> Tensor:
     """t of dQ: tiles of keys after which the gradient of a query is stored, 1 where it is not; `[B, Hq, Sq]`."""
     problem, backward = given.problem, given.numerics.backward
     if not is_stored(backward.stored_gradients, problem):
@@ -258,7 +258,7 @@ def _tiles_of_keys(given: Pass) -> Tensor:
     return _tiles(problem, backward.key_tile, of_queries=False)
 
 
-def _tiles_of_queries(given: Pass) -> Tensor:
+def _tiles_of_queries(given: GradientPass) -> Tensor:
     """t of dK and dV: tiles of queries after which the gradient of a key is stored, the most that one head of its group
     has; 1 where it is not; `[B, Hkv, Skv]`."""
     problem, backward = given.problem, given.numerics.backward

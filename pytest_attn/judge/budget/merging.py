@@ -13,7 +13,7 @@ from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
 from pytest_attn.kernels.kernel import Output
 
 LEAST_WEIGHT = 1e-30
-"""Of a part, where its error is weighted."""
+"""The least weight that the error of a part is multiplied with."""
 
 
 class Partial(NamedTuple):

@@ -29,7 +29,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 TF32 = 2.0**-11
-"""The unit roundoff of TF32."""
+"""The unit roundoff of TF32, whose mantissas have 10 bits and the leading one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class OperandRounding:
 
 
 def logit_operands(problem: Problem, inputs: Inputs, reference: Reference) -> tuple[Tensor, Tensor]:
-    """(X, Y) `[B, Hq, Sq]`, float32."""
+    """(X, Y) of the module's docstring, `[B, Hq, Sq]`, float32."""
     independent, shared = (torch.zeros(problem.lse_shape) for _ in range(2))
     query, key = (tensor.to("cpu", torch.float32) for tensor in (inputs.query, inputs.key))
 

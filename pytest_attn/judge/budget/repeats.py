@@ -32,29 +32,31 @@ def repeats(problem: Problem, inputs: Inputs) -> Tensor:
         for head in range(problem.query_heads):
             key = inputs.key[batch, head // problem.group].cpu().double()
             scores = query[batch, head] @ key.T
-            _finish(problem, inputs, scores, batch, head, picked)
+            _change_and_mask(problem, inputs, scores, batch, head, picked)
             found[batch, head] = _largest_ratio(scores)
     return found
 
 
-def _finish(problem: Problem, inputs: Inputs, scores: Tensor, batch: int, head: int, picked: Tensor) -> None:
+def _change_and_mask(problem: Problem, inputs: Inputs, scores: Tensor, batch: int, head: int, picked: Tensor) -> None:
+    """Make logits of the scaled scores `[picked, Skv]` of some rows, in place: what the variants change, and -inf where
+    the mask forbids the pair."""
+    keys = range(problem.key_length)
     for index, row in enumerate(picked.tolist()):
-        rows, keys = range(row, row + 1), range(problem.key_length)
+        rows = range(row, row + 1)
         if problem.changes_logits:
-            scores[index] = changed(
-                problem, inputs, scores[index : index + 1], batch, head, rows, torch.arange(len(keys))
-            )[0]
+            before = scores[index : index + 1]
+            scores[index] = changed(problem, inputs, before, batch, head, rows, torch.arange(len(keys)))[0]
         allowed = problem.mask.allowed(problem.lengths, batch, head, rows, keys)
         scores[index].masked_fill_(~allowed[0], -torch.inf)
 
 
 def _largest_ratio(scores: Tensor) -> float:
+    """The largest of sum_g (sum_{j in g} p_j)^2 / sum_j p_j^2 of rows of logits `[rows, keys]`, at least 1."""
     ordered = scores.sort(dim=1).values
     maximum = ordered[:, -1:]
     weights = (ordered - maximum.masked_fill(maximum.isneginf(), 0.0)).exp()
-    group = torch.nn.functional.pad(ordered.diff(dim=1).abs() > SAME * maximum.abs().clamp_min(1.0), (1, 0)).cumsum(
-        dim=1
-    )
-    together = torch.zeros_like(weights).scatter_add_(1, group, weights)
-    ratio = together.square().sum(dim=1) / weights.square().sum(dim=1).clamp_min(1e-300)
+    begins_group = ordered.diff(dim=1).abs() > SAME * maximum.abs().clamp_min(1.0)
+    group = torch.nn.functional.pad(begins_group, (1, 0)).cumsum(dim=1)
+    group_weights = torch.zeros_like(weights).scatter_add_(1, group, weights)
+    ratio = group_weights.square().sum(dim=1) / weights.square().sum(dim=1).clamp_min(1e-300)
     return max(1.0, float(ratio.max()))

@@ -24,7 +24,7 @@ class RowClasses:
 
     @staticmethod
     def of(problem: Problem, inputs: Inputs, reference: Reference, batch: int, head: int) -> RowClasses:
-        """Of all rows of a head, float64."""
+        """The classes of all rows of a query head, `[Sq, Dv]` and `[Sq]`, float64."""
         assert inputs.grad_out is not None
         assert reference.out is not None
         query, lse = inputs.query[batch, head].cpu().double(), reference.lse[batch, head].double()
@@ -43,7 +43,7 @@ class RowClasses:
         return RowClasses(shared[:, :-1], shared[:, -1], count[index].double())
 
     def of_rows(self, rows: Rows) -> RowClasses:
-        """Of the rows of a slab."""
+        """The classes that the rows of a slab belong to, which may have rows outside of it."""
         own = slice(rows.slab.rows.start, rows.slab.rows.stop)
         return RowClasses(self.grad_out[own], self.delta[own], self.count[own])
 

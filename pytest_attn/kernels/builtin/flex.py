@@ -168,4 +168,4 @@ FLEX = kernel(
     attn_bias=True,
     numerics=numerics,
 )(FlexKernel)
-"""FlexAttention as a kernel."""
+"""`torch.nn.attention.flex_attention` as a kernel."""

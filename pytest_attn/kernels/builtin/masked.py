@@ -20,7 +20,7 @@ from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.problem import Problem
 
 CHUNK = 128
-"""Queries at a time."""
+"""Queries whose scores are computed at a time, so that no whole matrix of scores is held."""
 
 
 def numerics(problem: Problem) -> Numerics:

@@ -12,7 +12,7 @@ from pytest_attn.problem.problem import Problem
 
 
 def widened(tensor: Tensor) -> Tensor:
-    """The tensor in that precision."""
+    """The tensor in float32, or in float64 where it is that already."""
     return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 

@@ -22,7 +22,7 @@ class BlockSparse:
 
     @cached_property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The block shape and a digest of the kept blocks."""
         blocks = self.block_mask.blocks
         digest = hashlib.blake2b(blocks.numpy(force=True).tobytes(), digest_size=16).hexdigest()
         return f"blocks-{self.block_mask.block_shape}-{tuple(blocks.shape)}-{digest}"
@@ -33,7 +33,7 @@ class BlockSparse:
         return bool(self.block_mask.blocks.all())
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The rows of a query block."""
         return self.block_mask.block_shape[0]
 
     @cached_property
@@ -42,7 +42,7 @@ class BlockSparse:
         return {(b, h): self.block_mask.kept_rows(b, h) for b in range(heads[0]) for h in range(heads[1])}
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`. Neighbouring kept blocks make one span."""
+        """The kept key blocks of the rows' query block, all full; neighbouring ones make one span."""
         query_block, key_block = self.block_mask.block_shape
         spans: list[Span] = []
         for column in self._kept[batch, head][rows.start // query_block]:
@@ -53,13 +53,13 @@ class BlockSparse:
         return spans
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """Whether the block of each pair is kept."""
         query_block, key_block = self.block_mask.block_shape
         query = torch.arange(rows.start, rows.stop) // query_block
         key = torch.arange(keys.start, keys.stop) // key_block
         return self.block_mask.blocks[batch, head][query][:, key]
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[B, H, Sq]`: the rows of query blocks that keep no key block."""
         empty = ~self.block_mask.blocks.any(dim=3)
         return empty.repeat_interleave(self.block_mask.block_shape[0], dim=2)[:, :, : lengths.query]

@@ -21,16 +21,16 @@ class Both:
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The keys of the two masks."""
         return f"both({self.first.key})({self.second.key})"
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The greatest common divisor of the two steps."""
         steps = [step for step in (m.row_step(lengths) for m in (self.first, self.second)) if step < lengths.query]
         return math.gcd(*steps) if steps else lengths.query
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """The intersections of the two masks' spans, full where both are."""
         mine, others = (list(mask.spans(lengths, batch, head, rows)) for mask in (self.first, self.second))
         found: list[Span] = []
         while mine and others:
@@ -42,10 +42,10 @@ class Both:
         return found
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """What both masks allow."""
         first, second = (mask.allowed(lengths, batch, head, rows, keys) for mask in (self.first, self.second))
         return first & second
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[B or 1, H or 1, Sq]`: counted pair by pair; each mask may hide the keys that the other leaves."""
         return rows_without_keys(self, lengths, self.first, self.second)

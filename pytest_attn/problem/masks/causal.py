@@ -24,7 +24,7 @@ class Causal:
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The alignment; the offset follows from the lengths."""
         return f"causal-{self.align}"
 
     def offset(self, lengths: Lengths) -> int:
@@ -32,23 +32,23 @@ class Causal:
         return lengths.key - lengths.query if self.align == "bottom-right" else 0
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The query length: no two rows share their spans."""
         return lengths.query
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """Keys that the first row of `rows` sees, which are full, and then those up to the last row's last."""
         first = _clip(rows.start + self.offset(lengths) + 1, lengths.key)
         last = _clip(rows.stop + self.offset(lengths), lengths.key)
         full = [Span(0, first, True)] if first else []
         return full + ([Span(first, last, False)] if last > first else [])
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """j <= i + offset."""
         query = torch.arange(rows.start, rows.stop).unsqueeze(1)
         return torch.arange(keys.start, keys.stop) <= query + self.offset(lengths)
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[Sq]`: i + offset < 0, the rows before the first key."""
         return torch.arange(lengths.query) + self.offset(lengths) < 0
 
 

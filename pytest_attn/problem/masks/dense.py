@@ -13,25 +13,25 @@ from pytest_attn.problem.masks.mask import Lengths, Span
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """No mask."""
+    """Query i attends to every key j."""
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The mask has no parameters."""
         return "dense"
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The query length: all rows see the same keys."""
         return lengths.query
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """All keys, full."""
         return [Span(0, lengths.key, True)]
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """True everywhere."""
         return torch.ones(len(rows), len(keys), dtype=torch.bool)
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[Sq]`: no row; sequences have keys."""
         return torch.zeros(lengths.query, dtype=torch.bool)

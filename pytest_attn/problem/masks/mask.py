@@ -1,4 +1,4 @@
-"""What every mask says."""
+"""The protocol of a mask: which query may attend to which key, pair by pair and as spans of keys."""
 
 from __future__ import annotations
 

@@ -22,15 +22,15 @@ class Ragged:
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The inner mask and the length of every sequence."""
         return f"ragged({self.inner.key})" + "-".join(f"{each.query}x{each.key}" for each in self.sequences)
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """That of the inner mask."""
         return self.inner.row_step(lengths)
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """Those of the inner mask over the sequence of the batch; full only where no row of `rows` is padding."""
         own = self.sequences[batch]
         real = range(rows.start, min(rows.stop, own.query))
         if not real or not own.key:
@@ -43,11 +43,11 @@ class Ragged:
         return [span for span in spans if span.start < span.stop]
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """What the inner mask allows, where both query and key are of the sequence."""
         own = self.sequences[batch]
         real = torch.arange(rows.start, rows.stop).unsqueeze(1) < own.query
         return self.inner.allowed(own, batch, head, rows, keys) & real & (torch.arange(keys.start, keys.stop) < own.key)
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[B, H or 1, Sq]`: padding, and the rows that the inner mask leaves without keys."""
         return rows_without_keys(self, lengths, self.inner, batches=len(self.sequences))

@@ -22,7 +22,7 @@ class Split:
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The split and how keys are shared out."""
         return f"split-{self.number}-{self.count}-{self.tile}"
 
     def keys(self, lengths: Lengths) -> range:
@@ -31,19 +31,19 @@ class Split:
         return range(min(self.number * share, lengths.key), min((self.number + 1) * share, lengths.key))
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The query length: all rows see the same keys."""
         return lengths.query
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """The keys of the split, all of them full."""
         own = self.keys(lengths)
         return [Span(own.start, own.stop, True)] if own else []
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """The keys of the split, whatever the row."""
         own, key = self.keys(lengths), torch.arange(keys.start, keys.stop)
         return ((key >= own.start) & (key < own.stop)).expand(len(rows), len(keys))
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[Sq]`: all rows where the split has no keys, else none."""
         return torch.full((lengths.query,), not self.keys(lengths))

@@ -20,11 +20,11 @@ class Window:
 
     @property
     def key(self) -> str:
-        """See `Mask.key`."""
+        """The two limits."""
         return f"window-{self.left}-{self.right}"
 
     def row_step(self, lengths: Lengths) -> int:
-        """See `Mask.row_step`."""
+        """The query length: no two rows share their spans."""
         return lengths.query
 
     def _seen(self, lengths: Lengths, row: int) -> tuple[int, int]:
@@ -35,7 +35,8 @@ class Window:
         return min(max(start, 0), lengths.key), min(max(stop, 0), lengths.key)
 
     def spans(self, lengths: Lengths, batch: int, head: int, rows: range) -> Sequence[Span]:
-        """See `Mask.spans`."""
+        """From the first key of the first row to the last of the last row; full from the first key of the last row to
+        the last of the first."""
         (first, first_stop), (last_start, last) = self._seen(lengths, rows.start), self._seen(lengths, rows[-1])
         if last_start >= first_stop:
             cuts = [Span(first, last, False)]
@@ -44,7 +45,7 @@ class Window:
         return [span for span in cuts if span.start < span.stop]
 
     def allowed(self, lengths: Lengths, batch: int, head: int, rows: range, keys: range) -> Tensor:
-        """See `Mask.allowed`."""
+        """at - left <= j <= at + right with at = i + Skv - Sq."""
         at = torch.arange(rows.start, rows.stop).unsqueeze(1) + lengths.key - lengths.query
         key = torch.arange(keys.start, keys.stop)
         seen = torch.ones(len(rows), len(keys), dtype=torch.bool)
@@ -55,6 +56,6 @@ class Window:
         return seen
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
-        """See `Mask.empty_rows`."""
+        """bool `[Sq]`: the rows whose window holds no key."""
         seen = (self._seen(lengths, row) for row in range(lengths.query))
         return torch.tensor([start >= stop for start, stop in seen])

@@ -94,7 +94,7 @@ def bsa_attn() -> Groups:
 
 @register("bsa-joint", "output and log-sum-exp of one call, of the published BSA suite")
 def bsa_joint() -> Groups:
-    """320 cells, all satisfiable."""
+    """320 cells, all satisfiable, each judged on output and log-sum-exp of one call."""
     sparse = [((1, length), sparsity) for length, sparsity in JOINT_SPARSE]
     return {
         "joint_attn_and_lse_dense": _dense(JOINT_DENSE, HALF_TYPES, ask="both", oracle="fias"),

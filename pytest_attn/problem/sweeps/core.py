@@ -106,7 +106,7 @@ SERVED: Mapping[str, dict[str, Any]] = {
     "speculative decoding": {"lengths": (5, 131), "batch": 4, "variants": (Paged(64),)},
     "chunked prefill": {"lengths": (64, 200), "batch": 3, "variants": (Paged(16),)},
 }
-"""How models are served."""
+"""The shapes and batch forms in which models are trained and served: fields of a case, by name."""
 
 REPEATED: tuple[OracleName, ...] = (
     *("again", "sequence", "lonehead", "summedvalues", "hiddenkeys", "expandedheads", "lastrow", "permutedkeys"),

@@ -11,14 +11,14 @@ from pytest_attn.problem.vocabulary import DTYPES
 HALF_AND_FULL = ("bfloat16", "float32")
 HALF = ("bfloat16", "float16")
 DENSE = ((1, 2048, 128), (2, 1024, 64), (4, 1024, 128), (8, 512, 64), (8, 512, 128))
-"""(heads, length, head_dim)."""
+"""(heads, length of queries and keys, head_dim)."""
 
 CAUSAL = ((2, 2048, 128), (4, 1024, 128), (8, 1024, 64))
 GROUPED = ((8, 2, 1024, 64), (8, 1, 512, 128), (6, 2, 1024, 128))
 """(query heads, key heads, length, head_dim)."""
 
 SPARSE = ((1, 4096), (2, 2048))
-"""(heads, length)."""
+"""(heads, length of queries and keys); head_dim 128."""
 
 SPARSITIES = (0.5, 0.75, 0.9)
 BLOCK_SHAPES = ((128, 128), (128, 512))

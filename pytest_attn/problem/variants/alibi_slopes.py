@@ -41,18 +41,18 @@ class Alibi(Variant):
         return "alibi"
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`. No two heads have the same slope."""
+        """`alibi_slopes` float32 `[Hq]`, 0 to `STEEPEST`; no two heads have the same slope."""
         import torch
 
         order = torch.randperm(problem.query_heads, generator=generator) + torch.rand((), generator=generator)
         return {"alibi_slopes": (STEEPEST * (order + 0.5) / (problem.query_heads + 1)).float()}
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
-        """See `Variant.change`."""
+        """logit - slope * |i + Skv - Sq - j|."""
         return _sloped(lambda own: _behind(own).abs())(logits, tile, extras)
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """Distances of another sign, origin or length."""
         from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
         longer = problem.key_length - problem.query_length

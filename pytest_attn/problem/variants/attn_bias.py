@@ -46,7 +46,7 @@ class Bias(Variant):
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> Bias:
-        """See `Variant.of_token`."""
+        """From b or 1, h or 1, and f32 or None."""
         return cls(groups[0] == "b", groups[1] == "h", groups[2] is not None)
 
     def refuse(self, case: Case) -> None:
@@ -55,7 +55,7 @@ class Bias(Variant):
             raise ValueError("case: attn_bias of float32 is that of the dtype here; allowed: without f32")
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`."""
+        """`attn_bias` `[B or 1, Hq or 1, Sq, Skv]`, standard normal."""
         import torch
 
         heads = (problem.batch if self.per_batch else 1, problem.query_heads if self.per_head else 1)
@@ -63,12 +63,12 @@ class Bias(Variant):
         return {"attn_bias": bias if self.float32 else bias.to(problem.dtype)}
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
-        """See `Variant.change`."""
+        """logit + attn_bias[b, h, i, j]."""
         bias = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head]
         return logits.add_(bias.cpu()[tile.query, tile.key].to(logits.dtype))
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """A bias of another key, order or shape in memory, and one that hides where it is 0."""
         from pytest_attn.problem.variants.mistake import Instead, Mistake, instead, with_extra
 
         bias = inputs.extras["attn_bias"]

@@ -46,12 +46,12 @@ class Paged(Variant):
 
     @property
     def token(self) -> str:
-        """`paged16`."""
+        """`paged16`: the word and the keys of a page."""
         return f"paged{self.page}"
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> Paged:
-        """See `Variant.of_token`."""
+        """From the keys of a page."""
         return cls(int(groups[0]))
 
     def refuse(self, case: Case) -> None:
@@ -63,15 +63,15 @@ class Paged(Variant):
                 raise ValueError("case: block_table does not combine with seqused_k, it has lengths of its own")
 
     def hides(self, case: Case) -> bool:
-        """See `Variant.hides`."""
+        """Whether some sequence has fewer keys than there is room for."""
         return any(key < case.key_length for _, key in self.lengths(case))
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
-        """See `Variant.lengths`."""
+        """All queries and a ragged number of keys in each batch."""
         return tuple((case.query_length, key) for key in ragged_lengths(case.batch, case.key_length))
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`."""
+        """`block_table` int32 `[B, ceil(Skv / page)]`, pages in random order, and `cache_seqlens` int32 `[B]`."""
         import torch
 
         lengths = torch.tensor([problem.lengths_of(batch).key for batch in range(problem.batch)], dtype=torch.int32)
@@ -83,7 +83,8 @@ class Paged(Variant):
         return {"block_table": table, "cache_seqlens": lengths}
 
     def store(self, inputs: Inputs) -> Inputs:
-        """See `Variant.store`. What no sequence has is NaN where the padding of the inputs is, else normal."""
+        """Key `[pages, page, Hkv, D]` and value `[pages, page, Hkv, Dv]`; what no sequence has is NaN where the padding
+        of the inputs is, else normal."""
         table = inputs.extras["block_table"].long()
         key, value = (
             self._paged(tensor, table, inputs.extras["cache_seqlens"]) for tensor in (inputs.key, inputs.value)
@@ -106,7 +107,7 @@ class Paged(Variant):
         return pool
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """Pages of another sequence or place, and other numbers of keys."""
         import torch
 
         from pytest_attn.problem.variants.mistake import Mistake

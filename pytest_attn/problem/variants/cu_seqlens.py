@@ -54,12 +54,12 @@ class Packed(Variant):
                 raise ValueError(f"case: cu_seqlens does not combine with {variant.capability}")
 
     def hides(self, case: Case) -> bool:
-        """See `Variant.hides`."""
+        """Whether some sequence has fewer queries or keys than the longest."""
         return any(lengths != (case.query_length, case.key_length) for lengths in self.lengths(case))
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
-        """See `Variant.lengths`. Where queries and keys are equally many, so they are in each sequence; else a sequence
-        may have queries and no keys, or keys and no queries."""
+        """Ragged lengths: where queries and keys are equally many, so they are in each sequence; else a sequence may
+        have queries and no keys, or keys and no queries."""
         queries = ragged_lengths(case.batch, case.query_length)
         keys = ragged_lengths(case.batch, case.key_length)
         if case.query_length != case.key_length:
@@ -67,7 +67,7 @@ class Packed(Variant):
         return tuple(zip(queries, keys, strict=True))
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`."""
+        """`cu_seqlens_q` and `cu_seqlens_k`, int32 `[B + 1]`: where the sequences begin and end."""
         import torch
 
         return {
@@ -76,7 +76,7 @@ class Packed(Variant):
         }
 
     def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
-        """See `Variant.keywords`."""
+        """The ends of the sequences, and the most queries and keys that one of them has."""
         longest = {
             f"max_seqlen_{side[0]}": max(stop - start for start, stop in pairwise(_ends(problem, side)))
             for side in ("query", "key")
@@ -84,7 +84,7 @@ class Packed(Variant):
         return {name: extras[name] for name in ("cu_seqlens_q", "cu_seqlens_k")} | longest
 
     def store(self, inputs: Inputs) -> Inputs:
-        """See `Variant.store`."""
+        """Query, key, value and grad_out as `[total, H, D]`, without padding."""
         ends = {name: inputs.extras[name].tolist() for name in ("cu_seqlens_q", "cu_seqlens_k")}
         query = _pack(inputs.query, ends["cu_seqlens_q"])
         key, value = (_pack(tensor, ends["cu_seqlens_k"]) for tensor in (inputs.key, inputs.value))
@@ -92,18 +92,18 @@ class Packed(Variant):
         return replace(inputs, query=query, key=key, value=value, grad_out=grad_out)
 
     def stored_shapes(self, problem: Problem) -> tuple[tuple[int, ...], tuple[int, ...]]:
-        """See `Variant.stored_shapes`."""
+        """out `[total_q, Hq, Dv]` and LSE `[Hq, total_q]`."""
         total = _ends(problem, "query")[-1]
         return (total, problem.query_heads, problem.value_dim), (problem.query_heads, total)
 
     def restore(self, problem: Problem, stored: Tensor, into: Tensor, side: Side = "query") -> None:
-        """See `Variant.restore`."""
+        """Cut `[total, H, D]`, or an LSE `[Hq, total_q]`, into its sequences; padding of `into` stays as it is."""
         by_head = stored.transpose(0, 1) if stored.dim() == 3 else stored
         for batch, (start, stop) in enumerate(pairwise(_ends(problem, side))):
             into[batch, :, : stop - start] = by_head[:, start:stop]
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """Keys of other tokens than a sequence's own, and other numbers of keys."""
         from pytest_attn.problem.variants.mistake import Mistake
 
         ends, queries = _ends(problem, "key"), _ends(problem, "query")

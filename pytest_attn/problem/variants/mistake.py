@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from pytest_attn.problem.variants.variant import Tile
 
 Change = Callable[["Tensor", "Tile", Mapping[str, "Tensor"]], "Tensor"]
-"""See `Variant.change`."""
+"""(logits `[R, K]`, their tile, extras) -> changed logits: `Variant.change` as a function."""
 
 Amend = Callable[["Tensor | None", "Tensor"], tuple["Tensor | None", "Tensor"]]
+"""(out, lse) -> (out, lse): out `[B, H, Sq, Dv]`, None where it is not asked for; lse `[B, H, Sq]`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,15 +52,15 @@ class Instead(Variant):
     sequences: tuple[tuple[int, int], ...] | None = None
 
     def mask(self, case: Case) -> Mask | None:
-        """See `Variant.mask`."""
+        """The mask `seen`, if any."""
         return self.seen
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...] | None:
-        """See `Variant.lengths`."""
+        """The lengths `sequences`, (queries, keys) of each batch, if any."""
         return self.sequences
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
-        """See `Variant.change`."""
+        """What `how` makes of the logits; the same logits where it is None."""
         return logits if self.how is None else self.how(logits, tile, extras)
 
 
@@ -69,10 +70,10 @@ def instead(problem: Problem, variant: Variant, other: Instead) -> Problem:
 
 
 def without(problem: Problem, variant: Variant) -> Problem:
-    """A problem with one variant less."""
+    """The problem without a variant and what it contributes to the mask."""
     return problem.varied(each for each in problem.variants if each is not variant)
 
 
 def with_extra(inputs: Inputs, name: str, tensor: Tensor) -> Inputs:
-    """Inputs with another tensor for a keyword."""
+    """The inputs with another tensor in the place of the one of a keyword, in `extras`."""
     return replace(inputs, extras={**inputs.extras, name: tensor})

@@ -41,17 +41,17 @@ class NumSplits(Variant):
 
     @property
     def token(self) -> str:
-        """`splits4`."""
+        """`splits4`: the word and the number of splits."""
         return f"splits{self.count}"
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> NumSplits:
-        """See `Variant.of_token`."""
+        """From the number of splits."""
         return cls(int(groups[0]))
 
     @property
     def splits(self) -> int:
-        """See `Variant.splits`."""
+        """The number of splits, of which a kernel returns partial results."""
         return self.count
 
     def refuse(self, case: Case) -> None:
@@ -63,5 +63,5 @@ class NumSplits(Variant):
                 raise ValueError(f"case: num_splits does not combine with {variant.capability}")
 
     def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
-        """See `Variant.keywords`."""
+        """`num_splits`, how many splits a kernel makes of the keys."""
         return {"num_splits": self.count}

@@ -53,22 +53,22 @@ class KeyLengths(Variant):
         return "ragged"
 
     def hides(self, case: Case) -> bool:
-        """See `Variant.hides`."""
+        """Whether some sequence has fewer keys than there is room for."""
         return any(key < case.key_length for _, key in self.lengths(case))
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
-        """See `Variant.lengths`."""
+        """All queries and a ragged number of keys in each batch."""
         return tuple((case.query_length, key) for key in ragged_lengths(case.batch, case.key_length))
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`."""
+        """`seqused_k` int32 `[B]`: the number of keys of each batch."""
         import torch
 
         lengths = [problem.lengths_of(batch).key for batch in range(problem.batch)]
         return {"seqused_k": torch.tensor(lengths, dtype=torch.int32)}
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """Other numbers of keys, and a diagonal that ends beside the last key."""
         yield from length_mistakes(self, problem, inputs)
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.variants.mistake import Mistake
 
 SPLITS = range(2, 9)
-"""Splits of the keys."""
+"""Numbers of splits of the keys, each of which may count the sink once more."""
 
 
 @dataclass(frozen=True)
@@ -41,17 +41,17 @@ class Sinks(Variant):
         return "sinks"
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
-        """See `Variant.draw`. Near the log-sum-exp of small logits, so that a sink takes about half of a row."""
+        """`sinks` float32 `[Hq]`, near the log-sum-exp of small logits, so that a sink takes about half of a row."""
         import torch
 
         return {"sinks": torch.randn(problem.query_heads, generator=generator) + math.log(problem.key_length)}
 
     def sink(self, extras: Mapping[str, Tensor]) -> Tensor:
-        """See `Variant.sink`."""
+        """`sinks` itself, `[Hq]`."""
         return extras["sinks"]
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """A sink that is missing in one result, misread, counted more than once, or has a value."""
         from pytest_attn.problem.variants.mistake import Mistake, with_extra, without
 
         alone = without(problem, self)

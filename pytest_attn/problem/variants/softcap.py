@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.variants.variant import Tile
 
 TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32))
-"""Queries and keys of a tile."""
+"""(queries, keys) of a tile, as kernels have them."""
 
 
 @dataclass(frozen=True)
@@ -46,24 +46,24 @@ class Softcap(Variant):
 
     @property
     def token(self) -> str:
-        """`softcap30`."""
+        """`softcap30`: the word and the cap."""
         return "softcap" + number_to_id(self.cap)
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> Softcap:
-        """See `Variant.of_token`."""
+        """From the cap as the id spells it."""
         return cls(number_from_id(groups[0]))
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
-        """See `Variant.change`."""
+        """cap * tanh(logit / cap)."""
         return (logits / self.cap).tanh() * self.cap
 
     def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
-        """See `Variant.keywords`."""
+        """`softcap`, the cap."""
         return {"softcap": self.cap}
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
+        """Other functions in the place of the tangent, and another order of change, scale and mask."""
         from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
         cap, scale = self.cap, problem.scale or 1.0

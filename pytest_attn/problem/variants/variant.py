@@ -22,7 +22,7 @@ Function = Literal["tanh"]
 """What a kernel evaluates on logits beside the exponential, with an error that its `Numerics` declares."""
 
 Side = Literal["query", "key"]
-"""Whose tokens a tensor has."""
+"""Whether the tokens of a tensor are queries or keys."""
 
 LINEAR: frozenset[Relation] = frozenset({"expandedheads", "hiddenkeys", "summedvalues", "lonehead"})
 """Relations that hold whatever becomes of the logits: each head alone, linear in the values."""
@@ -62,10 +62,10 @@ class Variant:
     """The relations that hold for it."""
 
     changes_logits: ClassVar[bool] = False
-    """Whether `change` does something."""
+    """Whether `change` changes any logit; the oracle computes the change and its moments only then."""
 
     stores: ClassVar[bool] = False
-    """Whether a kernel that claims the capability is given tensors of another form; see `store`."""
+    """Whether a kernel that claims the capability is given tensors of another form, made by `store`."""
 
     differentiable: ClassVar[bool] = False
     """Whether the oracle of gradients knows it: one that contributes a mask or lengths alone may say so, and one that

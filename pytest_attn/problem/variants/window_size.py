@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from pytest_attn.problem.variants.variant import LINEAR, Variant
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pytest_attn.problem.variants.mistake import Mistake
 
 TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32), (16, 16))
-"""Queries and keys of a tile."""
+"""(queries, keys) of a tile, as kernels have them."""
 
 UNLIMITED = -1
 """What flash-attention passes for a side without a limit."""
@@ -58,7 +59,7 @@ class WindowSize(Variant):
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> WindowSize:
-        """See `Variant.of_token`."""
+        """From the two sides, `inf` where there is no limit."""
         left, right = (None if size == "inf" else int(size) for size in groups)
         return cls(left, right)
 
@@ -70,88 +71,102 @@ class WindowSize(Variant):
             raise ValueError("case: window_size does not combine with causal top-left; allowed: bottom-right")
 
     def hides(self, case: Case) -> bool:
-        """See `Variant.hides`."""
+        """Whether the last query does not see the first key, or the first query the last key."""
         # The last query sees the last key, the first one key Skv - Sq.
         first = case.key_length - case.query_length
         left = self.left is not None and self.left < case.key_length - 1
         return left or (self.right is not None and first + self.right < case.key_length - 1)
 
     def mask(self, case: Case) -> Mask:
-        """See `Variant.mask`."""
+        """The window, aligned to the last key of the last query."""
         from pytest_attn.problem.masks import Window
 
         return Window(self.left, self.right)
 
     def keywords(self, problem: Problem, extras: Mapping[str, Tensor]) -> dict[str, Any]:
-        """See `Variant.keywords`."""
+        """`window_size`: (left, right), -1 for a side without a limit."""
         left, right = (UNLIMITED if size is None else size for size in (self.left, self.right))
         return {"window_size": (left, right)}
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """See `Variant.mistakes`."""
-        from pytest_attn.problem.masks import Pairs, Window
+        """Windows that are a key too long or short, sides that are misread, and tiles that the window is lost on."""
         from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
-        left, right = self.left, self.right
-        swapped, top_left = Window(right, left), Pairs(f"{self.token}-top-left", self._around_own_row)
-        guesses: list[tuple[str, Mask]] = []
-        for side, size in (("left", left), ("right", right)):
-            for step, words in ((1, "too far"), (-1, "too short")):
-                if size is not None:
-                    moved = Window(
-                        *(each + step if name == side and each is not None else each for name, each in self._sides)
-                    )
-                    guesses.append((f"the window reaches 1 key {words} to the {side}", moved))
-        guesses.append(("left and right of the window are exchanged", swapped))
-        guesses.append(("the window lies around key i of query i (top-left), expected bottom-right", top_left))
-        if left == 0 or right == 0:
-            guesses.append(("a side of 0 keys is taken for one without a limit", Window(left or None, right or None)))
-            guesses.append(("a left side of 0 keys is taken for one without a limit", Window(left or None, right)))
-        guesses.append(("the left side of the window is ignored", Window(None, right)))
-        guesses.append(("the right side of the window is ignored", Window(left, None)))
-        for phrase, mask in guesses:
+        for phrase, mask in (*self._one_key_off(), *self._misread(), *self._lost_on_tiles()):
             yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs)
+
+    def _one_key_off(self) -> Iterator[tuple[str, Mask]]:
+        """The window with one side a key longer or shorter."""
+        from pytest_attn.problem.masks import Window
+
+        for step, words in ((1, "too far"), (-1, "too short")):
+            if self.left is not None:
+                yield f"the window reaches 1 key {words} to the left", Window(self.left + step, self.right)
+        for step, words in ((1, "too far"), (-1, "too short")):
+            if self.right is not None:
+                yield f"the window reaches 1 key {words} to the right", Window(self.left, self.right + step)
+
+    def _misread(self) -> Iterator[tuple[str, Mask]]:
+        """The window with its sides exchanged, aligned otherwise, or taken for none."""
+        from pytest_attn.problem.masks import Pairs, Window
+
+        left, right = self.left, self.right
+        top_left = Pairs(f"{self.token}-top-left", self._around_own_row)
+        yield "left and right of the window are exchanged", Window(right, left)
+        yield "the window lies around key i of query i (top-left), expected bottom-right", top_left
+        if left == 0 or right == 0:
+            yield "a side of 0 keys is taken for one without a limit", Window(left or None, right or None)
+            yield "a left side of 0 keys is taken for one without a limit", Window(left or None, right)
+        yield "the left side of the window is ignored", Window(None, right)
+        yield "the right side of the window is ignored", Window(left, None)
+
+    def _lost_on_tiles(self) -> Iterator[tuple[str, Mask]]:
+        """What becomes of a window where a kernel treats a whole tile of queries and keys in one way."""
+        from pytest_attn.problem.masks import Pairs
+
         for rows, keys in TILES:
-            for phrase, formula in self._in_tiles(rows, keys):
-                mask = Pairs(f"{self.token}-{phrase}", formula)
-                yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs)
-
-    @property
-    def _sides(self) -> tuple[tuple[str, int | None], ...]:
-        return ("left", self.left), ("right", self.right)
-
-    def _around_own_row(self, query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
-        return self._inside(key - query)
+            formulas: dict[str, Formula] = {
+                f"the window is ignored on the last tile of {keys} keys": partial(self._last_tile_whole, rows, keys),
+                f"the first tile of {keys} keys of a window is attended to whole": partial(
+                    self._first_tile_whole, rows, keys
+                ),
+                f"tiles of {keys} keys are skipped that lie before the window of the last row of a tile": partial(
+                    self._tiles_of_last_row, rows, keys
+                ),
+            }
+            for phrase, formula in formulas.items():
+                yield phrase, Pairs(f"{self.token}-{phrase}", formula)
 
     def _inside(self, ahead: Tensor) -> Tensor:
-        """Whether a key that lies so many behind a query's own is in its window."""
+        """-left <= ahead <= right: whether a key that lies so many behind a query's own is in its window."""
         inside = ahead == ahead
         if self.left is not None:
             inside &= ahead >= -self.left
         return inside if self.right is None else inside & (ahead <= self.right)
 
-    def _in_tiles(self, rows: int, keys: int) -> Iterator[tuple[str, Formula]]:
-        """What becomes of a window where a tile of that many queries or keys is treated in another way."""
+    def _around_own_row(self, query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        """i - left <= j <= i + right."""
+        return self._inside(key - query)
 
-        def last_whole(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
-            offset = lengths.key - lengths.query
-            last = (lengths.key - 1) // keys * keys
-            stop = key == key if self.right is None else key < (query // rows + 1) * rows + offset + self.right
-            return self._inside(key - query - offset) | ((key >= last) & stop)
+    def _last_tile_whole(self, rows: int, keys: int, query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        """The window, and all of the last tile of keys, as far as the window of the last query of its tile reaches."""
+        offset = lengths.key - lengths.query
+        first_of_last_tile = (lengths.key - 1) // keys * keys
+        reached = key == key if self.right is None else key < (query // rows + 1) * rows + offset + self.right
+        return self._inside(key - query - offset) | ((key >= first_of_last_tile) & reached)
 
-        def first_whole(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
-            offset = lengths.key - lengths.query
-            first = (query // rows * rows + offset - (self.left or 0)).clamp_min(0) // keys
-            ahead = key - query - offset
-            whole = (key // keys == first) & ((ahead <= self.right) if self.right is not None else key == key)
-            return self._inside(ahead) | whole
+    def _first_tile_whole(self, rows: int, keys: int, query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        """The window, and all of the tile of keys where that of the first query of its tile begins, but for keys behind
+        the window."""
+        offset = lengths.key - lengths.query
+        first_tile = (query // rows * rows + offset - (self.left or 0)).clamp_min(0) // keys
+        ahead = key - query - offset
+        before_end = ahead <= self.right if self.right is not None else key == key
+        return self._inside(ahead) | ((key // keys == first_tile) & before_end)
 
-        def of_last_row(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
-            offset = lengths.key - lengths.query
-            last = ((query // rows + 1) * rows).clamp_max(lengths.query) - 1
-            first = (last + offset - (self.left or 0)).clamp_min(0) // keys * keys
-            return self._inside(key - query - offset) & (key >= first)
-
-        yield f"the window is ignored on the last tile of {keys} keys", last_whole
-        yield f"the first tile of {keys} keys of a window is attended to whole", first_whole
-        yield f"tiles of {keys} keys are skipped that lie before the window of the last row of a tile", of_last_row
+    def _tiles_of_last_row(self, rows: int, keys: int, query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+        """The window without the tiles of keys before that where the window of the last query of a tile begins."""
+        offset = lengths.key - lengths.query
+        last_query = ((query // rows + 1) * rows).clamp_max(lengths.query) - 1
+        first_key = (last_query + offset - (self.left or 0)).clamp_min(0) // keys * keys
+        return self._inside(key - query - offset) & (key >= first_key)
