@@ -6,18 +6,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_attn.execution.requirement import required
 from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import Kernel, as_kernel
+from pytest_attn.kernels.naming import spec_of
 from pytest_attn.options.options import options_of
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.records.record import Record
-
-DIAGNOSIS_SECONDS = 60.0
-"""Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
-
-INPUTS_KEPT = 2
-"""Input sets kept in memory; the cells of one shape follow each other."""
 
 
 def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
@@ -28,14 +24,29 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
     ValueError naming the argument and its value as they were written, and what is allowed.
     """
     asked = options_of({"sweep": sweep, **options})
-    if not isinstance(kernel, str):
-        kernel = as_kernel(kernel, str(getattr(kernel, "name", getattr(kernel, "__name__", "kernel"))))
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
     cells = [case for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
-    return list(judged(kernel, asked.case or cells, session))
+    records = list(judged(_named(kernel), asked.case or cells, session))
+    ran = sum(record.ran for record in records)
+    if ran < asked.fewest_judged:
+        allowed = f"allowed: {asked.fewest_judged} or more"
+        raise ValueError(f"require={options['require']!r}: {ran} cells were judged; {allowed}")
+    return records
 
 
 def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
     """The record of every case, in order."""
     for case in cases:
-        yield session.cell(kernel, case).record()
+        cell = session.cell(kernel, case)
+        skipped = cell.skipped()
+        yield required(skipped, session) if skipped else cell.record()
+
+
+def _named(kernel: Any) -> str | Kernel:
+    """The name of a kernel, or the kernel itself under the name that finds it again."""
+    if isinstance(kernel, str):
+        return kernel
+    try:
+        return as_kernel(kernel, spec_of(kernel))
+    except ValueError as error:
+        raise ValueError(f"check_kernel: {error}") from None

@@ -8,6 +8,7 @@ from functools import cache
 from typing import Literal
 
 from pytest_attn.problem.entry_points import offered
+from pytest_attn.problem.registrar import Registrar
 
 ENTRY_POINT_GROUP = "pytest_attn.dtypes"
 """Entry points of this group name data types."""
@@ -80,19 +81,30 @@ _TYPES = {
 
 BUILT_IN_DTYPES = tuple(_TYPES)
 
+_REGISTRARS: dict[str, Registrar | None] = {}
+
 
 def register_dtype(dtype: DataType) -> DataType:
     """Make a data type known by its name. Raises ValueError where the name is taken by another one."""
     if _TYPES.setdefault(dtype.name, dtype) != dtype:
         raise ValueError(f"data type {dtype.name!r}: the name is taken by another one")
+    _REGISTRARS[dtype.name] = Registrar.calling(0)
     return dtype
 
 
 @cache
 def _load_entry_points() -> None:
+    before = set(_REGISTRARS)
     for loaded in offered(ENTRY_POINT_GROUP, "data type"):
         if isinstance(loaded, DataType):
             register_dtype(loaded)
+    # Whatever loading them registered, every process has.
+    _REGISTRARS.update(dict.fromkeys(set(_REGISTRARS) - before))
+
+
+def dtype_registrar(name: str) -> Registrar | None:
+    """The module that registered a data type; None where every process knows it."""
+    return _REGISTRARS.get(name)
 
 
 def data_types() -> dict[str, DataType]:

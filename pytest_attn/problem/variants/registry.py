@@ -8,6 +8,7 @@ from functools import cache
 from typing import TypeVar
 
 from pytest_attn.problem.entry_points import offered
+from pytest_attn.problem.registrar import Registrar
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.text import closest
 
@@ -17,6 +18,8 @@ ENTRY_POINT_GROUP = "pytest_attn.variants"
 V = TypeVar("V", bound=type[Variant])
 
 _VARIANTS: dict[str, type[Variant]] = {}
+
+_REGISTRARS: dict[str, Registrar | None] = {}
 
 
 def register_variant(variant: V) -> V:
@@ -28,20 +31,29 @@ def register_variant(variant: V) -> V:
     if (known.__module__, known.__qualname__) != (variant.__module__, variant.__qualname__):
         raise ValueError(f"variant {variant.__name__}: capability {variant.capability!r} is taken by {known.__name__}")
     _VARIANTS[variant.capability] = variant
+    _REGISTRARS[variant.capability] = Registrar.calling(0)
     return variant
 
 
 @cache
 def _load_entry_points() -> None:
+    before = set(_REGISTRARS)
     for loaded in offered(ENTRY_POINT_GROUP, "variant"):
         if isinstance(loaded, type) and issubclass(loaded, Variant):
             register_variant(loaded)
+    # Whatever loading them registered, every process has.
+    _REGISTRARS.update(dict.fromkeys(set(_REGISTRARS) - before))
 
 
 def variants() -> dict[str, type[Variant]]:
     """All variants by capability: the built-in ones, then others."""
     _load_entry_points()
     return _VARIANTS
+
+
+def variant_registrar(capability: str) -> Registrar | None:
+    """The module that registered a variant; None where every process knows it."""
+    return _REGISTRARS.get(capability)
 
 
 def variant_of_token(token: str) -> Variant:

@@ -1,0 +1,74 @@
+"""Judging without pytest gives what a run of pytest gives."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import replace
+from typing import Any
+
+import hypothesis
+import pytest
+
+import pytest_attn
+import pytest_attn.execution.api
+import pytest_attn.kernels.builtin.eager
+import pytest_attn.plugin.speed_gate
+from pytest_attn.kernels.resolve import find_kernel
+from pytest_attn.records.record import Record
+
+assert all([hypothesis, pytest_attn.execution.api]), "loaded before pytester notes what a run of it imports"
+
+CASES = ["b1-h1-s8-d8-float32-out-exact", "b1-h1-s8-d8-float32-both-exact", "b1-h1-s8-d8-float32-causal-out-exact"]
+KERNEL = """
+import pytest_attn
+
+@pytest_attn.kernel(causal=True)
+def wrong(query, key, value, *, scale, causal):
+    scores = query @ key.mT * scale
+    return scores.softmax(dim=3) @ value
+"""
+
+
+def timeless(record: Record) -> Record:
+    return replace(record, seconds={})
+
+
+def test_the_records_are_those_of_a_run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("PYTEST_XDIST_WORKER", raising=False)
+    file = pytester.makepyfile(kernel=KERNEL)
+    words = ["--pyargs", "pytest_attn.suite.test_case", f"--attn-kernel={file}:wrong", "--attn-output=out"]
+    pytester.runpytest(*words, "--attn-require=claimed", *(f"--attn-case={case}" for case in CASES))
+    lines = (pytester.path / "out" / "records.jsonl").read_text().splitlines()
+    of_a_run = [timeless(Record.of_dict(json.loads(line))) for line in lines]
+    assert [record.outcome for record in of_a_run] == ["passed", "failed", "failed"]
+    find_kernel(f"{file}:wrong")
+    [module] = [m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(file)]
+    own = pytest_attn.check_kernel(module.wrong, case=CASES, require="claimed")
+    assert [timeless(record) for record in own] == of_a_run
+
+
+def test_what_is_required_and_not_claimed_fails() -> None:
+    [record] = pytest_attn.check_kernel(lambda query, key, value: value, case=CASES[1], require="claimed")
+    assert (record.outcome, record.reason) == (
+        "failed",
+        "not claimed: lse, and --attn-require=claimed allows no such skip",
+    )
+
+
+def test_fewer_cells_than_required_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"^require=\('here', 2\): 1 cells were judged; allowed: 2 or more$"):
+        pytest_attn.check_kernel("eager", case=CASES[0], require=("here", 2))
+
+
+@pytest.mark.parametrize(
+    ("kernel", "says"),
+    [
+        (3, "check_kernel: it is of type int; allowed: a function"),
+        (Record, "check_kernel: Record is a class without prepare; allowed: a function"),
+        ("eagre", "unknown kernel 'eagre'; allowed: .*eager"),
+    ],
+)
+def test_what_is_no_kernel_is_refused(kernel: Any, says: str) -> None:
+    with pytest.raises(ValueError, match=f"^{says}"):
+        pytest_attn.check_kernel(kernel, case=CASES[0])
