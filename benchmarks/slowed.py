@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from pytest_attn.kernels.builtin.sdpa import sdpa as clean
-from pytest_attn.kernels.kernel import Kernel, Run
+from pytest_attn.kernels.kernel import Kernel, PreparedRun
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
@@ -45,7 +45,7 @@ class Slowed:
         self._rows: dict[str, int] = {}
         """By problem and share."""
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         """The whole and, where a share is asked for, the last rows again."""
         whole = clean.prepare(problem, inputs)
         share = float(os.environ.get("ATTN_SLOWED", "0"))
@@ -55,7 +55,7 @@ class Slowed:
         _log(problem, share, _share(slowed, whole, LOGGED))
         return slowed
 
-    def _known_rows(self, problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
+    def _known_rows(self, problem: Problem, inputs: Inputs, whole: PreparedRun, share: float) -> int:
         """The rows for a problem and a share, found once: in this process, or in all that log to one folder."""
         log = os.environ.get("ATTN_SLOWED_LOG")
         path = Path(log).with_name(ROWS) if log else None
@@ -69,7 +69,7 @@ class Slowed:
         return self._rows[key]
 
 
-def _rows_of(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
+def _rows_of(problem: Problem, inputs: Inputs, whole: PreparedRun, share: float) -> int:
     """The rows whose measured share comes nearest, by halving: more rows never take less time but for noise."""
     low, high = 1, problem.query_length
     tried: list[tuple[float, int]] = []
@@ -81,7 +81,7 @@ def _rows_of(problem: Problem, inputs: Inputs, whole: Run, share: float) -> int:
     return min(tried)[1]
 
 
-def _slowed(problem: Problem, inputs: Inputs, whole: Run, rows: int) -> Run:
+def _slowed(problem: Problem, inputs: Inputs, whole: PreparedRun, rows: int) -> PreparedRun:
     again = _last_rows(problem, inputs, rows)
 
     def run() -> Any:
@@ -91,12 +91,12 @@ def _slowed(problem: Problem, inputs: Inputs, whole: Run, rows: int) -> Run:
     return run
 
 
-def _last_rows(problem: Problem, inputs: Inputs, rows: int) -> Run:
+def _last_rows(problem: Problem, inputs: Inputs, rows: int) -> PreparedRun:
     fewer = replace(problem, query_length=rows)
     return clean.prepare(fewer, replace(inputs, query=inputs.query[:, :, -rows:].contiguous()))
 
 
-def _share(slowed: Run, whole: Run, pairs: int) -> float:
+def _share(slowed: PreparedRun, whole: PreparedRun, pairs: int) -> float:
     """By how much the slowed kernel is slower, the median over pairs of blocks."""
     matrix = torch.ones(512, 512)
     product = torch.empty_like(matrix)
@@ -105,7 +105,7 @@ def _share(slowed: Run, whole: Run, pairs: int) -> float:
     whole()
     calls = math.ceil(BLOCK_SECONDS / (time.perf_counter() - start))
 
-    def block(run: Run) -> float:
+    def block(run: PreparedRun) -> float:
         torch.mm(matrix, matrix, out=product)
         start = time.perf_counter()
         for _ in range(calls):

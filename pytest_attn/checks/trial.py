@@ -17,7 +17,7 @@ from pytest_attn.devices.device import Device
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.kernels.gradients import Gradients
-from pytest_attn.kernels.kernel import Kernel, Output, Run
+from pytest_attn.kernels.kernel import Kernel, Output, PreparedRun
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
@@ -57,7 +57,7 @@ class Trial:
         self._poisoned = poisoned
         self._unwritten = unwritten
         self._buffers = _out_buffers(kernel, problem, given)
-        self._run: Run | None = None
+        self._run: PreparedRun | None = None
 
     def __call__(self) -> Output | Finding:
         """An output of the right form, or the finding that there is none: the kernel raised, wrote where it must not,
@@ -119,7 +119,7 @@ def _out_buffers(kernel: Kernel, problem: Problem, given: GuardedInputs) -> Buff
     return buffers
 
 
-def _prepared(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> Run:
+def _prepared(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Buffers) -> PreparedRun:
     if not buffers:
         return kernel.prepare(problem, inputs)
     filled = Output(buffers["out"].tensor, buffers["lse"].tensor.squeeze(-1) if "lse" in buffers else None)

@@ -6,14 +6,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_attn.execution.origin import run_start
 from pytest_attn.execution.requirement import required
 from pytest_attn.execution.session import Session
 from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.kernels.naming import spec_of
-from pytest_attn.options.options import options_of
+from pytest_attn.options.options import Options, options_of
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.records.document import DocumentFile
 from pytest_attn.records.record import Record
+from pytest_attn.records.run import RunEnd, now
 
 
 def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Record]:
@@ -24,14 +27,12 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
     ValueError naming the argument and its value as they were written, and what is allowed.
     """
     asked = options_of({"sweep": sweep, **options})
+    if asked.fewest_judged:
+        raise ValueError(f"require={options['require']!r}: a number is of a run of pytest; allowed: here, claimed")
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
     cells = [case for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
-    records = list(judged(_named(kernel), asked.case or cells, session))
-    ran = sum(record.ran for record in records)
-    if ran < asked.fewest_judged:
-        allowed = f"allowed: {asked.fewest_judged} or more"
-        raise ValueError(f"require={options['require']!r}: {ran} cells were judged; {allowed}")
-    return records
+    found = judged(_named(kernel), asked.case or cells, session)
+    return list(found if asked.output is None else _written(found, asked, Path(asked.output)))
 
 
 def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
@@ -40,6 +41,19 @@ def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Ite
         cell = session.cell(kernel, case)
         skipped = cell.skipped()
         yield required(skipped, session) if skipped else cell.record()
+
+
+def _written(records: Iterable[Record], asked: Options, folder: Path) -> Iterator[Record]:
+    """The same records, each in the document of a run when it is known."""
+    file = DocumentFile(folder)
+    file.write(run_start(asked, ("pytest_attn.check_kernel",), Path.cwd()))
+    failed = 0
+    for record in records:
+        file.write(record)
+        failed += record.outcome == "failed"
+        yield record
+    file.write(RunEnd(ended=now(), complete=True, status=int(failed > 0), failed=failed))
+    file.close()
 
 
 def _named(kernel: Any) -> str | Kernel:

@@ -20,6 +20,7 @@ from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
 from pytest_attn.execution.reproduce import reproduce
+from pytest_attn.execution.shrink import shrink
 from pytest_attn.judge.verdict.tolerances import unjudged_by
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
@@ -34,13 +35,9 @@ from pytest_attn.records.record import Outcome, Record
 
 if TYPE_CHECKING:
     from pytest_attn.execution.session import Session
-from pytest_attn.execution.shrink import shrink
 
 DIAGNOSIS_SECONDS = 60.0
 """Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
-
-INPUTS_KEPT = 2
-"""Input sets kept in memory; the cells of one shape follow each other."""
 
 
 class Cell:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import platform
 import subprocess
-import uuid
 from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +14,7 @@ from pytest_attn.devices.machine import device_model, device_unit, key_of, versi
 from pytest_attn.options.options import Options
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
-from pytest_attn.records.run import RunStart
-
-
-def now() -> str:
-    """The time, ISO 8601 with an offset."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def new_id() -> str:
-    """A token that no other run has."""
-    return uuid.uuid4().hex
+from pytest_attn.records.run import RunStart, new_id, now
 
 
 def run_start(options: Options, command: Sequence[str], directory: Path, workers: int = 1) -> RunStart:

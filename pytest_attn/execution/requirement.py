@@ -18,6 +18,6 @@ def required(skipped: Record, session: Session) -> Record:
     requirement, options = REQUIREMENTS.get(skipped.outcome), session.options
     if requirement is None or requirement not in options.require:
         return skipped
-    reason = f"{skipped.reason}, and --attn-require={','.join(options.require)} allows no such skip"
+    why = f"{skipped.reason}, and --attn-require={','.join(options.require)} allows no such skip"
     command = reproduce(skipped.kernel, Case.parse(skipped.case), options, session.device, requirement)
-    return replace(skipped, outcome="failed", reason=reason, reproduce=command)
+    return replace(skipped, outcome="failed", why=why, reproduce=command)

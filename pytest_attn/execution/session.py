@@ -25,9 +25,6 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-DIAGNOSIS_SECONDS = 60.0
-"""Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
-
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
 

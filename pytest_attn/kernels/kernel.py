@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
-from pytest_attn.kernels.adapters import FunctionKernel, Prepared, Run, adapt
+from pytest_attn.kernels.adapters import FunctionKernel, Prepared, PreparedRun, adapt
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
@@ -17,7 +17,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.text import closest
 
-__all__ = ["Kernel", "Output", "Run", "as_kernel", "kernel"]
+__all__ = ["Kernel", "Output", "PreparedRun", "as_kernel", "kernel"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Kernel:
             )
         return declared
 
-    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> PreparedRun:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
         if self.capabilities.out_variant:
             return self.implementation.prepare(problem, inputs, output or new_output(problem, inputs))  # type: ignore[call-arg]

@@ -17,7 +17,7 @@ from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
 from pytest_attn.plugin.reports import attach, attached
 from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
-from pytest_attn.records.run import RunEnd
+from pytest_attn.records.run import RunEnd, now
 
 if TYPE_CHECKING:
     from pytest_attn.plugin.speed_gate import SpeedGate
@@ -157,8 +157,6 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
 
 
 def _end(session: pytest.Session) -> RunEnd:
-    from pytest_attn.execution.origin import now
-
     run, whole = session.config.stash[RUN], session.config.stash[COMPLETENESS]
     gate = session.config.stash[GATE]
     decided = gate.gate if gate else None

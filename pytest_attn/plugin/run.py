@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,11 +13,10 @@ import pytest
 
 from pytest_attn.devices.machine import usable_cores
 from pytest_attn.options.options import OPTIONS, Options, read_options
-from pytest_attn.problem.case import Case
 from pytest_attn.records.decision import Decision
 from pytest_attn.records.document import FILE, Content, DocumentFile
 from pytest_attn.records.record import Record
-from pytest_attn.records.run import RunEnd, RunStart
+from pytest_attn.records.run import RunEnd, RunStart, new_id, now
 from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 
 if TYPE_CHECKING:
@@ -98,15 +96,9 @@ class Run:
 
     def required(self, skipped: Record) -> Record:
         """The record of a cell that does not run: failed where `--attn-require` says so."""
-        requirement = {"not here": "here", "not claimed": "claimed"}.get(skipped.outcome)
-        if requirement is None or requirement not in self.options.require:
-            return skipped
-        from pytest_attn.execution.reproduce import reproduce
+        from pytest_attn.execution.requirement import required
 
-        why = f"{skipped.reason}, and --attn-require={','.join(self.options.require)} allows no such skip"
-        case = Case.parse(skipped.case)
-        command = reproduce(skipped.kernel, case, self.options, self.session.device, requirement)
-        return replace(skipped, outcome="failed", why=why, reproduce=command)
+        return required(skipped, self.session)
 
     def header(self) -> list[str]:
         """Three lines: kernels, machine, what runs."""
@@ -215,8 +207,6 @@ class Run:
 
 def refusal(sentence: str) -> RunEnd:
     """The end of a run that was refused."""
-    from pytest_attn.execution.origin import now
-
     return RunEnd(ended=now(), complete=False, status=int(pytest.ExitCode.USAGE_ERROR), faults=(sentence,))
 
 
@@ -225,8 +215,6 @@ def begin_refused(config: pytest.Config, sentence: str) -> None:
     output = config.getoption("--attn-output", default=None) or config.getini("attn_output")
     if not output or hasattr(config, "workerinput"):
         return
-    from pytest_attn.execution.origin import new_id, now
-
     try:
         file = DocumentFile(Path(output))
         command = ("pytest", *config.invocation_params.args)

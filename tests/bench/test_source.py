@@ -154,7 +154,7 @@ def test_a_source_survives_json():
     ("plain", "says"),
     [
         ({"file": "a.py"}, "^KernelSource: without spec, hash, which it needs$"),
-        ({"spec": "a", "hash": "b", "line": "3"}, "^KernelSource: line is '3'; allowed: int$"),
+        ({"spec": "a", "hash": "b", "line": "3"}, "^KernelSource: line is '3'; allowed: a whole number$"),
         (["a.py"], r"^KernelSource: \['a.py'\] is not a mapping of its fields$"),
     ],
 )

@@ -9,7 +9,7 @@ import torch
 from planted import record_of, verdict_on
 from torch import Tensor
 
-from pytest_attn.kernels.kernel import Output, Run
+from pytest_attn.kernels.kernel import Output, PreparedRun
 from pytest_attn.kernels.resolve import BUILT_IN
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -28,7 +28,7 @@ class ChangesLaterCalls(TileLoop):
     def __init__(self, factor: float) -> None:
         self.factor = factor
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         calls = []
 
         def run() -> Output:
@@ -58,7 +58,7 @@ class ReadsItsAddress(TileLoop):
 class ReusesItsOutput(TileLoop):
     """Right, in one buffer for all calls of a prepared run."""
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         result = self.run(problem, inputs)
 
         def run() -> Output:

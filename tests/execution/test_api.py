@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -15,6 +16,7 @@ import pytest_attn.execution.api
 import pytest_attn.kernels.builtin.eager
 import pytest_attn.plugin.speed_gate
 from pytest_attn.kernels.resolve import find_kernel
+from pytest_attn.records.document import read_document
 from pytest_attn.records.record import Record
 
 assert all([hypothesis, pytest_attn.execution.api]), "loaded before pytester notes what a run of it imports"
@@ -56,8 +58,10 @@ def test_what_is_required_and_not_claimed_fails() -> None:
     )
 
 
-def test_fewer_cells_than_required_are_refused() -> None:
-    with pytest.raises(ValueError, match=r"^require=\('here', 2\): 1 cells were judged; allowed: 2 or more$"):
+def test_a_number_of_cells_cannot_be_required() -> None:
+    with pytest.raises(
+        ValueError, match=r"^require=\('here', 2\): a number is of a run of pytest; allowed: here, claimed$"
+    ):
         pytest_attn.check_kernel("eager", case=CASES[0], require=("here", 2))
 
 
@@ -72,3 +76,10 @@ def test_fewer_cells_than_required_are_refused() -> None:
 def test_what_is_no_kernel_is_refused(kernel: Any, says: str) -> None:
     with pytest.raises(ValueError, match=f"^{says}"):
         pytest_attn.check_kernel(kernel, case=CASES[0])
+
+
+def test_the_document_is_written_where_it_is_asked_for(tmp_path: Path) -> None:
+    records = pytest_attn.check_kernel("eager", case=CASES, output=tmp_path / "out")
+    found = read_document(tmp_path / "out")
+    assert found.records == tuple(records)
+    assert (found.complete, found.start.options["case"]) == (True, [*CASES])

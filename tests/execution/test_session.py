@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -143,17 +142,9 @@ def test_a_reproduce_line_names_the_file_absolutely(tmp_path: Any, monkeypatch: 
     assert reproduce("mine:attend", SMALL, Options(), Device("cpu")).startswith(f"cd {tmp_path} && ")
 
 
-def test_a_record_survives_json() -> None:
-    record = record_of(right)
-    assert Record.of_dict(json.loads(record.to_json())) == record
-    assert (
-        json.loads(Record(case="c", kernel="k", outcome="failed", figures={"x": float("nan")}).to_json())["schema"] == 1
-    )
-
-
 def records(**counts: int) -> list[Record]:
     return [
-        Record(case="c", kernel="k", outcome=outcome.replace("_", " "), reason=f"{outcome}: why")  # type: ignore[arg-type]
+        Record(case="c", kernel="k", outcome=outcome.replace("_", " "), why=f"{outcome}: why")  # type: ignore[arg-type]
         for outcome, count in counts.items()
         for _ in range(count)
     ]

@@ -12,7 +12,7 @@ import torch
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import judge
-from pytest_attn.judge.verdict.reference_checks import doubts
+from pytest_attn.judge.verdict.reference_checks import reference_faults
 from pytest_attn.judge.verdict.tolerances import tolerance_names
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -228,7 +228,7 @@ def test_a_reference_that_is_a_view_of_the_output_shares_its_memory() -> None:
     whole = torch.cat([output.out.flatten(), torch.zeros(1000)])
     mine, theirs = whole[: output.out.numel()].view(output.out.shape), whole[: reference.lse.numel()]
     tensors = {**reference.tensors(), "lse": theirs.view(reference.lse.shape)}
-    found = doubts(problem, inputs, Output(mine, output.lse), Reference.of_tensors("view", tensors))
+    found = reference_faults(problem, inputs, Output(mine, output.lse), Reference.of_tensors("view", tensors))
     assert [finding.phrase for finding in found] == ["reference: lse shares memory with the kernel's out"]
 
 

@@ -162,8 +162,8 @@ def test_half_a_name_says_what_a_whole_one_is(refusal, spec):
 
 def test_a_kernel_of_the_ini_file_is_of_no_concern_without_a_test_of_it(pytester):
     pytester.makeini("[pytest]\nattn_kernel = kernels.py:typo")
-    pytester.makepyfile(test_plain="def test_plain(): ...")
-    pytester.runpytest("test_plain.py").assert_outcomes(passed=1)
+    pytester.makepyfile(test_alone="def test_alone(): ...")
+    pytester.runpytest("test_alone.py").assert_outcomes(passed=1)
 
 
 def test_an_unknown_kernel_of_the_ini_file_is_refused_by_its_key(pytester, refusal):
@@ -174,7 +174,7 @@ def test_an_unknown_kernel_of_the_ini_file_is_refused_by_its_key(pytester, refus
 
 def test_a_session_without_an_attention_test_imports_neither_kernel_nor_torch(pytester):
     pytester.makeini("[pytest]\nattn_kernel = kernels.py:dense")
-    pytester.makepyfile(test_plain="def test_plain(): ...")
-    code = "import sys, pytest; pytest.main(['test_plain.py', '-p', 'no:hypothesispytest']);"
+    pytester.makepyfile(test_alone="def test_alone(): ...")
+    code = "import sys, pytest; pytest.main(['test_alone.py', '-p', 'no:hypothesispytest']);"
     code += "sys.exit(any(name in sys.modules for name in ('torch', 'kernels')))"
     assert pytester.run(sys.executable, "-c", code).ret == 0

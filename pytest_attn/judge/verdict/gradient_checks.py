@@ -18,7 +18,7 @@ SLACK = 1e-4
 """How far a sum may be off, of the sum of its sizes; float32 sums of 10^5 terms stay below a tenth of it."""
 
 
-def gradient_doubts(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
+def gradient_reference_faults(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
     """What is wrong with reference gradients, as findings "reference"; empty where they may be right.
 
     Their shapes, memory shared with the kernel, infinities and NaN, and two sums: the weights of a row add up to 1, so

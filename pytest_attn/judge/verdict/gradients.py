@@ -9,8 +9,8 @@ from pytest_attn.judge.budget.budget import Budget, GradientErrors
 from pytest_attn.judge.verdict.derived import NO_REPEATS, OutErrors
 from pytest_attn.judge.verdict.facts import not_finite, wrong_shape
 from pytest_attn.judge.verdict.finding import Finding
-from pytest_attn.judge.verdict.gradient_checks import gradient_doubts
-from pytest_attn.judge.verdict.reference_checks import doubts
+from pytest_attn.judge.verdict.gradient_checks import gradient_reference_faults
+from pytest_attn.judge.verdict.reference_checks import reference_faults
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
@@ -22,7 +22,8 @@ from pytest_attn.problem.problem import Problem
 
 def judge_gradients(problem: Problem, inputs: Inputs, output: Output, reference: Reference, allowed: Budget) -> Verdict:
     """The verdict on the gradients of an output. Values are compared only where the facts are right."""
-    findings = doubts(problem, inputs, output, reference) or gradient_doubts(problem, inputs, output, reference)
+    findings = reference_faults(problem, inputs, output, reference)
+    findings = findings or gradient_reference_faults(problem, inputs, output, reference)
     kept = kept_rows(problem, reference)
     findings = findings or gradient_facts(inputs, output, kept)
     if findings:

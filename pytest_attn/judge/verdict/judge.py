@@ -8,7 +8,7 @@ from pytest_attn.judge.verdict.derived import derived
 from pytest_attn.judge.verdict.facts import facts
 from pytest_attn.judge.verdict.flat import flat, flat_limits
 from pytest_attn.judge.verdict.gradients import judge_gradients
-from pytest_attn.judge.verdict.reference_checks import doubts
+from pytest_attn.judge.verdict.reference_checks import reference_faults
 from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
@@ -35,7 +35,7 @@ def judge(
         return judge_gradients(
             problem, inputs, output, reference, allowed or budget_of(problem, inputs, reference, kernel)
         )
-    findings = doubts(problem, inputs, output, reference)
+    findings = reference_faults(problem, inputs, output, reference)
     findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
     if findings:
         return Verdict(tuple(findings))

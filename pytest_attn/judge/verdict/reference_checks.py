@@ -23,7 +23,7 @@ SLACK = 1.05
 """Moments are known to about 1 %; beyond their bounds by more than this they would make the judge blind."""
 
 
-def doubts(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
+def reference_faults(problem: Problem, inputs: Inputs, output: Output, reference: Reference) -> list[Finding]:
     """What is wrong with a reference, as findings "reference"; empty where it may be right.
 
     Its shapes and device, memory shared with the kernel, numbers that no attention gives, rows whose LSE says other

@@ -6,11 +6,11 @@ import inspect
 from typing import Any
 
 from pytest_attn.kernels.adapters.function import FunctionKernel
-from pytest_attn.kernels.adapters.prepared import Prepared, Run, is_prepared, prepared
+from pytest_attn.kernels.adapters.prepared import Prepared, PreparedRun, is_prepared, prepared
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward
 
-__all__ = ["FunctionKernel", "Prepared", "Run", "adapt"]
+__all__ = ["FunctionKernel", "Prepared", "PreparedRun", "adapt"]
 
 ALLOWED = (
     "allowed: a function (query, key, value, ...), a class with prepare(problem, inputs), or what @pytest_attn.kernel "

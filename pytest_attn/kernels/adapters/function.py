@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_attn.kernels.adapters.prepared import Run
+from pytest_attn.kernels.adapters.prepared import PreparedRun
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward, declared_backward, through_autograd
 from pytest_attn.kernels.output import Output
@@ -24,7 +24,7 @@ class FunctionKernel:
     capabilities: Capabilities
     backward: Backward | None = None
 
-    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> PreparedRun:
         """Bind inputs and keywords; there is nothing else to prepare."""
         keywords = self._keywords(problem, inputs, output)
         if problem.wants_grad:

@@ -9,7 +9,7 @@ from typing import Any, Protocol, cast
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
-Run = Callable[[], Any]
+PreparedRun = Callable[[], Any]
 """The timed part of a kernel: returns an `Output`, out alone, or (out, lse); where gradients are asked for an `Output`
 with `grads`."""
 
@@ -17,7 +17,7 @@ with `grads`."""
 class Prepared(Protocol):
     """A kernel with untimed set-up: layout conversion, compilation, workspace."""
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         """Get ready for a problem; the returned function computes it, as often as it is called, and may return the same
         buffers every time. A kernel that claims `out_variant` is given the `Output` to fill as a third argument."""
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from pytest_attn.devices.workers import share
 from pytest_attn.kernels.builtin.sdpa import flash, numerics
-from pytest_attn.kernels.kernel import Output, Run, kernel
+from pytest_attn.kernels.kernel import Output, PreparedRun, kernel
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.inputs import Inputs
@@ -46,7 +46,7 @@ def query_blocks(block_mask: BlockMask) -> list[QueryBlock]:
 class BlockSparseKernel:
     """Set-up lists the query blocks and their key spans; the run shares them out to one worker per core."""
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         """A run of the block mask; of the dense flash kernel where the problem has none."""
         query, key, value = inputs.query, inputs.key, inputs.value
         if not isinstance(problem.mask, BlockSparse):

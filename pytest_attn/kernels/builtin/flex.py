@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.attention import flex_attention as flex_module
 
 from pytest_attn.kernels.builtin.widened import blas_chain, last_place
-from pytest_attn.kernels.kernel import Output, Run, kernel
+from pytest_attn.kernels.kernel import Output, PreparedRun, kernel
 from pytest_attn.kernels.numerics import FEW_ROWS, Numerics
 from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
 from pytest_attn.problem.inputs import Inputs
@@ -31,7 +31,7 @@ LEAST_BLOCK = 128
 class FlexKernel:
     """Set-up converts the mask and the changes of logits and, but on a CPU, compiles."""
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         """A run of `flex_attention` with the mask of the problem."""
         query, key, value = inputs.query, inputs.key, inputs.value
         on_cpu = query.device.type == "cpu"

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from pytest_attn.kernels.kernel import Output, Run
+from pytest_attn.kernels.kernel import Output, PreparedRun
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.mutants.lane import Lane
@@ -20,7 +20,7 @@ class Filling(TileLoop):
 
     capabilities = replace(TileLoop.capabilities, out_variant=True)
 
-    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> PreparedRun:
         """A run that fills `output`."""
         self.output = output or super().allocate(problem, inputs)
         return super().prepare(problem, inputs)

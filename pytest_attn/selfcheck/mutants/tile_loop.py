@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.capabilities import Capabilities
-from pytest_attn.kernels.kernel import Kernel, Output, Run
+from pytest_attn.kernels.kernel import Kernel, Output, PreparedRun
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
@@ -58,7 +58,7 @@ class TileLoop:
         deterministic=True,
     )
 
-    def prepare(self, problem: Problem, inputs: Inputs) -> Run:
+    def prepare(self, problem: Problem, inputs: Inputs) -> PreparedRun:
         """A run of the problem."""
         return lambda: self.run(problem, inputs)
 
