@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +10,9 @@ import pytest
 
 from pytest_attn.__main__ import main
 from pytest_attn.problem.case import Case
+from pytest_attn.records.document import FILE, DocumentFile
+from pytest_attn.records.record import Record
+from pytest_attn.records.run import RunStart
 
 KERNEL = Path(__file__).parent.parent / "examples" / "my_flash.py"
 CASE = "b1-h1-s64-d32-float32-both-exact"
@@ -154,8 +156,10 @@ def test_a_summary_of_a_run_is_markdown_and_annotations(tmp_path: Path) -> None:
 
 
 def test_a_summary_shows_what_utf8_cannot_hold(tmp_path: Path) -> None:
-    record = {"case": CASE, "kernel": "k", "outcome": "failed", "reason": "raised \ud800"}
-    (tmp_path / "records.jsonl").write_text(json.dumps(record) + "\n")
+    file = DocumentFile(tmp_path)
+    file.write(RunStart(id="1", started="2026-11-27T02:17:00+00:00"))
+    file.write(Record(case=CASE, kernel="k", outcome="failed", why="raised \ud800"))
+    file.close()
     found = run("summary", ".", cwd=tmp_path)
     assert (found.returncode, found.stderr) == (0, "")
     assert "raised ?" in found.stdout
@@ -164,15 +168,15 @@ def test_a_summary_shows_what_utf8_cannot_hold(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
-        (None, "neither records.jsonl nor decisions.json is there; allowed: a folder of --attn-output"),
-        ("{", "records.jsonl:1: corrupt or truncated"),
+        (None, "attn-run.jsonl is not there; allowed: a folder of --attn-output"),
+        ("{\n", "attn-run.jsonl:1: corrupt, not JSON"),
     ],
 )
 def test_a_summary_of_no_run_is_one_sentence(
     line: str | None, sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     if line:
-        (tmp_path / "records.jsonl").write_text(line)
+        (tmp_path / FILE).write_text(line)
     assert main(["summary", str(tmp_path)]) == 4
     printed = capsys.readouterr()
     assert printed.out == ""

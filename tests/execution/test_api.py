@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +40,7 @@ def test_the_records_are_those_of_a_run(pytester: pytest.Pytester, monkeypatch: 
     file = pytester.makepyfile(kernel=KERNEL)
     words = ["--pyargs", "pytest_attn.suite.test_case", f"--attn-kernel={file}:wrong", "--attn-output=out"]
     pytester.runpytest(*words, "--attn-require=claimed", *(f"--attn-case={case}" for case in CASES))
-    lines = (pytester.path / "out" / "records.jsonl").read_text().splitlines()
-    of_a_run = [timeless(Record.of_dict(json.loads(line))) for line in lines]
+    of_a_run = [timeless(record) for record in read_document(pytester.path / "out").records]
     assert [record.outcome for record in of_a_run] == ["passed", "failed", "failed"]
     find_kernel(f"{file}:wrong")
     [module] = [m for m in list(sys.modules.values()) if getattr(m, "__file__", None) == str(file)]
