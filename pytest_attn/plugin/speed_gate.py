@@ -53,6 +53,7 @@ class SpeedGate:
         self._rule = Rule(floor=run.options.slowdown)
         self._here = TimedHere()
         self._items: dict[BenchmarkId, pytest.Item] = {}
+        self._node_ids: set[str] = set()
         self._floors: dict[BenchmarkId, float] = {}
         self._outcomes: Counter[str] = Counter()
         self._measured: dict[BenchmarkId, Measurement] = {}
@@ -79,6 +80,7 @@ class SpeedGate:
                 both = f"{self._items[id].nodeid} and {item.nodeid}"
                 raise ValueError(f"--attn-gate: {both} time the same benchmark; allowed: one test for each")
             self._items[id] = item
+            self._node_ids.add(item.nodeid)
             floor = floor_of(item)
             if floor is not None:
                 self._floors[id] = floor
@@ -100,7 +102,7 @@ class SpeedGate:
         return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.outcome != "passed" and report.nodeid in {item.nodeid for item in self._items.values()}:
+        if report.outcome != "passed" and report.nodeid in self._node_ids:
             self._outcomes[report.outcome] += 1
 
     def judges(self, item: pytest.Item) -> bool:
@@ -121,8 +123,9 @@ class SpeedGate:
             return self._measured[id]
         if id in self._failed:
             attn.fail(self._failed[id].reason)
-        if self._why_not_measured and self._mode == "strict":
-            attn.fail(f"not measured: {self._why_not_measured}")
+        if self._baseline is not None and self._mode == "strict":
+            # Times that nothing was compared with must not pass.
+            attn.fail(f"not measured: {self._why_not_measured or 'the process that measures has no times of it'}")
         return self._here.measured(attn, rounds, cold, memory, item)
 
     def too_slow(self, id: BenchmarkId) -> str:

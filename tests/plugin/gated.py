@@ -62,6 +62,9 @@ class Gated:
         self.failed: tuple[Record, ...] = ()
         """Cells that fail in the first process, and so have no times."""
 
+        self.skipped: set[BenchmarkId] = set()
+        """Benchmarks that the processes skip, and say nothing of."""
+
         self.lost = ""
         """What the first process prints where it ends before it has measured anything."""
 
@@ -141,7 +144,7 @@ class Gated:
         slow = self.slow if first or self.slow_again is None else self.slow_again
         file = DocumentFile(folder)
         file.write(replace(self.start, id=f"process{len(self.asked)}"))
-        without = {BenchmarkId(record.case, record.kernel) for record in self.failed}
+        without = {BenchmarkId(record.case, record.kernel) for record in self.failed} | self.skipped
         for record in self.failed:
             file.write(record)
         for id in wanted:

@@ -307,6 +307,14 @@ def test_a_process_that_ends_before_it_measures_is_named_by_every_test(gated):
     result.stdout.fnmatch_lines([f"*: not measured: the process that measures ended with 3: {gated.lost}"])
 
 
+def test_a_benchmark_that_the_process_skipped_is_not_green(gated):
+    gated.record()
+    gated.skipped = {SLOW}
+    result = gated.run("--attn-gate=strict")
+    result.assert_outcomes(passed=8, failed=1)
+    result.stdout.fnmatch_lines([f"{SLOW}: not measured: the process that measures has no times of it"])
+
+
 def test_a_report_whose_process_was_lost_measures_here_and_fails_nothing(gated):
     gated.record()
     gated.lost = "killed"
