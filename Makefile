@@ -15,7 +15,7 @@ judge: $(INSTALLED)  ## judge the built-in block-sparse kernel on the CPU: the 1
 	$(BIN)/python -m pytest_attn check block_sparse -q --attn-sweep=bsa-lse pytest_attn.suite.test_lse
 
 test: lint  ## the tests
-	$(BIN)/python -m pytest tests -n 2
+	$(BIN)/python -m pytest tests -n 2 --dist worksteal
 
 lint: $(INSTALLED)  ## ruff and mypy
 	$(BIN)/ruff check .

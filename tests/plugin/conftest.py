@@ -41,6 +41,9 @@ class Prepared:
         return lambda: dense(inputs.query, inputs.key, inputs.value, problem.scale)
 """
 
+WITHOUT_HYPOTHESIS = "-p no:hypothesispytest"
+"""For processes of their own, in which that plugin is slow to start."""
+
 Judge = Callable[..., pytest.RunResult]
 Collect = Callable[..., list[str]]
 Refuse = Callable[..., str]
@@ -72,8 +75,8 @@ def judge(pytester: pytest.Pytester) -> Judge:
 
 @pytest.fixture
 def two_workers() -> tuple[str, ...]:
-    """Deals the tests out to two xdist workers, without a plugin that is slow to start in each."""
-    return ("-n2", "-p", "no:hypothesispytest")
+    """Deals the tests out to two xdist workers."""
+    return ("-n2", *WITHOUT_HYPOTHESIS.split())
 
 
 @pytest.fixture
@@ -119,6 +122,7 @@ def run_reproduce_line(reproduce_line: ReproduceLine, tmp_path_factory: pytest.T
 
     def run(result: pytest.RunResult) -> subprocess.CompletedProcess[str]:
         environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
+        environment["PYTEST_ADDOPTS"] = WITHOUT_HYPOTHESIS
         elsewhere = tmp_path_factory.mktemp("elsewhere")
         command = reproduce_line(result)
         return subprocess.run(

@@ -177,7 +177,7 @@ def test_a_test_may_compare_what_the_kernel_returns_itself(pytester):
         """
     )
     # In a process of its own: `assert_close` imports what cannot be imported twice.
-    assert pytester.runpytest_subprocess(*SMALLEST).parseoutcomes()["passed"] == 1
+    assert pytester.runpytest_subprocess(*SMALLEST, "-p", "no:hypothesispytest").parseoutcomes()["passed"] == 1
 
 
 def test_a_run_of_such_tests_alone_is_green(pytester):

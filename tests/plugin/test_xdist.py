@@ -3,50 +3,62 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-ARGUMENTS = ["--pyargs", "pytest_attn.suite.test_smoke", "--attn-axis=s=[1,1x127]", "--attn-kernel=sdpa"]
+from pytest_attn.records.document import read_document
+
+OWN = """
+import pathlib
+import pytest_attn
+import torch
+
+@pytest_attn.parametrize(sweep="smoke", group="smoke_dense")
+def test_own(attn):
+    attn.check()
+    with pathlib.Path("threads.txt").open("a") as lines:
+        print(torch.get_num_threads(), file=lines)
+"""
+ARGUMENTS = ["test_own.py", "--attn-axis=s=[1,1x127]", "--attn-kernel=sdpa"]
 
 
-@pytest.fixture
-def threads(pytester):
-    """The thread counts that the workers of a run see."""
-    pytester.makepyfile(
-        test_threads="""
-        import pathlib
-        import pytest_attn
-        import torch
-
-        @pytest_attn.parametrize(sweep="smoke", group="smoke_dense")
-        def test_threads(attn):
-            with pathlib.Path("threads.txt").open("a") as lines:
-                print(torch.get_num_threads(), file=lines)
-        """
-    )
-
-    def counts(*arguments):
-        pytester.runpytest("test_threads.py", "--attn-axis=s=[1,1x127]", *arguments)
-        return (pytester.path / "threads.txt").read_text().split()
-
-    return counts
+@pytest.fixture(scope="module")
+def dealt(tmp_path_factory):
+    """A folder, and what a run on two workers printed there."""
+    folder = tmp_path_factory.mktemp("dealt")
+    (folder / "test_own.py").write_text(OWN)
+    command = [sys.executable, "-m", "pytest", *ARGUMENTS, "--attn-output=out", "-n2", "-p", "no:hypothesispytest"]
+    # Neither the workers of this run nor a share of the cores that it took is the business of that one.
+    of_this_run = ("PYTEST", "OMP_NUM_THREADS")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(of_this_run)}
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    return folder, done.stdout.splitlines()
 
 
-def claim(result):
-    return next(line for line in result.outlines if line.startswith("claimed "))
+def claim(lines):
+    return next(line for line in lines if line.startswith("claimed "))
 
 
-def test_the_claim_line_is_the_same_and_the_records_name_their_workers(pytester, records, two_workers):
-    alone = pytester.runpytest(*ARGUMENTS, "--attn-output=alone")
-    dealt = pytester.runpytest(*ARGUMENTS, "--attn-output=dealt", *two_workers)
-    assert claim(alone) == claim(dealt)
-    assert {record.worker for record in records("alone")} == {""}
-    assert {record.worker for record in records("dealt")} == {"gw0", "gw1"}
+def workers(folder: Path) -> set[str]:
+    return {record.worker for record in read_document(folder).records}
 
 
-def test_each_worker_gets_its_share_of_the_cores(threads, two_workers):
+def test_the_claim_line_is_the_same_and_the_records_name_their_workers(pytester, dealt):
+    pytester.makepyfile(test_own=OWN)
+    alone = pytester.runpytest(*ARGUMENTS, "--attn-output=out")
+    folder, lines = dealt
+    assert claim(alone.outlines) == claim(lines)
+    assert workers(pytester.path / "out") == {""}
+    assert workers(folder / "out") == {"gw0", "gw1"}
+
+
+def test_each_worker_gets_its_share_of_the_cores(dealt):
+    folder, _ = dealt
     share = max(1, len(os.sched_getaffinity(0)) // 2)
-    assert threads(*two_workers) == [str(share)] * 6
+    assert (folder / "threads.txt").read_text().split() == [str(share)] * 6
 
 
 def test_an_unknown_kernel_is_refused_in_the_one_sentence(refusal):

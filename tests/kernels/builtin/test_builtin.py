@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -81,10 +82,16 @@ def result_of(kernel: Kernel, problem: Problem) -> tuple[torch.Tensor, torch.Ten
     return output.out, output.lse
 
 
+@pytest.fixture(scope="module")
+def references(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where what is true of a cell is kept for the next kernel."""
+    return tmp_path_factory.mktemp("references")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SMOKE_CELLS)
-def test_a_built_in_kernel_is_right_wherever_it_claims_to_be(name: str) -> None:
-    records = pytest_attn.check_kernel(name, sweep="smoke")
+def test_a_built_in_kernel_is_right_wherever_it_claims_to_be(name: str, references: Path) -> None:
+    records = pytest_attn.check_kernel(name, sweep="smoke", cache=references)
     assert [record.message for record in records if record.outcome == "failed"] == []
     assert sum(record.ran for record in records) == SMOKE_CELLS[name]
 

@@ -21,19 +21,30 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
 LENGTHS = ((1, 1), (1, 150), (150, 1), (65, 64), (100, 150), (150, 100))
+SHORT_LENGTHS = ((1, 1), (1, 30), (30, 1), (13, 12), (20, 30), (30, 20))
+"""Of tiles that hold one query and one key: as many as others have at `LENGTHS`, or more."""
+
+TILES = ((1, 1), (7, 64), (64, 7), (200, 300))
 SIZES: tuple[tuple[Kernel, dict[str, Any]], ...] = (
-    *((flash_v1, {"tile": tile}) for tile in ((1, 1), (7, 64), (64, 7), (200, 300))),
-    *((flash_v2, {"tile": tile}) for tile in ((1, 1), (7, 64), (64, 7), (200, 300))),
+    *((flash_v1, {"tile": tile}) for tile in TILES),
+    *((flash_v2, {"tile": tile}) for tile in TILES),
     *((masked, {"chunk": chunk}) for chunk in (1, 7, 64, 300)),
     *((split_kv_decode, {"part": part}) for part in (1, 7, 64, 300)),
-    *((sliding_window, {"tile": tile}) for tile in ((1, 1), (7, 64), (64, 7), (200, 300))),
+    *((sliding_window, {"tile": tile}) for tile in TILES),
     *((kv_cache_decode, {"split": split}) for split in (1, 7, 64, 300)),
 )
 
 
 @pytest.mark.parametrize("causal", [False, True], ids=["dense", "causal"])
-@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-@pytest.mark.parametrize(("kernel", "size"), SIZES, ids=lambda value: getattr(value, "name", str(value)))
+@pytest.mark.parametrize(
+    ("kernel", "size", "lengths"),
+    [
+        (kernel, size, lengths)
+        for kernel, size in SIZES
+        for lengths in (SHORT_LENGTHS if size.get("tile") == (1, 1) else LENGTHS)
+    ],
+    ids=lambda value: getattr(value, "name", str(value)),
+)
 def test_any_size_is_right(kernel: Kernel, size: dict[str, Any], lengths: tuple[int, int], causal: bool) -> None:
     case = Case(*lengths, head_dim=16, batch=2, dtype="float16", causal="bottom-right" if causal else None)
     problem = Problem.of(case)

@@ -190,21 +190,29 @@ SWEEPS_OF = {
 }
 """The sweeps that show the bugs of loops other than the plain one."""
 
-FAMILIES = sorted({mutant.family for mutant in mutants()})
+
+def sweeps_of(mutant: Mutant) -> tuple[str, ...]:
+    """The sweeps that show the bugs of its loop."""
+    return SWEEPS_OF.get(mutant.clean, ("smoke", "boundary"))
 
 
+SWEEPS = sorted({sweeps_of(mutant) for mutant in mutants()})
+EQUIVALENT = [mutant for mutant in mutants() if mutant.equivalent]
+
+
+# All mutants of some sweeps at once: what the clean loop gives on a cell is then found once.
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("family", FAMILIES)
-def test_every_mutant_dies_in_the_default_tier(family: str) -> None:
-    real = [mutant for mutant in mutants() if mutant.family == family and not mutant.equivalent]
-    sweeps = {sweep for mutant in real for sweep in SWEEPS_OF.get(mutant.clean, ("smoke", "boundary"))}
-    matrix = first_kills(real, groups_of(sorted(sweeps)), workers=1)
+@pytest.mark.parametrize("sweeps", SWEEPS, ids="-".join)
+def test_the_cells_of_the_default_tier_kill_every_mutant_but_no_equivalent_one(sweeps: tuple[str, ...]) -> None:
+    matrix = first_kills([each for each in mutants() if sweeps_of(each) == sweeps], groups_of(sweeps), workers=1)
     assert [fate.mutant for fate in (*matrix.unexpected, *matrix.unreached)] == []
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
-def test_no_cell_of_the_default_tier_kills_an_equivalent_mutant() -> None:
-    equivalent = [mutant for mutant in mutants() if mutant.equivalent]
-    assert [fate.kills for fate in first_kills(equivalent, DEFAULT_TIER, workers=1).unexpected] == []
+@pytest.mark.parametrize("sweeps", sorted({sweeps_of(each) for each in EQUIVALENT}), ids="-".join)
+def test_no_other_cell_of_the_default_tier_kills_an_equivalent_mutant(sweeps: tuple[str, ...]) -> None:
+    equivalent = [each for each in EQUIVALENT if sweeps_of(each) == sweeps]
+    others = {test: cases for test, cases in DEFAULT_TIER.items() if test not in groups_of(sweeps)}
+    assert [fate.kills for fate in first_kills(equivalent, others, workers=1).unexpected] == []
