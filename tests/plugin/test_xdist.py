@@ -22,7 +22,7 @@ def test_own(attn):
     with pathlib.Path("threads.txt").open("a") as lines:
         print(torch.get_num_threads(), file=lines)
 """
-ARGUMENTS = ["test_own.py", "--attn-axis=s=[1,1x127]", "--attn-kernel=sdpa"]
+ARGUMENTS = ["test_own.py", "--attn-sweep=smoke", "--attn-axis=s=[1,1x127]", "--attn-kernel=sdpa"]
 
 
 @pytest.fixture(scope="module")

@@ -96,6 +96,11 @@ def test_an_entry_point_makes_it_known_to_the_command_line(tmp_path: Path, name:
     (tmp_path / "kernel.py").write_text(KERNEL.format(name=name, off=off))
     code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import pytest; sys.exit(pytest.main(sys.argv[1:]))"
     words = ["--pyargs", "pytest_attn.suite.test_case", f"--attn-kernel=kernel.py:{name}", f"--attn-case={ID}"]
-    found = subprocess.run([sys.executable, "-c", code, *words, "-q"], cwd=tmp_path, capture_output=True, text=True)
+    found = subprocess.run(
+        [sys.executable, "-c", code, *words, "-q", "-p", "no:hypothesispytest"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
     assert found.returncode == status, found.stdout + found.stderr
     assert f"failed {status}" in found.stdout
