@@ -11,7 +11,7 @@ import pytest
 from synthetic import KERNEL, MACHINE, Host, document, named
 
 from pytest_attn.__main__ import main
-from pytest_attn.execution.isolation.fresh import FreshRun
+from pytest_attn.execution.isolation.fresh import TIMES, FreshRun
 from pytest_attn.gate.store import Store
 
 IDS = named(3)
@@ -28,8 +28,10 @@ class Machine:
         monkeypatch.setattr("pytest_attn.commands.baseline.measure_afresh", self._measure)
         monkeypatch.setattr("pytest_attn.devices.machine.machine_key", lambda accelerator="": accelerator or MACHINE)
 
-    def _measure(self, arguments: list[str], file: Path, directory: Path) -> FreshRun:
+    def _measure(self, arguments: list[str], folder: Path, directory: Path) -> FreshRun:
         self.started.append(arguments)
+        file = folder / TIMES
+        folder.mkdir()
         run = self.host.run(IDS, **self.changes(len(self.started)))
         file.write_text(json.dumps(document(run)))
         return FreshRun(self.status, "FAILED test_one\n1 failed", file)

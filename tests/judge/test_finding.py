@@ -115,9 +115,9 @@ def test_fields_of_a_newer_version_are_left_out() -> None:
     [
         (None, "Finding: None is not a mapping of its fields"),
         ({"tensor": "out"}, "Finding: without what, words, which it needs"),
-        ({"what": "lse", "words": 3}, "Finding: words is 3; allowed: str"),
-        ({"what": "lse", "words": "off", "figure": "big"}, "Finding: figure is 'big'; allowed: float"),
-        ({"what": "lse", "words": "off", "figure": True}, "Finding: figure is True; allowed: float"),
+        ({"what": "lse", "words": 3}, "Finding: words is 3; allowed: a text"),
+        ({"what": "lse", "words": "off", "figure": "big"}, "Finding: figure is 'big'; allowed: a number"),
+        ({"what": "lse", "words": "off", "figure": True}, "Finding: figure is True; allowed: a number"),
         ({"what": "lse", "words": "off", "place": "row 3"}, "Place: 'row 3' is not a mapping of its fields"),
         (
             {"what": "lse", "words": "off", "place": {"which": "worst"}},
