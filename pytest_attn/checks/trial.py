@@ -36,8 +36,8 @@ Buffers = dict[str, Guarded]
 class Trial:
     """A kernel prepared once for guarded inputs, and run as often as it is called.
 
-    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` is the number that the
-    buffers of an out variant hold before every call.
+    The calls are ordinary ones, in whatever state the process is. `poisoned`: memory that the kernel allocates and does
+    not write shows as NaN; `unwritten` is the number that the buffers of an out variant hold before every call.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Trial:
         given: GuardedInputs,
         device: Device,
         *,
-        poisoned: bool = True,
+        poisoned: bool = False,
         unwritten: float = torch.nan,
     ) -> None:
         self._kernel = kernel
@@ -67,7 +67,7 @@ class Trial:
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
-            with torch.no_grad(), memory:
+            with memory:
                 if self._run is None:
                     self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
                 returned = self._run()
