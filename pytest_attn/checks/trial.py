@@ -68,15 +68,23 @@ class Trial:
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
             with memory:
-                if self._run is None:
-                    self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
-                returned = self._run()
+                returned = self.prepared()()
                 self._device.synchronize()
         except NotImplementedError as error:
             words = f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}"
             return Finding(what=REFUSED, words=words)
         except Exception as error:
             return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
+        return self.read(returned)
+
+    def prepared(self) -> PreparedRun:
+        """The kernel itself, prepared once: what is timed. Raises whatever `prepare` raises."""
+        if self._run is None:
+            self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
+        return self._run
+
+    def read(self, returned: Any) -> Output | Finding:
+        """What a call of `prepared()` returned, as an output of the right form, or the finding that it is none."""
         output = _read(returned, self._problem, self._given, self._buffers)
         return output if isinstance(output, Finding) else self._restored(output)
 
