@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +18,7 @@ from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
 from pytest_attn.plugin.reports import attach, attached
 from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
+from pytest_attn.records.document import COPY
 from pytest_attn.records.run import RunEnd, now
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
             directory=config.rootpath,
             processes=_workers(config),
             kernels_named_by="--attn-kernel" if _kernel_flag(config) else "attn_kernel",
+            copy=_copy(config),
         )
         config.stash.setdefault(TIMER, TimedHere())
         if not _is_worker(config):
@@ -203,6 +206,12 @@ def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
         return Path(options.cache).absolute()
     cache = getattr(config, "cache", None)
     return Path(cache.mkdir("attn")) if cache is not None else None
+
+
+def _copy(config: pytest.Config) -> Path | None:
+    """Where a copy of the document is asked for; of this run, not of those that it starts."""
+    folder = os.environ.pop(COPY, None)
+    return Path(folder) if folder and not _is_worker(config) else None
 
 
 def _kernel_flag(config: pytest.Config) -> bool:
