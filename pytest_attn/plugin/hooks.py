@@ -16,9 +16,9 @@ from pytest_attn.plugin.completeness import Completeness
 from pytest_attn.plugin.internals import compare_with, keep_samples
 from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
-from pytest_attn.plugin.reports import attach, attached
+from pytest_attn.plugin.reports import IF_IT_ENDS, attach, attached
 from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
-from pytest_attn.records.document import COPY
+from pytest_attn.records.document import COPY, Content
 from pytest_attn.records.run import RunEnd, now
 
 if TYPE_CHECKING:
@@ -134,6 +134,10 @@ def pytest_runtest_makereport(
     if report.when == "call" or (report.when == "setup" and not report.passed):
         found = (item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None))
         attach(report, [content for content in found if content is not None])
+    elif report.when == "setup" and _is_worker(item.config):
+        cell = getattr(item, "funcargs", {}).get("attn_cell")
+        if cell is not None:
+            attach(report, [cell.failed("the process of this xdist worker ended in this cell")], IF_IT_ENDS)
     return report
 
 
@@ -143,10 +147,21 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._running: dict[str, list[Content]] = {}
+        """What becomes of the cells that workers are at, by test, if their processes end."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "setup":
+            self._running[report.nodeid] = attached(report, IF_IT_ENDS)
+        else:
+            self._running.pop(report.nodeid, None)
         for content in attached(report):
             self._run.add(content)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        # Its report goes the way of all others afterwards.
+        attach(report, self._running.pop(crashitem, []))
 
 
 @pytest.hookimpl(tryfirst=True)
