@@ -10,6 +10,7 @@ from pytest_attn.bench.clock import Clock, clock_for
 from pytest_attn.bench.control import Control
 from pytest_attn.bench.flush import flush_of
 from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.repeats import why_not_computed
 from pytest_attn.bench.sampler import sample
 from pytest_attn.bench.samples import Samples
 from pytest_attn.bench.source import source_hash
@@ -87,16 +88,18 @@ def time_rounds(
     Inputs are normal random numbers whatever the recipe of the case is, in memory of their own for every `number`;
     other numbers lay there when the kernel was called before. `prepare` runs untimed. `cold` empties the caches before
     every call. `before` are the samples of the repetitions before. Raises ValueError for odd `rounds`, and
-    WrongWhenTimedError where that result is wrong.
+    WrongWhenTimedError where that result is wrong or, in the first repetition, repeated calls are not computed.
     """
+    clock = clock or clock_for(subject.device)
     device, seed, problem = subject.device, subject.seed + number, subject.problem
     inputs = subject.draw(problem, FRESH + number % SETS)
     memory = subject.guarded(subject.draw(problem, BEFORE + number))
     subject.trial(problem, memory).prepared()()
-    trial = subject.trial(problem, memory.refill(inputs))
+    given = memory.refill(inputs)
+    trial = subject.trial(problem, given)
     run = LastResult(trial.prepared())
     samples = sample(
-        clock or clock_for(device),
+        clock,
         run,
         (_control(subject, case, seed), _control(subject, case, seed + 1)),
         rounds=rounds,
@@ -106,6 +109,10 @@ def time_rounds(
         throttled=throttle_of(device),
     )
     refuse_wrong(subject, inputs, trial, run.returned)
+    if number == 0 and not samples.unusable:
+        tensors = (given.query.tensor, given.key.tensor, given.value.tensor)
+        if why := why_not_computed(clock, run, tensors, min(samples.kernel)):
+            raise WrongWhenTimedError(Verdict((Finding(what="repeats", words=why),)).of(TIMED))
     return samples
 
 

@@ -208,6 +208,53 @@ def test_a_kernel_that_is_wrong_only_where_it_is_timed_is_red(cheat):
         cell.measure(rounds=20, memory=False)
 
 
+class Remembering:
+    """Computes nothing for inputs that nobody has written since; the others take two milliseconds."""
+
+    def __init__(self):
+        self.known = {}
+
+    def __call__(self, problem, inputs):
+        key = (inputs.query.data_ptr(), inputs.query._version)
+        if key not in self.known:
+            time.sleep(0.002)
+            self.known = {key: attention(problem, inputs)}
+        return self.known[key]
+
+
+class ConvertsLate:
+    """Prepares in its first call, which takes long, and computes in every one."""
+
+    def __init__(self):
+        self.ready = set()
+
+    def __call__(self, problem, inputs):
+        if id(inputs) not in self.ready:
+            time.sleep(0.05)
+            self.ready.add(id(inputs))
+        time.sleep(0.0005)
+        return attention(problem, inputs)
+
+
+def timed(function):
+    class Calling:
+        def prepare(self, problem, inputs):
+            return lambda: function(problem, inputs)
+
+    cell = Session(Options()).cell(kernel(devices=("cpu",))(Calling()), CASE)
+    assert cell.judge().passed
+    return cell.measure(rounds=20, memory=False)
+
+
+def test_a_kernel_that_keeps_the_result_of_unchanged_inputs_is_red():
+    with pytest.raises(WrongWhenTimedError, match=r"^timed: a call on changed inputs takes .* are not computed$"):
+        timed(Remembering())
+
+
+def test_a_kernel_that_prepares_in_its_first_call_is_not_taken_for_one_that_keeps_results():
+    assert timed(ConvertsLate()).samples.rounds == 20
+
+
 def test_inputs_that_are_written_only_while_timed_are_red():
     calls = []
 
