@@ -37,6 +37,72 @@ def test_check_passes_arguments_and_exit_status_on(tmp_path: Path) -> None:
     assert found.returncode == 4
 
 
+LEAVING = """
+import os
+import torch
+
+def leaving(query, key, value, scale):
+    if query.shape[2] == 65:
+        os._exit(0)
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
+
+def falling(query, key, value, scale):
+    os.kill(os.getpid(), 9)
+"""
+
+
+@pytest.mark.parametrize(
+    ("kernel", "sentence"),
+    [
+        (
+            "leaving",
+            f"the process ended with status 0 before pytest did, after {OUT} [kernels.py:leaving], the last cell that "
+            "had a record",
+        ),
+        ("falling", "the process was ended by signal 9 (Killed) before pytest did, before a cell had a record"),
+    ],
+)
+def test_check_is_not_green_where_the_process_ends_inside_a_kernel(tmp_path: Path, kernel: str, sentence: str) -> None:
+    (tmp_path / "kernels.py").write_text(LEAVING)
+    cases = [f"--attn-case={case}" for case in (OUT, OUT.replace("s64", "s65"))]
+    found = run("check", f"kernels.py:{kernel}", "pytest_attn.suite.test_case", *cases, cwd=tmp_path)
+    assert found.stderr == f"check: {sentence}\n"
+    assert found.returncode == 3
+
+
+@pytest.mark.parametrize(
+    ("file", "when"), [("kernels.py", "before a cell had a record"), ("conftest.py", "before it began to run tests")]
+)
+def test_check_is_not_green_where_the_process_ends_at_import(tmp_path: Path, file: str, when: str) -> None:
+    (tmp_path / "kernels.py").write_text(LEAVING)
+    (tmp_path / file).write_text("import os\nos._exit(0)\n")
+    found = run(
+        "check",
+        "kernels.py:leaving",
+        "pytest_attn.suite.test_case",
+        f"--attn-case={OUT}",
+        "--confcutdir=.",
+        ".",
+        cwd=tmp_path,
+    )
+    assert found.stderr == f"check: the process ended with status 0 before pytest did, {when}\n"
+    assert found.returncode == 3
+
+
+def test_check_has_the_status_of_pytest_and_not_of_what_runs_at_exit(tmp_path: Path) -> None:
+    code = (
+        "import atexit, os\natexit.register(os._exit, 0)\ndef wrong(query, key, value, scale): return query.clone()\n"
+    )
+    (tmp_path / "kernels.py").write_text(code)
+    found = run("check", "kernels.py:wrong", "pytest_attn.suite.test_case", f"--attn-case={OUT}", cwd=tmp_path)
+    assert found.returncode == 1
+
+
+def test_check_passes_on_what_pytest_answers_without_a_test(tmp_path: Path) -> None:
+    found = run("check", "sdpa", "--version", cwd=tmp_path)
+    assert (found.returncode, found.stdout.startswith("pytest ")) == (0, True)
+
+
 def test_list_prints_cells_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--sweep", "bsa-lse"]) == 0
     printed = capsys.readouterr().out

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from pytest_attn.bench.clock import Clock, clock_for
 from pytest_attn.bench.control import Control
 from pytest_attn.bench.flush import flush_of
 from pytest_attn.bench.measurement import Measurement
+from pytest_attn.bench.repeats import why_not_computed
 from pytest_attn.bench.sampler import sample
 from pytest_attn.bench.samples import Samples
 from pytest_attn.bench.source import source_hash
 from pytest_attn.bench.throttle import throttle_of
 from pytest_attn.bench.work import Work
 from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.trial import Trial
 from pytest_attn.devices.machine import device_model, versions
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
+from pytest_attn.kernels.kernel import PreparedRun
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.pairs import flops
 
 FEWEST_ROUNDS = 20
@@ -23,6 +31,37 @@ FEWEST_ROUNDS = 20
 
 FRESH = 7_919
 """Added to the seed: what is timed are normal random inputs that no check has shown to the kernel."""
+
+SETS = 2
+"""Repetitions take their inputs in turns from so many sets: none has those of the one before, and the oracle, which may
+take longer than all rounds of a repetition, is asked no more often."""
+
+TIMED = "timed"
+"""The part of a finding about the last timed call of a repetition."""
+
+BEFORE = 15_485_863
+"""Added to the seed for what lies in the same memory before the inputs that are timed."""
+
+
+class WrongWhenTimedError(Exception):
+    """What a timed call returned is wrong, as `verdict` says."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.summary)
+        self.verdict = verdict
+
+
+class LastResult:
+    """A prepared run that keeps what its last call returned, and frees it before the next as a loop would."""
+
+    def __init__(self, run: PreparedRun) -> None:
+        self._run = run
+        self.returned: Any = None
+
+    def __call__(self) -> None:
+        """Run it."""
+        self.returned = None
+        self.returned = self._run()
 
 
 def rounds_of_repetitions(rounds: int, repetitions: int) -> tuple[int, ...]:
@@ -44,29 +83,46 @@ def time_rounds(
     clock: Clock | None = None,
     before: Samples | None = None,
 ) -> Samples:
-    """The rounds of one repetition: a kernel on a case beside its control; whether it is right was asked before.
+    """The rounds of one repetition: a kernel on a case beside its control; the result of the last timed call is judged.
 
-    Inputs are normal random numbers whatever the recipe of the case is, others in memory of their own for every
-    `number`. `prepare` runs untimed. `cold` empties the caches before every call. `before` are the samples of the
-    repetitions before. Raises ValueError for odd `rounds`.
+    Inputs are normal random numbers whatever the recipe of the case is, in memory of their own for every `number`;
+    other numbers lay there when the kernel was called before. `prepare` runs untimed. `cold` empties the caches before
+    every call. `before` are the samples of the repetitions before. Raises ValueError for odd `rounds`, and
+    WrongWhenTimedError where that result is wrong or, in the first repetition, repeated calls are not computed.
     """
-    device, seed = subject.device, subject.seed + number
-    inputs = subject.draw(subject.problem, FRESH + number)
-    given = subject.guarded(inputs).inputs if subject.layout != "contiguous" else inputs.stored()
-    controls = _control(subject, case, seed), _control(subject, case, seed + 1)
-    flush = flush_of(device.torch) if cold else None
-    with torch.no_grad():
-        run = subject.kernel.prepare(subject.problem, given)
-        return sample(
-            clock or clock_for(device),
-            run,
-            controls,
-            rounds=rounds,
-            seed=seed,
-            flush=flush,
-            before=before,
-            throttled=throttle_of(device),
-        )
+    clock = clock or clock_for(subject.device)
+    device, seed, problem = subject.device, subject.seed + number, subject.problem
+    inputs = subject.draw(problem, FRESH + number % SETS)
+    memory = subject.guarded(subject.draw(problem, BEFORE + number))
+    subject.trial(problem, memory).prepared()()
+    given = memory.refill(inputs)
+    trial = subject.trial(problem, given)
+    run = LastResult(trial.prepared())
+    samples = sample(
+        clock,
+        run,
+        (_control(subject, case, seed), _control(subject, case, seed + 1)),
+        rounds=rounds,
+        seed=seed,
+        flush=flush_of(device.torch) if cold else None,
+        before=before,
+        throttled=throttle_of(device),
+    )
+    refuse_wrong(subject, inputs, trial, run.returned)
+    if number == 0 and not samples.unusable:
+        tensors = (given.query.tensor, given.key.tensor, given.value.tensor)
+        if why := why_not_computed(clock, run, tensors, min(samples.kernel)):
+            raise WrongWhenTimedError(Verdict((Finding(what="repeats", words=why),)).of(TIMED))
+    return samples
+
+
+def refuse_wrong(subject: Subject, inputs: Inputs, trial: Trial, returned: Any) -> None:
+    """Raises WrongWhenTimedError where what a timed call on `inputs` returned is wrong."""
+    subject.device.synchronize()
+    result = trial.read(returned)
+    verdict = subject.compare(subject.problem, inputs, result if isinstance(result, Finding) else result.clone())
+    if not verdict.passed:
+        raise WrongWhenTimedError(verdict.of(TIMED))
 
 
 def _control(subject: Subject, case: Case, seed: int) -> Control:
@@ -82,7 +138,7 @@ def measure(
     cold: bool = False,
     clock: Clock | None = None,
 ) -> Measurement:
-    """The measurement of one repetition. Its peak memory is not known yet."""
+    """The measurement of one repetition. Its peak memory is not known yet. Raises what `time_rounds` raises."""
     device = subject.device
     clock = clock or clock_for(device)
     samples = time_rounds(subject, case, rounds=rounds, cold=cold, clock=clock)

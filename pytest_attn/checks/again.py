@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pytest_attn.checks.bits import difference
 from pytest_attn.checks.check import Check
-from pytest_attn.checks.subject import Subject, value
+from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.value import value
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.verdict import Verdict
 
@@ -22,17 +23,14 @@ def again(subject: Subject) -> Verdict:
     copy of the inputs.
 
     Where the kernel claims to be deterministic, the last three must have the same bits; else each must be right.
-
-    These three are not in poisoned memory: poison makes torch choose deterministic algorithms, and what a kernel reads
-    without having written it shall show as a difference.
     """
     verdict = value(subject)
     if not verdict.passed:
         return verdict
     given, copy = subject.guarded(subject.inputs), subject.guarded(subject.inputs)
-    trial = subject.trial(subject.problem, given, poisoned=False)
+    trial = subject.trial(subject.problem, given)
     first, second = subject.call(trial), subject.call(trial)
-    elsewhere = subject.call(subject.trial(subject.problem, copy, poisoned=False))
+    elsewhere = subject.run_on(subject.problem, copy)
     for name, result in ((FIRST, first), (SECOND, second), (ELSEWHERE, elsewhere)):
         if isinstance(result, Finding):
             return Verdict((result.of(name),), verdict.figures)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from pytest_attn.checks.subject import Subject, value
+from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.value import value
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.problem import Problem
 

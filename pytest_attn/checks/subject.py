@@ -83,7 +83,7 @@ class Subject:
         result = self.run(problem, inputs)
         return merged_output(result) if problem.num_splits and not isinstance(result, Finding) else result
 
-    def trial(self, problem: Problem, given: GuardedInputs, *, poisoned: bool = True) -> Trial:
+    def trial(self, problem: Problem, given: GuardedInputs, *, poisoned: bool = False) -> Trial:
         """The kernel on these inputs, prepared at the first call; `poisoned`: memory that it allocates holds NaN."""
         return Trial(self.kernel, problem, given, self.device, poisoned=poisoned)
 
@@ -117,8 +117,3 @@ class Subject:
         truths = {own: self.reference(own, given) for own, given in sides}
         with self.timed("judge"):
             return judge_splits(problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance)
-
-
-def value(subject: Subject) -> Verdict:
-    """The check of most cases: one run, compared with the reference that the case names."""
-    return subject.compare(subject.problem, subject.inputs, subject.run(subject.problem, subject.inputs))

@@ -36,8 +36,8 @@ Buffers = dict[str, Guarded]
 class Trial:
     """A kernel prepared once for guarded inputs, and run as often as it is called.
 
-    `poisoned`: memory that the kernel allocates and does not write shows as NaN; `unwritten` is the number that the
-    buffers of an out variant hold before every call.
+    The calls are ordinary ones, in whatever state the process is. `poisoned`: memory that the kernel allocates and does
+    not write shows as NaN; `unwritten` is the number that the buffers of an out variant hold before every call.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Trial:
         given: GuardedInputs,
         device: Device,
         *,
-        poisoned: bool = True,
+        poisoned: bool = False,
         unwritten: float = torch.nan,
     ) -> None:
         self._kernel = kernel
@@ -67,16 +67,24 @@ class Trial:
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
-            with torch.no_grad(), memory:
-                if self._run is None:
-                    self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
-                returned = self._run()
+            with memory:
+                returned = self.prepared()()
                 self._device.synchronize()
         except NotImplementedError as error:
             words = f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}"
             return Finding(what=REFUSED, words=words)
         except Exception as error:
             return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
+        return self.read(returned)
+
+    def prepared(self) -> PreparedRun:
+        """The kernel itself, prepared once: what is timed. Raises whatever `prepare` raises."""
+        if self._run is None:
+            self._run = _prepared(self._kernel, self._problem, self._given.inputs, self._buffers)
+        return self._run
+
+    def read(self, returned: Any) -> Output | Finding:
+        """What a call of `prepared()` returned, as an output of the right form, or the finding that it is none."""
         output = _read(returned, self._problem, self._given, self._buffers)
         return output if isinstance(output, Finding) else self._restored(output)
 

@@ -3,9 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
+from pathlib import Path
+
+from pytest_attn.execution.isolation.fresh import LOST
+from pytest_attn.records.document import COPY, read_document
+
+PROGRAM = """
+import pathlib, sys
+import pytest
+left, *arguments = sys.argv[1:]
+sys.argv = ["pytest", *arguments]
+status = int(pytest.main())
+pathlib.Path(left).write_text(str(status))
+sys.exit(status)
+"""
+"""Runs pytest, and leaves its status in a file: a process that ends inside a kernel leaves none, whatever its own."""
 
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -20,10 +38,34 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 
 def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:
-    """Judge; returns pytest's exit status."""
+    """Judge; returns pytest's exit status, that of an error where its process ended before it did."""
     # A test file or module among the arguments replaces the whole suite.
     named = any(argument.startswith("pytest_attn.suite") for argument in rest)
     suite = [] if named else ["pytest_attn.suite"]
-    # A process of its own: pytest rewrites the assertions of plugins that are not imported yet.
-    command = [sys.executable, "-m", "pytest", "--pyargs", *suite, f"--attn-kernel={asked.kernel}", *rest]
-    return subprocess.run(command, check=False).returncode
+    with tempfile.TemporaryDirectory(prefix="pytest-attn-") as folder:
+        left = Path(folder) / "status"
+        # A process of its own: pytest rewrites the assertions of plugins that are not imported yet.
+        command = [sys.executable, "-c", PROGRAM, str(left)]
+        command += ["--pyargs", *suite, f"--attn-kernel={asked.kernel}", *rest]
+        ended = subprocess.run(command, check=False, env={**os.environ, COPY: folder}).returncode
+        if left.exists():
+            return int(left.read_text())
+        print(f"check: {_ending(ended)} before pytest did, {_after(Path(folder))}", file=sys.stderr)
+        return LOST
+
+
+def _ending(status: int) -> str:
+    if status < 0:
+        return f"the process was ended by signal {-status} ({signal.strsignal(-status)})"
+    return f"the process ended with status {status}"
+
+
+def _after(folder: Path) -> str:
+    """The last cell that had a record, in words."""
+    try:
+        records = read_document(folder).records
+    except ValueError:
+        return "before it began to run tests"
+    if not records:
+        return "before a cell had a record"
+    return f"after {records[-1].case} [{records[-1].kernel}], the last cell that had a record"

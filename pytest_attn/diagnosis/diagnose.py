@@ -107,7 +107,7 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
     """
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
     # Types of eight bits cannot be computed with on a CPU.
-    if _flops(subject.problem) > most or subject.problem.dtype.itemsize < 2:
+    if subject.problem.forward_flops > most or subject.problem.dtype.itemsize < 2:
         return None
     # The other hypotheses know dense, causal and block-sparse masks alone.
     plain = not subject.problem.variants and not subject.problem.wants_grad
@@ -138,11 +138,3 @@ def _hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:
     if problem.wants_grad:
         return HYPOTHESES_OF_GRADIENTS
     return HYPOTHESES_OF_VARIANTS if problem.variants else HYPOTHESES
-
-
-def _flops(problem: Problem) -> float:
-    """Floating-point operations of one forward pass; those that a causal mask saves are not deducted."""
-    pairs = float(problem.batch * problem.query_heads * problem.query_length * problem.key_length)
-    if isinstance(problem.mask, BlockSparse):
-        pairs *= problem.mask.block_mask.kept / problem.mask.block_mask.blocks.numel()
-    return 2 * pairs * (problem.head_dim + problem.value_dim)

@@ -13,6 +13,7 @@ from torch import Tensor
 from pytest_attn.checks.buffers import GuardedInputs
 from pytest_attn.checks.subject import Subject
 from pytest_attn.checks.trial import Trial
+from pytest_attn.checks.value import POISONED
 from pytest_attn.diagnosis.memory_fill import unwritten_memory
 from pytest_attn.diagnosis.model import Model, sampled_rows
 from pytest_attn.diagnosis.timebox import TimeBox
@@ -61,6 +62,11 @@ class Runs:
         """The inputs of the case, on the device of the kernel."""
         return self.subject.inputs
 
+    @property
+    def in_poisoned_memory(self) -> bool:
+        """Whether what is wrong shows in poisoned memory alone, so that the kernel is run there again."""
+        return self.verdict.findings[0].part.startswith(POISONED)
+
     def run(
         self,
         problem: Problem,
@@ -77,7 +83,9 @@ class Runs:
             return None
         subject = self.subject
         given = GuardedInputs.of(inputs, layout or subject.layout, subject.seed, around)
-        trial = Trial(subject.kernel, problem, given, subject.device, unwritten=unwritten)
+        trial = Trial(
+            subject.kernel, problem, given, subject.device, poisoned=self.in_poisoned_memory, unwritten=unwritten
+        )
         with self.box.run(), nullcontext() if math.isnan(unwritten) else unwritten_memory(unwritten):
             output = trial()
         if isinstance(output, Finding):

@@ -42,7 +42,8 @@ def repeated(evidence: Evidence) -> Diagnosis | None:
     finding = evidence.verdict.findings[0]
     again = finding.part.startswith((FIRST, SECOND, ELSEWHERE))
     if evidence.second_is_right:
-        if again or (not finding.part and finding.tensor in RESULTS and not finding.names_tensor):
+        whole = not finding.part or evidence.in_poisoned_memory
+        if again or (whole and finding.tensor in RESULTS and not finding.names_tensor):
             return Diagnosis("stale state", "run alone on the same inputs, the kernel is right")
         return None
     third = evidence.run(evidence.problem, evidence.inputs)

@@ -125,7 +125,7 @@ class Cell:
         """What the kernel returns for a copy of the inputs, as it is. Raises whatever the kernel raises."""
         with self._timed("inputs"):
             given = self.inputs.stored().clone()
-        with self._timed("kernel"), torch.no_grad():
+        with self._timed("kernel"):
             returned = self.kernel.prepare(self.problem, given)()
             self.session.device.synchronize()
         return returned
@@ -145,15 +145,25 @@ class Cell:
             seed=self.session.options.seed,
         )
 
+    @property
+    def _timed_subject(self) -> Subject:
+        """The kernel on the case, as it is timed: on inputs that other oracles than the exact one may not know."""
+        exact = replace(self.case, oracle="exact")
+
+        def reference(problem: Problem, inputs: Inputs) -> Reference:
+            return self.session.reference(exact, problem, inputs)
+
+        return replace(self.subject, reference=reference)
+
     def judge(self) -> Verdict:
         """The verdict of the check that the case names. The kernel runs before its oracle, on guarded inputs."""
         return check_of(self.case.oracle).judge(self.subject)
 
     def measure(self, *, rounds: int, cold: bool = False, memory: bool = True) -> Measurement:
         """How fast the kernel is on the case, from so many rounds beside its control; `memory` asks for the peak of a
-        run, too. Only for a kernel that was judged right."""
+        run, too. Only for a kernel that was judged right. Raises WrongWhenTimedError where a timed call is wrong."""
         with self._timed("latency"):
-            clock, subject = self.session.clock, self.subject
+            clock, subject = self.session.clock, self._timed_subject
             measured = measure(subject, self.case, self.spec, rounds=rounds, cold=cold, clock=clock)
             if not memory:
                 return measured
@@ -162,10 +172,11 @@ class Cell:
             return replace(measured, peak_bytes=peak)
 
     def measure_more(self, before: Measurement, *, rounds: int, number: int) -> Measurement:
-        """The measurement `before` with further rounds, those of repetition `number`, on inputs of their own."""
+        """The measurement `before` with further rounds, those of repetition `number`, on inputs of their own. Raises
+        WrongWhenTimedError where a timed call is wrong."""
         with self._timed("latency"):
             samples = time_rounds(
-                self.subject,
+                self._timed_subject,
                 self.case,
                 rounds=rounds,
                 number=number,

@@ -21,9 +21,10 @@ class Output:
     grads: Gradients | None = None
 
     def clone(self) -> Output:
-        """A copy in memory of its own."""
-        lse = None if self.lse is None else self.lse.clone()
-        return Output(self.out.clone(), lse, self.grads and Gradients(*(tensor.clone() for tensor in self.grads)))
+        """A copy in memory of its own, which autograd does not follow."""
+        lse = None if self.lse is None else self.lse.detach().clone()
+        grads = self.grads and Gradients(*(tensor.detach().clone() for tensor in self.grads))
+        return Output(self.out.detach().clone(), lse, grads)
 
 
 def new_output(problem: Problem, inputs: Inputs) -> Output:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 
@@ -89,17 +90,33 @@ class Attn:
             pytest.skip(record.reason)
 
     def measure(self, *, rounds: int, cold: bool, memory: bool) -> Measurement:
-        """How fast the kernel is on the case, from `rounds` beside its control."""
-        return self._cell.measure(rounds=rounds, cold=cold, memory=memory)
+        """How fast the kernel is on the case, from `rounds` beside its control; fails the test where a timed call is
+        wrong."""
+        __tracebackhide__ = True
+        return self._right_when_timed(lambda: self._cell.measure(rounds=rounds, cold=cold, memory=memory))
 
     def measure_more(self, before: Measurement, *, rounds: int, number: int) -> Measurement:
-        """The measurement `before` with further rounds, those of repetition `number`."""
-        return self._cell.measure_more(before, rounds=rounds, number=number)
+        """The measurement `before` with further rounds, those of repetition `number`; fails the test where a timed call
+        is wrong."""
+        __tracebackhide__ = True
+        return self._right_when_timed(lambda: self._cell.measure_more(before, rounds=rounds, number=number))
 
-    def fail(self, why: str) -> None:
+    def _right_when_timed(self, measure: Callable[[], Measurement]) -> Measurement:
+        __tracebackhide__ = True
+        from pytest_attn.bench.measure import WrongWhenTimedError
+
+        try:
+            return measure()
+        except WrongWhenTimedError as error:
+            self._fail(self._cell.failed(verdict=error.verdict))
+
+    def fail(self, why: str) -> NoReturn:
         """Fail the test, and the cell, for another reason than what the judge found."""
         __tracebackhide__ = True
-        record = self._cell.failed(why)
+        self._fail(self._cell.failed(why))
+
+    def _fail(self, record: Record) -> NoReturn:
+        __tracebackhide__ = True
         keep(self._item, record)
         pytest.fail(record.message, pytrace=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -15,8 +16,9 @@ from pytest_attn.plugin.completeness import Completeness
 from pytest_attn.plugin.internals import compare_with, keep_samples
 from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
-from pytest_attn.plugin.reports import attach, attached
+from pytest_attn.plugin.reports import IF_IT_ENDS, attach, attached
 from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
+from pytest_attn.records.document import COPY, Content
 from pytest_attn.records.run import RunEnd, now
 
 if TYPE_CHECKING:
@@ -50,6 +52,7 @@ def pytest_configure(config: pytest.Config) -> None:
             directory=config.rootpath,
             processes=_workers(config),
             kernels_named_by="--attn-kernel" if _kernel_flag(config) else "attn_kernel",
+            copy=_copy(config),
         )
         config.stash.setdefault(TIMER, TimedHere())
         if not _is_worker(config):
@@ -131,6 +134,10 @@ def pytest_runtest_makereport(
     if report.when == "call" or (report.when == "setup" and not report.passed):
         found = (item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None))
         attach(report, [content for content in found if content is not None])
+    elif report.when == "setup" and _is_worker(item.config):
+        cell = getattr(item, "funcargs", {}).get("attn_cell")
+        if cell is not None:
+            attach(report, [cell.failed("the process of this xdist worker ended in this cell")], IF_IT_ENDS)
     return report
 
 
@@ -140,10 +147,21 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self._run = run
+        self._running: dict[str, list[Content]] = {}
+        """What becomes of the cells that workers are at, by test, if their processes end."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.when == "setup":
+            self._running[report.nodeid] = attached(report, IF_IT_ENDS)
+        else:
+            self._running.pop(report.nodeid, None)
         for content in attached(report):
             self._run.add(content)
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        # Its report goes the way of all others afterwards.
+        attach(report, self._running.pop(crashitem, []))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -203,6 +221,12 @@ def _cache_directory(config: pytest.Config, options: Options) -> Path | None:
         return Path(options.cache).absolute()
     cache = getattr(config, "cache", None)
     return Path(cache.mkdir("attn")) if cache is not None else None
+
+
+def _copy(config: pytest.Config) -> Path | None:
+    """Where a copy of the document is asked for; of this run, not of those that it starts."""
+    folder = os.environ.pop(COPY, None)
+    return Path(folder) if folder and not _is_worker(config) else None
 
 
 def _kernel_flag(config: pytest.Config) -> bool:

@@ -13,12 +13,16 @@ ATTRIBUTE = "attn_lines"
 """A plain attribute of a report travels from an xdist worker to the controller."""
 
 
-def attach(report: pytest.TestReport, contents: Iterable[Content]) -> None:
+IF_IT_ENDS = "attn_if_it_ends"
+"""The same, on the report of a set-up: what becomes of the test if no report of its call follows."""
+
+
+def attach(report: pytest.TestReport, contents: Iterable[Content], attribute: str = ATTRIBUTE) -> None:
     """Put lines of a run document on a report."""
-    setattr(report, ATTRIBUTE, [encoded(as_line(content)) for content in contents])
+    setattr(report, attribute, [encoded(as_line(content)) for content in contents])
 
 
-def attached(report: pytest.TestReport) -> list[Content]:
+def attached(report: pytest.TestReport, attribute: str = ATTRIBUTE) -> list[Content]:
     """The lines on a report; none where it has none."""
-    found = (of_line(plain) for plain in getattr(report, ATTRIBUTE, ()))
+    found = (of_line(plain) for plain in getattr(report, attribute, ()))
     return [content for content in found if content is not None]

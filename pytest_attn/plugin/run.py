@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 class Run:
     """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count,
     name) of this xdist worker, (0, 1, "") without xdist; `command` are the words of the command line, `directory` the
-    root of the user's project, `processes` those that judge cells, `kernels_named_by` the flag or the ini key."""
+    root of the user's project, `processes` those that judge cells, `kernels_named_by` the flag or the ini key, `copy` a
+    folder for a copy of the document."""
 
     def __init__(
         self,
@@ -38,6 +39,7 @@ class Run:
         directory: Path | None = None,
         processes: int = 1,
         kernels_named_by: str = "--attn-kernel",
+        copy: Path | None = None,
     ) -> None:
         self.options = options
         self.processes = processes
@@ -48,6 +50,8 @@ class Run:
         self._directory = directory or Path.cwd()
         self._began = time.perf_counter()
         self._file: DocumentFile | None = None
+        self._copy_folder = copy
+        self._copy: DocumentFile | None = None
         self._output_fault = ""
         self.baselines = self._directory / options.baselines
         """The folder of baselines; below the root directory where it is relative."""
@@ -129,6 +133,9 @@ class Run:
 
         Raises ValueError where it cannot be written.
         """
+        if self._copy_folder is not None:
+            self._copy = DocumentFile(self._copy_folder)
+            self._copy.write(self.start)
         if self.options.output is None:
             return
         folder = Path(self.options.output)
@@ -143,6 +150,8 @@ class Run:
         """Include what became of a cell, how fast it is, or what was decided; write it where `--attn-output` says."""
         if isinstance(content, Record):
             self.records.append(content)
+        if self._copy is not None:
+            self._copy.write(content)
         if self._file is None or self._output_fault:
             return
         try:
@@ -160,9 +169,10 @@ class Run:
     def end(self, end: RunEnd) -> None:
         """Write how the run ended, and let go of the document."""
         self.add(end)
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        for file in (self._file, self._copy):
+            if file is not None:
+                file.close()
+        self._file = self._copy = None
 
     def refused(self, sentence: str) -> None:
         """End the document of a run that makes no sense, and so judged nothing."""

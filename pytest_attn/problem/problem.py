@@ -146,6 +146,15 @@ class Problem:
         return query, key, (*key[:3], self.value_dim)
 
     @property
+    def forward_flops(self) -> float:
+        """Floating-point operations of one forward pass; those that masks other than of blocks save are not
+        deducted."""
+        pairs = float(self.batch * self.query_heads * self.query_length * self.key_length)
+        if isinstance(self.mask, BlockSparse):
+            pairs *= self.mask.block_mask.kept / self.mask.block_mask.blocks.numel()
+        return 2 * pairs * (self.head_dim + self.value_dim)
+
+    @property
     def present_queries(self) -> torch.Tensor:
         """bool `[B, 1, Sq]`: the queries that a sequence has."""
         lengths = torch.tensor([self.lengths_of(batch).query for batch in range(self.batch)])

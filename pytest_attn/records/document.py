@@ -25,6 +25,9 @@ SCHEMA_VERSION = 2
 FILE = "attn-run.jsonl"
 """The name of the document in the folder of `--attn-output`."""
 
+COPY = "PYTEST_ATTN_COPY"
+"""The environment variable that names a folder for a copy of the document, asked for by whoever started the run."""
+
 Content = RunStart | Record | Measurement | Decision | RunEnd
 KINDS: Mapping[str, type[Content]] = {
     "run": RunStart,

@@ -23,8 +23,8 @@ PROBLEM = Problem.of(Case(5, 5, head_dim=8, query_heads=2, dtype="float32", ask=
 WITH_LSE = Problem.of(Case(5, 5, head_dim=8, query_heads=2, dtype="float32"))
 
 
-def trial_of(kernel: Kernel, problem: Problem = PROBLEM) -> Trial:
-    return Trial(kernel, problem, GuardedInputs.of(Inputs.draw(problem, seed=1)), Device("cpu"))
+def trial_of(kernel: Kernel, problem: Problem = PROBLEM, *, poisoned: bool = False) -> Trial:
+    return Trial(kernel, problem, GuardedInputs.of(Inputs.draw(problem, seed=1)), Device("cpu"), poisoned=poisoned)
 
 
 def finding_on(function: Callable[..., Any], problem: Problem = PROBLEM, **claims: Any) -> Finding:
@@ -57,7 +57,8 @@ def test_a_kernel_that_raises_is_red_with_its_own_line() -> None:
 
 @pytest.mark.parametrize("allocate", [torch.empty_like, lambda like: like.new_empty(like.shape)])
 def test_memory_that_is_allocated_and_not_written_is_nan(allocate: Callable[[Tensor], Tensor]) -> None:
-    returned = trial_of(pytest_attn.kernel()(lambda query, key, value, scale: allocate(query)))()
+    kernel = pytest_attn.kernel()(lambda query, key, value, scale: allocate(query))
+    returned = trial_of(kernel, poisoned=True)()
     assert isinstance(returned, Output)
     assert bool(returned.out.isnan().all())
 

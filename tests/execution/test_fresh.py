@@ -31,7 +31,7 @@ class tired:
 
     def prepare(self, problem, inputs):
         type(self).prepared += 1
-        if type(self).prepared > 2:
+        if type(self).prepared > 4:
             raise RuntimeError("enough")
         return lambda: torch.nn.functional.scaled_dot_product_attention(
             inputs.query, inputs.key, inputs.value, scale=problem.scale

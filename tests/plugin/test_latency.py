@@ -23,6 +23,11 @@ def tired(query, key, value, scale):
     if number > 12:
         raise RuntimeError("enough")
     return dense(query, key, value, scale)
+
+def lazy(query, key, value, scale):
+    global number
+    number += 1
+    return dense(query, key, value, scale) if number < 7 else query.new_zeros(query.shape)
 """
 
 OWN = """
@@ -129,6 +134,16 @@ def test_a_wrong_kernel_fails_and_is_not_timed(own, pytester, stored):
 def test_an_error_while_timing_is_shown_as_it_is(own, pytester, stored):
     result = own("-k", smallest(pytester).id, lines="", kernel="tired")
     result.stdout.fnmatch_lines(["E*RuntimeError: enough"])
+    assert stored() == []
+
+
+def test_a_kernel_that_is_wrong_only_where_it_is_timed_fails_its_cell(own, pytester, stored, records):
+    case = smallest(pytester).id
+    result = own("-k", case, "--attn-output=out", kernel="lazy")
+    result.stdout.fnmatch_lines([f"{case} [[]kernels.py:lazy[]]: timed: out: *", "reproduce: *"])
+    (record,) = records()
+    assert record.outcome == "failed"
+    assert record.findings[0].part == "timed"
     assert stored() == []
 
 

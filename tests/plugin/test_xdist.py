@@ -55,6 +55,46 @@ def test_the_claim_line_is_the_same_and_the_records_name_their_workers(pytester,
     assert workers(folder / "out") == {"gw0", "gw1"}
 
 
+LEAVING = """
+import os
+import torch
+
+def leaving(query, key, value, scale):
+    if query.shape[2] == 127:
+        os._exit(0)
+    return torch.nn.functional.scaled_dot_product_attention(query, key, value, scale=scale)
+"""
+
+
+@pytest.fixture
+def left(pytester, two_workers):
+    """A run in which a worker ends inside a kernel."""
+    pytester.makepyfile(kernels=LEAVING)
+    cases = ["b1-h1-s64-d32-float32-out-exact", "b1-h1-s127-d32-float32-out-exact", "b1-h1-s63-d32-float32-out-exact"]
+    return pytester.runpytest(
+        "--pyargs",
+        "pytest_attn.suite.test_case",
+        "--attn-kernel=kernels.py:leaving",
+        "--attn-output=out",
+        *[f"--attn-case={case}" for case in cases],
+        *two_workers,
+    )
+
+
+def test_the_cell_in_which_a_worker_ends_is_in_the_claim_line(left):
+    assert claim(left.outlines).startswith("claimed 3 of 3 | ran 3 | passed 2 | failed 1")
+    assert left.ret == pytest.ExitCode.TESTS_FAILED
+
+
+def test_the_cell_in_which_a_worker_ends_has_a_failed_record(left, records, document):
+    (failed,) = [record for record in records() if record.outcome == "failed"]
+    assert (failed.case, failed.kernel) == ("b1-h1-s127-d32-float32-out-exact", "kernels.py:leaving")
+    assert failed.why == "the process of this xdist worker ended in this cell"
+    assert failed.worker in {"gw0", "gw1"}
+    assert "--attn-case=b1-h1-s127-d32-float32-out-exact" in failed.reproduce
+    assert document().end.failed == 1
+
+
 def test_each_worker_gets_its_share_of_the_cores(dealt):
     folder, _ = dealt
     share = max(1, len(os.sched_getaffinity(0)) // 2)

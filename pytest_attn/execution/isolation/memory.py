@@ -96,15 +96,14 @@ def _peak_of_a_run(
     reset: Callable[[], object],
     peak: Callable[[], int],
 ) -> int:
-    with torch.no_grad():
-        # The first run loads libraries and starts threads, which are not memory of this problem.
-        kernel.prepare(problem, inputs)()
-        gc.collect()
-        before = used()
-        run = kernel.prepare(problem, inputs)
-        reset()
-        returned = run()
-        most = peak()
+    # The first run loads libraries and starts threads, which are not memory of this problem.
+    kernel.prepare(problem, inputs)()
+    gc.collect()
+    before = used()
+    run = kernel.prepare(problem, inputs)
+    reset()
+    returned = run()
+    most = peak()
     del returned
     return max(most - before, 0)
 
