@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.origin import run_start
 from pytest_attn.execution.requirement import required
 from pytest_attn.execution.session import Session
@@ -30,17 +31,21 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
     if asked.fewest_judged:
         raise ValueError(f"require={options['require']!r}: a number is of a run of pytest; allowed: here, claimed")
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
-    cells = [case for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
-    found = judged(_named(kernel), asked.case or cells, session)
+    named = _named(kernel)
+    cells = [(name, case) for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
+    swept = (_record(session.cell(named, case, name)) for name, case in cells)
+    found = judged(named, asked.case, session) if asked.case else swept
     return list(found if asked.output is None else _written(found, asked, Path(asked.output)))
 
 
 def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
     """The record of every case, in order."""
-    for case in cases:
-        cell = session.cell(kernel, case)
-        skipped = cell.skipped()
-        yield required(skipped, session) if skipped else cell.record()
+    return (_record(session.cell(kernel, case)) for case in cases)
+
+
+def _record(cell: Cell) -> Record:
+    skipped = cell.skipped()
+    return required(skipped, cell.session) if skipped else cell.record()
 
 
 def _written(records: Iterable[Record], asked: Options, folder: Path) -> Iterator[Record]:

@@ -78,10 +78,10 @@ class Cell:
     def overclaimed(self) -> str:
         """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
         asked = self.session.options.overclaim and not self.case.unsatisfiable
-        return self._unclaimed if asked else ""
+        return self.unclaimed if asked else ""
 
     @cached_property
-    def _unclaimed(self) -> str:
+    def unclaimed(self) -> str:
         """The first thing that a problem of the case needs and the kernel does not claim; empty where it claims all."""
         claims, device = self._declared.capabilities, self.session.device.type
         problems = check_of(self.case.oracle).problems(self.problem)
@@ -109,8 +109,8 @@ class Cell:
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        if self._unclaimed and not self.session.options.overclaim:
-            return self._record("not claimed", f"not claimed: {self._unclaimed}")
+        if self.unclaimed and not self.session.options.overclaim:
+            return self._record("not claimed", f"not claimed: {self.unclaimed}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if flops(case) > self.session.options.budget_gflop * 1e9:
