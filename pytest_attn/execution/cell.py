@@ -24,6 +24,7 @@ from pytest_attn.execution.shrink import shrink
 from pytest_attn.judge.verdict.tolerances import unjudged_by
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.options.defaults import SHRUNK_CELLS
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
@@ -82,7 +83,8 @@ class Cell:
 
     @cached_property
     def unclaimed(self) -> str:
-        """The first thing that a problem of the case needs and the kernel does not claim; empty where it claims all."""
+        """The first thing that a problem of the case needs and the kernel does not claim, or why it refuses one; empty
+        where it claims all. Raises RefusalError where a refusal of the kernel says neither yes nor no."""
         claims, device = self._declared.capabilities, self.session.device.type
         problems = check_of(self.case.oracle).problems(self.problem)
         return next(filter(None, (claims.why_not(problem, device, self.case.layout) for problem in problems)), "")
@@ -105,12 +107,16 @@ class Cell:
         return reference
 
     def skipped(self) -> Record | None:
-        """Why the cell does not run, as a record; None if it does."""
+        """Why the cell does not run, as a record, failed where the kernel does not know; None if it does."""
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        if self.unclaimed and not self.session.options.overclaim:
-            return self._record("not claimed", f"not claimed: {self.unclaimed}")
+        try:
+            unclaimed = self.unclaimed
+        except RefusalError as error:
+            return self.failed(str(error))
+        if unclaimed and not self.session.options.overclaim:
+            return self._record("not claimed", f"not claimed: {unclaimed}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if flops(case) > self.session.options.budget_gflop * 1e9:
@@ -180,7 +186,10 @@ class Cell:
         skipped = self.skipped()
         if skipped:
             return skipped
-        verdict = self.judge()
+        try:
+            verdict = self.judge()
+        except RefusalError as error:  # of a later call of a sequence
+            return self.failed(str(error))
         if verdict.passed:
             return self._record("passed", verdict=verdict)
         if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
@@ -236,7 +245,7 @@ class Cell:
             why=why,
             findings=verdict.findings if verdict else (),
             reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
-            source=self.session.source(self.kernel, self.spec) if ran else None,
+            source=self.session.source(self._declared, self.spec) if ran else None,
             fields=fields_of(self.case),
             figures=verdict.figures if verdict else {},
             seconds=dict(self.seconds),

@@ -16,6 +16,7 @@ from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
 from pytest_attn.oracles.cache import ReferenceCache
@@ -84,7 +85,10 @@ class Session:
         if output is None or case.unsatisfiable:
             return cell
         other = Cell(self, spec, found, output)
-        return other if not found.capabilities.lse or (cell.unclaimed and not other.unclaimed) else cell
+        try:
+            return other if not found.capabilities.lse or (cell.unclaimed and not other.unclaimed) else cell
+        except RefusalError:
+            return cell
 
     @property
     def _wants_each_ask(self) -> bool:
