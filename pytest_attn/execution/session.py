@@ -26,6 +26,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.records.declared import Declared
 
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
@@ -70,6 +71,16 @@ class Session:
             self._kernels[spec] = find_kernel(spec)
         return self._kernels[spec]
 
+    def declared(self, kernel: str | Kernel) -> Declared:
+        """What a kernel, by name or itself, claims and refuses."""
+        found = self.kernel(kernel) if isinstance(kernel, str) else kernel
+        claims = found.capabilities
+        return Declared(
+            kernel=kernel if isinstance(kernel, str) else kernel.name,
+            claims=claims.tryable,
+            refuses=tuple(claims.refuses),
+        )
+
     def source(self, kernel: Kernel, spec: str) -> KernelSource:
         """Where a kernel is defined, found once."""
         if spec not in self._sources:
@@ -80,11 +91,11 @@ class Session:
         """A kernel, by name or itself, on a case, of a sweep where that is named: a kernel that does not claim the
         log-sum-exp there is judged on its output alone, under the id of that case."""
         spec, found = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
-        cell = Cell(self, spec, found, case)
+        cell = Cell(self, spec, found, case, sweep)
         output = find_sweep(sweep).without_lse(case) if sweep and not self._wants_each_ask else None
         if output is None or case.unsatisfiable:
             return cell
-        other = Cell(self, spec, found, output)
+        other = Cell(self, spec, found, output, sweep)
         try:
             return other if not found.capabilities.lse or (cell.unclaimed and not other.unclaimed) else cell
         except RefusalError:

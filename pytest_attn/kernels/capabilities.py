@@ -19,6 +19,12 @@ DEVICE_TYPES = ("cpu", "cuda", "npu")
 SIZES = {"head_dim": "head_dims", "key_heads": "key_heads", "block_sizes": "block_sizes"}
 """The capability that lists the sizes of a need."""
 
+WORDS = (
+    *("lse", "causal", "causal_top_left", "gqa", "block_sparse", "block_sparse_causal", "cross_attention"),
+    *("value_dim", "any_scale", "strided", "bsnd", "backward"),
+)
+"""The capabilities of which a problem may have need, one word each."""
+
 
 @names_unknown_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,6 +148,13 @@ class Capabilities:
         """The first thing that `problem` needs and this does not claim, or the first reason for which it is refused, as
         a constant text; None if all is claimed. Raises RefusalError where a refusal says neither yes nor no."""
         return self._missing(problem, device_type, layout) or refused(self.refuses, problem)
+
+    @property
+    def tryable(self) -> tuple[str, ...]:
+        """Every claim that some problem can try, in the words of `needs_of`; devices are not the problem's."""
+        sizes = [f"{need} {size}" for need, name in SIZES.items() for size in getattr(self, name) or ()]
+        words = [word for word in WORDS if getattr(self, word)]
+        return (*(f"dtype {dtype}" for dtype in self.dtypes), *sizes, *words, *self.variants)
 
     def claims(self, need: str) -> bool:
         """Whether a need of `needs_of` is claimed."""

@@ -1,7 +1,7 @@
 """The run document: all that one run found out, in one file of JSON lines.
 
-The first line is the run, the last one how it ended; records, measurements and decisions stand between them in the
-order in which they came. `run-document.schema.json` describes a line.
+The first line is the run, the last one how it ended; kernels, records, measurements and decisions stand between them in
+the order in which they came. `run-document.schema.json` describes a line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.records.decision import Decision
+from pytest_attn.records.declared import Declared
 from pytest_attn.records.record import Record
 from pytest_attn.records.released import of_released
 from pytest_attn.records.run import RunEnd, RunStart
@@ -25,9 +26,10 @@ SCHEMA_VERSION = 2
 FILE = "attn-run.jsonl"
 """The name of the document in the folder of `--attn-output`."""
 
-Content = RunStart | Record | Measurement | Decision | RunEnd
+Content = RunStart | Declared | Record | Measurement | Decision | RunEnd
 KINDS: Mapping[str, type[Content]] = {
     "run": RunStart,
+    "kernel": Declared,
     "record": Record,
     "measurement": Measurement,
     "decision": Decision,
@@ -35,6 +37,7 @@ KINDS: Mapping[str, type[Content]] = {
 }
 READERS: Mapping[str, Callable[[Any], Content]] = {
     "run": RunStart.of_dict,
+    "kernel": Declared.of_dict,
     "record": Record.of_dict,
     "measurement": Measurement.of_dict,
     "decision": Decision.of_dict,
@@ -50,6 +53,7 @@ class Document:
     """The file that it was read from, for sentences."""
 
     start: RunStart
+    kernels: tuple[Declared, ...] = ()
     records: tuple[Record, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -134,6 +138,7 @@ def _gathered(source: str, contents: Iterator[Content]) -> Document:
     return Document(
         source=source,
         start=start,
+        kernels=tuple(found[Declared]),
         records=tuple(found[Record]),
         measurements=tuple(found[Measurement]),
         decisions=tuple(found[Decision]),
