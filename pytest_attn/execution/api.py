@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.origin import run_start
 from pytest_attn.execution.requirement import required
 from pytest_attn.execution.session import Session
@@ -14,6 +15,7 @@ from pytest_attn.kernels.naming import spec_of
 from pytest_attn.options.options import Options, options_of
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.records.declared import Declared
 from pytest_attn.records.document import DocumentFile
 from pytest_attn.records.record import Record
 from pytest_attn.records.run import RunEnd, now
@@ -30,23 +32,31 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
     if asked.fewest_judged:
         raise ValueError(f"require={options['require']!r}: a number is of a run of pytest; allowed: here, claimed")
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
-    cells = [case for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
-    found = judged(_named(kernel), asked.case or cells, session)
-    return list(found if asked.output is None else _written(found, asked, Path(asked.output)))
+    named = _named(kernel)
+    cells = [(name, case) for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
+    swept = (_record(session.cell(named, case, name)) for name, case in cells)
+    found = judged(named, asked.case, session) if asked.case else swept
+    if asked.output is None:
+        return list(found)
+    declared = session.declared(named)
+    return list(_written(found, declared, asked, Path(asked.output)))
 
 
 def judged(kernel: str | Kernel, cases: Iterable[Case], session: Session) -> Iterator[Record]:
     """The record of every case, in order."""
-    for case in cases:
-        cell = session.cell(kernel, case)
-        skipped = cell.skipped()
-        yield required(skipped, session) if skipped else cell.record()
+    return (_record(session.cell(kernel, case)) for case in cases)
 
 
-def _written(records: Iterable[Record], asked: Options, folder: Path) -> Iterator[Record]:
+def _record(cell: Cell) -> Record:
+    skipped = cell.skipped()
+    return required(skipped, cell.session) if skipped else cell.record()
+
+
+def _written(records: Iterable[Record], declared: Declared, asked: Options, folder: Path) -> Iterator[Record]:
     """The same records, each in the document of a run when it is known."""
     file = DocumentFile(folder)
     file.write(run_start(asked, ("pytest_attn.check_kernel",), Path.cwd()))
+    file.write(declared)
     failed = 0
     for record in records:
         file.write(record)

@@ -24,6 +24,8 @@ from pytest_attn.execution.shrink import shrink
 from pytest_attn.judge.verdict.tolerances import unjudged_by
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.needs import needs_of
+from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.options.defaults import SHRUNK_CELLS
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
@@ -43,10 +45,12 @@ DIAGNOSIS_SECONDS = 60.0
 class Cell:
     """One kernel on one case: what a test holds in its hands."""
 
-    def __init__(self, session: Session, spec: str, kernel: Kernel, case: Case) -> None:
+    def __init__(self, session: Session, spec: str, kernel: Kernel, case: Case, sweep: str = "") -> None:
         self.session = session
         self.spec = spec
         self.case = case
+        self.sweep = sweep
+        """The sweep that the case is of; empty for a case that was asked for by its id."""
         self.seconds: dict[str, float] = {}
         self._declared = kernel
         self._problem: Problem | None = None
@@ -70,7 +74,7 @@ class Cell:
         if not self.overclaimed:
             return self._declared
         claims = self._declared.capabilities
-        for problem in check_of(self.case.oracle).problems(self.problem):
+        for problem in self._problems:
             claims = claims.widened(problem, self.session.device.type, self.case.layout)
         return self._declared.claiming(claims)
 
@@ -78,14 +82,27 @@ class Cell:
     def overclaimed(self) -> str:
         """What the case needs that the kernel does not claim, where `--attn-overclaim` asks for it nevertheless."""
         asked = self.session.options.overclaim and not self.case.unsatisfiable
-        return self._unclaimed if asked else ""
+        return self.unclaimed if asked else ""
 
     @cached_property
-    def _unclaimed(self) -> str:
-        """The first thing that a problem of the case needs and the kernel does not claim; empty where it claims all."""
+    def unclaimed(self) -> str:
+        """The first thing that a problem of the case needs and the kernel does not claim, or why it refuses one; empty
+        where it claims all. Raises RefusalError where a refusal of the kernel says neither yes nor no."""
         claims, device = self._declared.capabilities, self.session.device.type
-        problems = check_of(self.case.oracle).problems(self.problem)
-        return next(filter(None, (claims.why_not(problem, device, self.case.layout) for problem in problems)), "")
+        return next(filter(None, (claims.why_not(each, device, self.case.layout) for each in self._problems)), "")
+
+    @cached_property
+    def _problems(self) -> tuple[Problem, ...]:
+        """Every problem that the check of the case runs."""
+        return tuple(check_of(self.case.oracle).problems(self.problem))
+
+    @property
+    def _needs(self) -> tuple[str, ...]:
+        """What the case needs of a kernel, by any of its problems."""
+        if self.case.unsatisfiable:
+            return ()
+        device, layout = self.session.device.type, self.case.layout
+        return tuple(dict.fromkeys(need for each in self._problems for need in needs_of(each, device, layout)))
 
     @property
     def inputs(self) -> Inputs:
@@ -105,12 +122,16 @@ class Cell:
         return reference
 
     def skipped(self) -> Record | None:
-        """Why the cell does not run, as a record; None if it does."""
+        """Why the cell does not run, as a record, failed where the kernel does not know; None if it does."""
         case = self.case
         if case.unsatisfiable:
             return self._record("unsatisfiable", f"unsatisfiable: {case.unsatisfiable}")
-        if self._unclaimed and not self.session.options.overclaim:
-            return self._record("not claimed", f"not claimed: {self._unclaimed}")
+        try:
+            unclaimed = self.unclaimed
+        except RefusalError as error:
+            return self.failed(str(error))
+        if unclaimed and not self.session.options.overclaim:
+            return self._record("not claimed", f"not claimed: {unclaimed}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if flops(case) > self.session.options.budget_gflop * 1e9:
@@ -191,7 +212,10 @@ class Cell:
         skipped = self.skipped()
         if skipped:
             return skipped
-        verdict = self.judge()
+        try:
+            verdict = self.judge()
+        except RefusalError as error:  # of a later call of a sequence
+            return self.failed(str(error))
         if verdict.passed:
             return self._record("passed", verdict=verdict)
         if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
@@ -247,7 +271,9 @@ class Cell:
             why=why,
             findings=verdict.findings if verdict else (),
             reproduce=reproduce(self.spec, self.case, options, self.session.device) if outcome == "failed" else "",
-            source=self.session.source(self.kernel, self.spec) if ran else None,
+            source=self.session.source(self._declared, self.spec) if ran else None,
+            sweep=self.sweep,
+            needs=self._needs,
             fields=fields_of(self.case),
             figures=verdict.figures if verdict else {},
             seconds=dict(self.seconds),

@@ -16,6 +16,7 @@ from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
 from pytest_attn.oracles.cache import ReferenceCache
@@ -24,6 +25,8 @@ from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.records.declared import Declared
 
 INPUTS_KEPT = 2
 """Input sets kept in memory; the cells of one shape follow each other."""
@@ -68,17 +71,41 @@ class Session:
             self._kernels[spec] = find_kernel(spec)
         return self._kernels[spec]
 
+    def declared(self, kernel: str | Kernel) -> Declared:
+        """What a kernel, by name or itself, claims and refuses."""
+        found = self.kernel(kernel) if isinstance(kernel, str) else kernel
+        claims = found.capabilities
+        return Declared(
+            kernel=kernel if isinstance(kernel, str) else kernel.name,
+            claims=claims.tryable,
+            refuses=tuple(claims.refuses),
+        )
+
     def source(self, kernel: Kernel, spec: str) -> KernelSource:
         """Where a kernel is defined, found once."""
         if spec not in self._sources:
             self._sources[spec] = kernel_source(kernel, spec)
         return self._sources[spec]
 
-    def cell(self, kernel: str | Kernel, case: Case) -> Cell:
-        """A kernel, by name or itself, on a case."""
-        if isinstance(kernel, str):
-            return Cell(self, kernel, self.kernel(kernel), case)
-        return Cell(self, kernel.name, kernel, case)
+    def cell(self, kernel: str | Kernel, case: Case, sweep: str = "") -> Cell:
+        """A kernel, by name or itself, on a case, of a sweep where that is named: a kernel that does not claim the
+        log-sum-exp there is judged on its output alone, under the id of that case."""
+        spec, found = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
+        cell = Cell(self, spec, found, case, sweep)
+        output = find_sweep(sweep).without_lse(case) if sweep and not self._wants_each_ask else None
+        if output is None or case.unsatisfiable:
+            return cell
+        other = Cell(self, spec, found, output, sweep)
+        try:
+            return other if not found.capabilities.lse or (cell.unclaimed and not other.unclaimed) else cell
+        except RefusalError:
+            return cell
+
+    @property
+    def _wants_each_ask(self) -> bool:
+        """Whether the user asks for what is not claimed, for all of it, or by what is asked."""
+        options = self.options
+        return options.overclaim or "claimed" in options.require or any(each.axis == "ask" for each in options.axis)
 
     def inputs(self, problem: Problem, case: Case) -> Inputs:
         """The inputs of a case on this session's device, shared with the other cases of its shape."""

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
+from pytest_attn.kernels.needs import needs_of
+from pytest_attn.kernels.refusal import Refuses, declared_refusals, refused
 from pytest_attn.problem.dtypes import data_types
-from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.problem.vocabulary import DTYPES, Layout
 from pytest_attn.text import closest, names_unknown_fields
 
 DEVICE_TYPES = ("cpu", "cuda", "npu")
+
+SIZES = {"head_dim": "head_dims", "key_heads": "key_heads", "block_sizes": "block_sizes"}
+"""The capability that lists the sizes of a need."""
+
+WORDS = (
+    *("lse", "causal", "causal_top_left", "gqa", "block_sparse", "block_sparse_causal", "cross_attention"),
+    *("value_dim", "any_scale", "strided", "bsnd", "backward"),
+)
+"""The capabilities of which a problem may have need, one word each."""
 
 
 @names_unknown_fields
@@ -93,6 +103,9 @@ class Capabilities:
     unread_padding: bool = False
     """Reads no key and no value beyond the length of its sequence, which then hold NaN."""
 
+    refuses: Refuses = field(default_factory=dict, hash=False)
+    """What it does not take of all this: by reason, a function of the `Problem` that is True where the reason holds."""
+
     def __post_init__(self) -> None:
         for item in fields(self):
             if isinstance(item.default, bool):
@@ -102,7 +115,8 @@ class Capabilities:
         self._keep("devices", _words("devices", self.devices, DEVICE_TYPES))
         self._keep("dtypes", _words("dtypes", self.dtypes, tuple(data_types())))
         self._keep("variants", _words("variants", self.variants, tuple(variants()) if self.variants else ()))
-        for name in ("head_dims", "key_heads", "block_sizes"):
+        self._keep("refuses", declared_refusals(self.refuses))
+        for name in SIZES.values():
             self._keep(name, _sizes(name, getattr(self, name)))
         if self.bsnd and not self.strided:
             raise ValueError("kernel: bsnd is True and strided is False; allowed: strided=True beside bsnd=True")
@@ -131,56 +145,52 @@ class Capabilities:
         return Capabilities(**given | {"variants": tuple(dict.fromkeys(claimed))})
 
     def why_not(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> str | None:
-        """The first thing that `problem` needs and this does not claim, as a constant reason; None if all is
-        claimed."""
-        dtype = problem.data_type.name
-        masks = parts(problem.mask)
-        causal = {mask.align for mask in masks if isinstance(mask, Causal)}
-        sparse = any(isinstance(mask, BlockSparse) for mask in masks)
-        needs = {
-            f"device {device_type}": device_type in self.devices,
-            f"dtype {dtype}": dtype in self.dtypes,
-            f"head_dim {problem.head_dim}": self.head_dims is None or problem.head_dim in self.head_dims,
-            f"key_heads {problem.key_heads}": self.key_heads is None or problem.key_heads in self.key_heads,
-            "lse": self.lse or not problem.wants_lse,
-            "causal": self.causal or "bottom-right" not in causal,
-            "causal_top_left": self.causal_top_left or "top-left" not in causal,
-            "gqa": self.gqa or problem.group == 1,
-            "block_sparse": self.block_sparse or not sparse,
-            "block_sizes": self._takes_blocks(problem),
-            "block_sparse_causal": self.block_sparse_causal or not (sparse and causal),
-            **{variant.capability: variant.capability in self.variants for variant in problem.variants},
-            "cross_attention": self.cross_attention or problem.query_length == problem.key_length,
-            "value_dim": self.value_dim or problem.value_dim == problem.head_dim,
-            "strided": self.strided or layout != "strided",
-            "bsnd": self.bsnd or self.strided or layout != "bsnd",
-            "backward": self.backward or not problem.wants_grad,
-            "any_scale": self.any_scale or abs(problem.scale * problem.head_dim**0.5 - 1.0) < 1e-12,
-        }
-        return next((need for need, claimed in needs.items() if not claimed), None)
+        """The first thing that `problem` needs and this does not claim, or the first reason for which it is refused, as
+        a constant text; None if all is claimed. Raises RefusalError where a refusal says neither yes nor no."""
+        return self._missing(problem, device_type, layout) or refused(self.refuses, problem)
+
+    @property
+    def tryable(self) -> tuple[str, ...]:
+        """Every claim that some problem can try, in the words of `needs_of`; devices are not the problem's."""
+        sizes = [f"{need} {size}" for need, name in SIZES.items() for size in getattr(self, name) or ()]
+        words = [word for word in WORDS if getattr(self, word)]
+        return (*(f"dtype {dtype}" for dtype in self.dtypes), *sizes, *words, *self.variants)
+
+    def claims(self, need: str) -> bool:
+        """Whether a need of `needs_of` is claimed."""
+        name, _, value = need.partition(" ")
+        if name in ("device", "dtype"):
+            return value in getattr(self, f"{name}s")
+        if name in SIZES:
+            sizes = getattr(self, SIZES[name])
+            return sizes is None or int(value) in sizes
+        if name == "bsnd":
+            return self.bsnd or self.strided
+        return name in self.variants or getattr(self, name, False) is True
 
     def widened(self, problem: Problem, device_type: str, layout: Layout = "contiguous") -> Capabilities:
-        """These and what the problem needs beside."""
+        """These and what the problem needs beside, without the refusals of it."""
         found = self
-        while need := found.why_not(problem, device_type, layout):
+        while need := found._missing(problem, device_type, layout):
             found = found._with(need)
+        while reason := refused(found.refuses, problem):
+            found = replace(found, refuses={other: found.refuses[other] for other in found.refuses if other != reason})
         return found
+
+    def _missing(self, problem: Problem, device_type: str, layout: Layout) -> str | None:
+        return next((need for need in needs_of(problem, device_type, layout) if not self.claims(need)), None)
 
     def _with(self, need: str) -> Capabilities:
         name, _, value = need.partition(" ")
         if name in ("device", "dtype"):
             return replace(self, **{f"{name}s": (*getattr(self, f"{name}s"), value)})  # type: ignore[arg-type]
-        if name in ("head_dim", "key_heads", "block_sizes"):
-            return replace(self, **{"head_dims" if name == "head_dim" else name: None})  # type: ignore[arg-type]
+        if name in SIZES:
+            return replace(self, **{SIZES[name]: None})  # type: ignore[arg-type]
         if name in variants():
             return replace(self, variants=(*self.variants, name))
         if name == "bsnd":
             return replace(self, strided=True, bsnd=True)
         return replace(self, **{name: True})  # type: ignore[arg-type]
-
-    def _takes_blocks(self, problem: Problem) -> bool:
-        masks = [mask for mask in parts(problem.mask) if isinstance(mask, BlockSparse)]
-        return self.block_sizes is None or all(set(m.block_mask.block_shape) <= set(self.block_sizes) for m in masks)
 
 
 def _several(value: Any) -> tuple[Any, ...]:

@@ -24,7 +24,7 @@ def attn_cell(request: pytest.FixtureRequest) -> Cell:
     parameter: CellParameter = request.param
     run = request.config.stash[RUN]
     request.node.stash[ATTEMPT] = request.node.stash.get(ATTEMPT, 0) + 1
-    cell = run.session.cell(parameter.kernel, parameter.case)
+    cell = run.session.cell(parameter.kernel, parameter.case, parameter.sweep)
     skipped = cell.skipped()
     if skipped is not None:
         skipped = run.required(skipped)

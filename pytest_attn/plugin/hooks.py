@@ -132,8 +132,9 @@ def pytest_runtest_makereport(
     report = yield
     latency_tests.drop_failed(item, report)
     if report.when == "call" or (report.when == "setup" and not report.passed):
-        found = (item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None))
-        attach(report, [content for content in found if content is not None])
+        record, measured = item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None)
+        declared = item.config.stash[RUN].newly_declared(record.kernel) if record else ()
+        attach(report, [*declared, *(content for content in (record, measured) if content is not None)])
     elif report.when == "setup" and _is_worker(item.config):
         cell = getattr(item, "funcargs", {}).get("attn_cell")
         if cell is not None:

@@ -14,10 +14,12 @@ import pytest
 from pytest_attn.devices.machine import usable_cores
 from pytest_attn.options.options import OPTIONS, Options, read_options
 from pytest_attn.records.decision import Decision
+from pytest_attn.records.declared import Declared
 from pytest_attn.records.document import FILE, Content, DocumentFile
 from pytest_attn.records.record import Record
 from pytest_attn.records.run import RunEnd, RunStart, new_id, now
-from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
+from pytest_attn.report.coverage import coverage_line, never_tried, words_of
+from pytest_attn.report.summary import claim_line, time_split, unclaimed_line, why_nothing_ran
 
 if TYPE_CHECKING:
     from pytest_attn.execution.session import Session
@@ -56,6 +58,8 @@ class Run:
         self.baselines = self._directory / options.baselines
         """The folder of baselines; below the root directory where it is relative."""
         self.records: list[Record] = []
+        self.kernels: dict[str, Declared] = {}
+        self._told: set[str] = set()
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
 
@@ -150,6 +154,10 @@ class Run:
         """Include what became of a cell, how fast it is, or what was decided; write it where `--attn-output` says."""
         if isinstance(content, Record):
             self.records.append(content)
+        if isinstance(content, Declared):
+            if content.kernel in self.kernels:  # another worker said so before
+                return
+            self.kernels[content.kernel] = content
         if self._copy is not None:
             self._copy.write(content)
         if self._file is None or self._output_fault:
@@ -160,6 +168,13 @@ class Run:
             # The cells go on; the run says at its end what is missing.
             written = Path(self.options.output or "") / FILE
             self._output_fault = f"--attn-output: {written} could not be written: {error.strerror}"
+
+    def newly_declared(self, kernel: str) -> list[Declared]:
+        """What a kernel claims and refuses, the first time that this process is asked; nothing after that."""
+        if kernel in self._told:
+            return []
+        self._told.add(kernel)
+        return [self.session.declared(kernel)]
 
     def add_decisions(self, decisions: Sequence[Decision]) -> None:
         """Include what was decided of each benchmark."""
@@ -202,8 +217,10 @@ class Run:
             left_out = f"no cell ran; --attn-sweep, --attn-axis and --attn-case left out {self.left_out}"
             return [line for line in (left_out if self.left_out else "", self.shortfall()) if line]
         total = (time.perf_counter() - self._began) * self.processes
-        lines = [claim_line(self.records), f"time: {time_split(self.records, total)}"]
-        return lines + ([f"not green: {self.shortfall()}"] if self.shortfall() else [])
+        lines = [claim_line(self.records), f"time: {time_split(self.records, total)}", unclaimed_line(self.records)]
+        lines += [coverage_line(each, self.records) for each in self.kernels.values()]
+        lines.append(f"not green: {self.shortfall()}" if self.shortfall() else "")
+        return [line for line in lines if line]
 
     def shortfall(self) -> str | None:
         """Why the run is not green even where its cells are: too little judged, or not written; None where it is."""
@@ -212,7 +229,14 @@ class Run:
             return f"no cell was judged: {why_nothing_ran(self.records)}"
         if judged < self.options.fewest_judged:
             return f"{judged} cells were judged, --attn-require asks for {self.options.fewest_judged}"
-        return self._output_fault or None
+        return self._output_fault or self._untried or None
+
+    @cached_property
+    def _untried(self) -> str:
+        """What was claimed and never tried, where a run of all sweeps should have; empty where there is nothing."""
+        untried = {name: never_tried(each, self.records) for name, each in self.kernels.items()}
+        found = [f"{', '.join(map(words_of, claims))} [{name}]" for name, claims in untried.items() if claims]
+        return f"claimed and never tried: {'; '.join(found)}" if found else ""
 
 
 def refusal(sentence: str) -> RunEnd:

@@ -12,7 +12,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.dtypes import DataType, data_types
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Lengths, Mask, Ragged, intersection, parts
 from pytest_attn.problem.variants.variant import Variant
-from pytest_attn.problem.vocabulary import Ask
+from pytest_attn.problem.vocabulary import Alignment, Ask
 
 
 def torch_dtype(name: str) -> torch.dtype:
@@ -90,6 +90,25 @@ class Problem:
     def lengths_of(self, batch: int) -> Lengths:
         """Tokens of the sequence of one batch, which padding may follow."""
         return self.mask.sequences[batch] if isinstance(self.mask, Ragged) else self.lengths
+
+    @property
+    def sequences(self) -> tuple[Lengths, ...]:
+        """(queries, keys) of the sequence of every batch."""
+        return tuple(self.lengths_of(batch) for batch in range(self.batch))
+
+    @property
+    def causal(self) -> Alignment | None:
+        """Where the causal diagonal ends; None without a causal mask."""
+        return next((mask.align for mask in parts(self.mask) if isinstance(mask, Causal)), None)
+
+    @property
+    def dense(self) -> bool:
+        """Whether every query of a sequence sees every key of it: neither causal, nor blocks, nor a window."""
+        return all(isinstance(mask, Dense) for mask in parts(self.mask))
+
+    def variant(self, capability: str) -> Variant | None:
+        """The variant of a capability, such as `window_size`; None where the problem has none."""
+        return next((variant for variant in self.variants if variant.capability == capability), None)
 
     @property
     def changes_logits(self) -> bool:

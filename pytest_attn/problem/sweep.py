@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 
 from pytest_attn.problem.case import Case
 from pytest_attn.text import closest
@@ -20,6 +20,8 @@ class Sweep:
     name: str
     title: str
     groups: Groups
+    published: bool = False
+    """Whether others published the table: its cases are judged as they stand, or not at all."""
 
     def __iter__(self) -> Iterator[Case]:
         return (case for cases in self.groups.values() for case in cases)
@@ -27,15 +29,39 @@ class Sweep:
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
+    def without_lse(self, case: Case) -> Case | None:
+        """The case that is judged in the place of one that asks for a log-sum-exp, under a kernel that gives none: the
+        same, asked for the output alone. None where there is none, or another case has it already."""
+        return self._outputs.get(case)
 
-_BUILDERS: dict[str, tuple[str, Callable[[], Groups]]] = {}
+    @cached_property
+    def _outputs(self) -> Mapping[Case, Case]:
+        taken, found = set(self), dict[Case, Case]()
+        for case in () if self.published else self:
+            output = _output_alone(case) if case.ask in ("both", "lse") else None
+            if output is not None and output not in taken:
+                taken.add(output)
+                found[case] = output
+        return found
 
 
-def register(name: str, title: str) -> Callable[[Callable[[], Groups]], Callable[[], Groups]]:
+def _output_alone(case: Case) -> Case | None:
+    try:
+        return replace(case, ask="out")
+    except ValueError:  # splits are merged, and keys split, through their log-sum-exp
+        return None
+
+
+_BUILDERS: dict[str, tuple[Callable[[Groups], Sweep], Callable[[], Groups]]] = {}
+
+
+def register(
+    name: str, title: str, *, published: bool = False
+) -> Callable[[Callable[[], Groups]], Callable[[], Groups]]:
     """Register a function that builds the groups of the sweep `name`; it runs when the sweep is first asked for."""
 
     def add(build: Callable[[], Groups]) -> Callable[[], Groups]:
-        _BUILDERS[name] = (title, build)
+        _BUILDERS[name] = (lambda groups: Sweep(name, title, groups, published), build)
         return build
 
     return add
@@ -53,5 +79,5 @@ def find_sweep(name: str) -> Sweep:
     """The sweep of that name. Raises ValueError naming the closest ones."""
     if name not in sweep_names():
         raise ValueError(f"unknown sweep {name!r}; allowed: {closest(name, sweep_names())}")
-    title, build = _BUILDERS[name]
-    return Sweep(name, title, build())
+    sweep_of, build = _BUILDERS[name]
+    return sweep_of(build())

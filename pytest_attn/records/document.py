@@ -1,7 +1,7 @@
 """The run document: all that one run found out, in one file of JSON lines.
 
-The first line is the run, the last one how it ended; records, measurements and decisions stand between them in the
-order in which they came. `run-document.schema.json` describes a line.
+The first line is the run, the last one how it ended; kernels, records, measurements and decisions stand between them in
+the order in which they came. `run-document.schema.json` describes a line.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.records.decision import Decision
+from pytest_attn.records.declared import Declared
 from pytest_attn.records.record import Record
 from pytest_attn.records.released import of_released
 from pytest_attn.records.run import RunEnd, RunStart
@@ -28,9 +29,10 @@ FILE = "attn-run.jsonl"
 COPY = "PYTEST_ATTN_COPY"
 """The environment variable that names a folder for a copy of the document, asked for by whoever started the run."""
 
-Content = RunStart | Record | Measurement | Decision | RunEnd
+Content = RunStart | Declared | Record | Measurement | Decision | RunEnd
 KINDS: Mapping[str, type[Content]] = {
     "run": RunStart,
+    "kernel": Declared,
     "record": Record,
     "measurement": Measurement,
     "decision": Decision,
@@ -38,6 +40,7 @@ KINDS: Mapping[str, type[Content]] = {
 }
 READERS: Mapping[str, Callable[[Any], Content]] = {
     "run": RunStart.of_dict,
+    "kernel": Declared.of_dict,
     "record": Record.of_dict,
     "measurement": Measurement.of_dict,
     "decision": Decision.of_dict,
@@ -53,6 +56,7 @@ class Document:
     """The file that it was read from, for sentences."""
 
     start: RunStart
+    kernels: tuple[Declared, ...] = ()
     records: tuple[Record, ...] = ()
     measurements: tuple[Measurement, ...] = ()
     decisions: tuple[Decision, ...] = ()
@@ -137,6 +141,7 @@ def _gathered(source: str, contents: Iterator[Content]) -> Document:
     return Document(
         source=source,
         start=start,
+        kernels=tuple(found[Declared]),
         records=tuple(found[Record]),
         measurements=tuple(found[Measurement]),
         decisions=tuple(found[Decision]),

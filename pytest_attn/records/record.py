@@ -44,6 +44,13 @@ class Record:
     source: KernelSource | None = None
     """Where the kernel is defined; None for a cell that did not run."""
 
+    sweep: str = ""
+    """The sweep that the cell is of; empty for a case that was asked for by its id."""
+
+    needs: tuple[str, ...] = ()
+    """The capabilities that the case needs of a kernel, some with a value, such as `dtype float16`; none where the case
+    cannot exist."""
+
     fields: Mapping[str, Any] = field(default_factory=dict)
     """The fields of the case by name, as plain data."""
 

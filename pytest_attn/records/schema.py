@@ -9,7 +9,7 @@ from typing import Any
 
 SCHEMA_FILE = Path(__file__).with_name("run-document.schema.json")
 
-LINES = ("run", "record", "measurement", "decision", "end")
+LINES = ("run", "kernel", "record", "measurement", "decision", "end")
 PARTS = ("finding", "place", "diagnosis", "source")
 """Objects within lines."""
 

@@ -37,6 +37,13 @@ def time_split(records: Sequence[Record], total: float) -> str:
     return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown) + overhead
 
 
+def unclaimed_line(records: Sequence[Record]) -> str:
+    """What was not claimed, the most frequent first; empty where all was."""
+    reasons = Counter(record.why.removeprefix("not claimed: ") for record in records if record.outcome == "not claimed")
+    listed = [f"{count} {reason}" for reason, count in reasons.most_common()]
+    return f"not claimed {reasons.total()}: {', '.join(listed)}" if listed else ""
+
+
 def why_nothing_ran(records: Sequence[Record]) -> str:
     """The reasons for which no cell was judged, the most frequent first."""
     reasons = Counter(record.reason for record in records if not record.ran)

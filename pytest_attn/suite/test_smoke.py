@@ -6,7 +6,7 @@ from pytest_attn.plugin.attn import Attn
 
 @pytest_attn.parametrize(sweep="smoke", group="smoke_output")
 def test_smoke_output(attn: Attn) -> None:
-    """The output alone: all that a kernel without LSE is judged on, another path for one that has it."""
+    """The output alone, another path for a kernel that has the LSE."""
     attn.check()
 
 

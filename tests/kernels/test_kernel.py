@@ -150,7 +150,7 @@ def test_a_plain_function_without_a_scale_takes_only_the_default_one() -> None:
         (CAUSAL, {"lse": True}, "causal"),
         (TOP_LEFT, {"lse": True, "causal": True}, "causal_top_left"),
         (SPARSE, {"lse": True}, "block_sparse"),
-        (SPARSE, {"lse": True, "block_sparse": True, "block_sizes": (64,)}, "block_sizes"),
+        (SPARSE, {"lse": True, "block_sparse": True, "block_sizes": (64,)}, "block_sizes 128"),
         (Case(4, 4, query_heads=2, key_heads=1, head_dim=8, ask="out"), {}, "gqa"),
         (Case(4, 6, head_dim=8, ask="out"), {"cross_attention": False}, "cross_attention"),
         (Case(4, 4, head_dim=8, value_dim=16, ask="out"), {}, "value_dim"),

@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from pytest_attn.report import coverage
+
 MULTIHEAD = """
 import pytest_attn
 
@@ -145,3 +147,74 @@ def test_a_project_may_have_its_own_fixture_of_our_name(pytester, name):
         """
     )
     pytester.runpytest().assert_outcomes(passed=2)
+
+
+CLAIMING = """
+import pytest_attn
+
+@pytest_attn.kernel(
+    head_dims=(40, 48), dtypes="float32", any_scale=False,
+    refuses={"more queries than keys": lambda problem: problem.query_length > problem.key_length},
+)
+def narrow(query, key, value):
+    weights = (query.double() @ key.double().mT / query.shape[3] ** 0.5).softmax(dim=3)
+    return (weights @ value.double()).to(query.dtype)
+"""
+
+
+@pytest.fixture
+def swept(pytester, monkeypatch):
+    """Runs a sweep that is meant to try every claim, on a kernel of few."""
+    pytester.makepyfile(claiming=CLAIMING)
+    monkeypatch.setattr(coverage, "WHOLE", frozenset({"smoke"}))
+
+    def run(*arguments):
+        kernel = "--attn-kernel=claiming.py:narrow"
+        return pytester.runpytest("--pyargs", "pytest_attn.suite.test_smoke", kernel, *arguments)
+
+    return run
+
+
+def test_it_says_what_was_not_claimed(pytester, judge):
+    pytester.makepyfile(claiming=CLAIMING)
+    case = "b1-h1-s{}-d40-float32-{}-exact"
+    cases = [case.format("9x8", "out"), case.format("9x7", "out"), case.format("8", "both")]
+    result = judge("--attn-kernel=claiming.py:narrow", *(f"--attn-case={each}" for each in cases[1:]), case=cases[0])
+    assert "not claimed 3: 2 more queries than keys, 1 lse" in result.outlines
+
+
+def test_a_claim_that_no_cell_of_a_whole_run_tried_is_red(swept, document):
+    result = swept("--attn-output=out")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    assert result.parseoutcomes()["passed"] > 0
+    sentence = "claimed and never tried: head_dim 48 [claiming.py:narrow]"
+    assert f"not green: {sentence}" in result.outlines
+    result.stdout.fnmatch_lines(["cells by claim [[]claiming.py:narrow[]]: none for 1 of 4 claims (head_dim 48), *"])
+    assert document().end.faults == (sentence,)
+
+
+def test_it_is_not_where_the_user_left_cells_out(swept):
+    result = swept("-k", "s130x259")
+    assert result.ret == pytest.ExitCode.OK
+    assert "cells by claim" not in result.stdout.str()
+
+
+def test_a_document_says_once_what_each_kernel_claims(swept, document, two_workers):
+    swept("--attn-output=out", "-k", "d40", *two_workers)
+    [declared] = document().kernels
+    assert (declared.kernel, declared.refuses) == ("claiming.py:narrow", ("more queries than keys",))
+    assert declared.claims == ("dtype float32", "head_dim 40", "head_dim 48", "cross_attention")
+
+
+def test_a_refusal_that_says_neither_yes_nor_no_fails_its_cell_in_one_sentence(judge, pytester):
+    pytester.makepyfile(claiming=CLAIMING.replace("problem.query_length >", "problem.queries >"))
+    case = "b1-h1-s8-d40-float32-out-exact"
+    result = judge("--attn-kernel=claiming.py:narrow", case=case)
+    result.assert_outcomes(errors=1)
+    assert "Traceback" not in result.stdout.str()
+    result.stdout.fnmatch_lines(
+        [
+            f"{case} [[]claiming.py:narrow[]]: refuses[[]'more queries than keys'[]] raised AttributeError: 'Problem' "
+            "object has no attribute 'queries'; allowed: True or False, of every problem"
+        ]
+    )

@@ -14,6 +14,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.case_fields import fields_of
 from pytest_attn.records.decision import Decision
+from pytest_attn.records.declared import Declared
 from pytest_attn.records.record import Record
 from pytest_attn.records.run import RunEnd, RunStart
 
@@ -37,6 +38,7 @@ START = RunStart(
     dirty=True,
     workers=2,
 )
+DECLARED = Declared(kernel=KERNEL, claims=("dtype float16", "lse"), refuses=("more queries than keys",))
 FINDING = Finding(
     what="lse",
     tensor="lse",
@@ -57,6 +59,8 @@ RECORD = Record(
     reproduce="python -m pytest ...",
     smallest="b1-h1-s1-d1-float16-out-exact",
     source=KernelSource(spec=KERNEL, file="/home/me/project/mine.py", line=12, hash="5d9e"),
+    sweep="core",
+    needs=("device cuda", "dtype float16", "lse", "window_size"),
     fields=fields_of(CASE),
     figures={"out_rms": math.inf, "lse_share": 3.5},
     seconds={"kernel": 0.25},
@@ -125,4 +129,4 @@ END = RunEnd(
     gate="strict",
     gate_faults=("no baseline of this machine",),
 )
-ALL = (START, RECORD, PASSED, SKIPPED, MEASUREMENT, DECISION, END)
+ALL = (START, DECLARED, RECORD, PASSED, SKIPPED, MEASUREMENT, DECISION, END)

@@ -65,7 +65,7 @@ def _one_head(lengths: Iterable[int]) -> tuple[HeadsAndLength, ...]:
     return tuple((1, length) for length in lengths)
 
 
-@register("bsa-lse", "the log-sum-exp of the published BSA suite")
+@register("bsa-lse", "the log-sum-exp of the published BSA suite", published=True)
 def bsa_lse() -> Groups:
     """1600 cells, of which 125 are unsatisfiable: 18 sparse, 15 framed, 92 multi-head."""
     sparse = product(_one_head(SPARSE_LENGTHS), SPARSITIES)
@@ -81,7 +81,7 @@ def bsa_lse() -> Groups:
     }
 
 
-@register("bsa-attn", "the output of the published BSA suite")
+@register("bsa-attn", "the output of the published BSA suite", published=True)
 def bsa_attn() -> Groups:
     """2560 cells, of which 28 are unsatisfiable. Sparsity 0 is a block mask that keeps every block."""
     shapes = tuple(product(ATTN_HEADS, ATTN_LENGTHS))
@@ -92,7 +92,7 @@ def bsa_attn() -> Groups:
     }
 
 
-@register("bsa-joint", "output and log-sum-exp of one call, of the published BSA suite")
+@register("bsa-joint", "output and log-sum-exp of one call, of the published BSA suite", published=True)
 def bsa_joint() -> Groups:
     """320 cells, all satisfiable, each judged on output and log-sum-exp of one call."""
     sparse = [((1, length), sparsity) for length, sparsity in JOINT_SPARSE]
