@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -22,6 +22,7 @@ from pytest_attn.kernels.kernel import Kernel, Output
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.vocabulary import Layout
 
@@ -51,7 +52,7 @@ class Subject:
     def draw(self, problem: Problem, seed: int) -> Inputs:
         """Normal inputs of a problem on the device, others for every seed."""
         with self.timed("inputs"):
-            return Inputs.draw(problem, self.seed + seed).to(self.device.torch)
+            return specified(self.kernel, problem, Inputs.draw(problem, self.seed + seed).to(self.device.torch))
 
     def generator(self) -> torch.Generator:
         """A fresh source of what a check draws; the same for every check of one seed."""
@@ -117,3 +118,12 @@ class Subject:
         truths = {own: self.reference(own, given) for own, given in sides}
         with self.timed("judge"):
             return judge_splits(problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance)
+
+
+def specified(kernel: Kernel, problem: Problem, inputs: Inputs) -> Inputs:
+    """The inputs with grad_out 0 in rows without keys where the kernel leaves the output of these unspecified: nothing
+    depends on what has no value, so it has no gradient that could reach a key."""
+    if inputs.grad_out is None or kernel.empty_rows.out == "zero":
+        return inputs
+    empty = visible_keys(problem.mask, problem.lengths, problem.batch, problem.query_heads) == 0
+    return replace(inputs, grad_out=inputs.grad_out.masked_fill(empty.unsqueeze(3).to(inputs.grad_out.device), 0.0))

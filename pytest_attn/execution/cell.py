@@ -14,7 +14,7 @@ import torch
 from pytest_attn.bench.measure import measure, time_rounds
 from pytest_attn.bench.measurement import Measurement
 from pytest_attn.checks.registry import check_of
-from pytest_attn.checks.subject import Subject
+from pytest_attn.checks.subject import Subject, specified
 from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
@@ -157,7 +157,7 @@ class Cell:
         return Subject(
             kernel=self.kernel,
             problem=self.problem,
-            inputs=self.inputs,
+            inputs=specified(self.kernel, self.problem, self.inputs),
             device=self.session.device,
             reference=self._reference_of,
             timed=self._timed,

@@ -10,9 +10,10 @@ from pytest_attn.text import names_unknown_fields
 
 DeltaOf = Literal["out", "probabilities"]
 
-WeightsOf = Literal["lse", "softmax"]
+WeightsOf = Literal["lse", "softmax", "stored"]
 
-PRECISIONS = ("score_gradients", "stored_gradients", "grouped_gradients")
+OPTIONAL_PRECISIONS = ("probability_gradients", "scaled_score_gradients", "stored_gradients")
+PRECISIONS = ("score_gradients", "grouped_gradients", *OPTIONAL_PRECISIONS)
 
 
 @names_unknown_fields
@@ -21,15 +22,23 @@ class BackwardNumerics:
     """The arithmetic of a backward pass, beside what `Numerics` says of both. The defaults are those of a flash kernel
     on tensor cores, which computes P = exp(s - lse) anew."""
 
+    probability_gradients: Precision | None = None
+    """Precision to which dP = dO V^T is rounded before dS is made of it. None: it stays in the accumulator."""
+
     score_gradients: Precision = "input"
     """Precision to which dS = P * (dP - delta) is rounded before its products with key and query."""
+
+    scaled_score_gradients: Precision | None = None
+    """Precision to which dS, rounded, is rounded once more when it is multiplied with the scale. None: dQ and dK are
+    multiplied with it, or dS before it is rounded."""
 
     delta_of: DeltaOf = "out"
     """What delta is the row sum of: "out", grad_out * out with the output as it was rounded, or "probabilities",
     P * dP, as the derivative of a softmax has it."""
 
     weights_of: WeightsOf = "lse"
-    """What gives P: "lse", exp(s - lse) anew, or "softmax", exp(s - max) over its sum, as the forward pass had it."""
+    """What gives P: "lse", exp(s - lse) anew; "softmax", exp(s - max) over its sum, as the forward pass had it; or
+    "stored", that softmax as the forward pass rounded it to the precision of its probabilities."""
 
     stored_gradients: Precision | None = None
     """Precision to which the running gradients are rounded after each tile. None: they are kept in that of sums."""
@@ -46,7 +55,7 @@ class BackwardNumerics:
 
     def __post_init__(self) -> None:
         for name in PRECISIONS:
-            optional = name == "stored_gradients"
+            optional = name in OPTIONAL_PRECISIONS
             refuse_unknown_precision("BackwardNumerics", name, getattr(self, name), optional=optional)
         for name, choices in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
             if getattr(self, name) not in choices:

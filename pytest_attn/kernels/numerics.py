@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, get_args
 
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
@@ -18,6 +18,16 @@ float32, and there is no limit for float64."""
 FEW_ROWS = 3
 """Products of so few rows, on each thread, are made row by row there: each adds its terms in one chain (measured)."""
 
+OPTIONAL_PRECISIONS = (
+    "scale",
+    "scaled_query",
+    "unscaled_logits",
+    "logits",
+    "accumulator",
+    "stored_accumulator",
+    "split_parts",
+)
+
 EmptyOut = Literal["zero", "any"]
 
 
@@ -28,6 +38,22 @@ class Numerics:
 
     probabilities: Precision = "input"
     """Precision to which each probability is rounded before the product with the values."""
+
+    values: Precision = "input"
+    """Precision to which the values are rounded before their product with the probabilities, where that has fewer bits
+    than the inputs; dV has that precision too then, as autograd of the conversion gives it."""
+
+    scale: Precision | None = None
+    """Precision to which the softmax scale itself is rounded before it is multiplied with anything, as frameworks do
+    that make a scalar of the tensor's type. None: that of the logits."""
+
+    scaled_query: Precision | None = None
+    """Precision to which the query times the scale is rounded before its product with the keys. None: the scale is
+    multiplied with the product, or inside the exponential."""
+
+    unscaled_logits: Precision | None = None
+    """Precision to which query . key is rounded before it is multiplied with the scale. None: it stays in the
+    accumulator."""
 
     logits: Precision | None = None
     """Precision in which the scaled scores are stored before the softmax. None: float32, or float64 for inputs of
@@ -58,6 +84,11 @@ class Numerics:
     """Whether results of parts of the keys are merged through their log-sum-exp, as split-KV kernels do, in float32
     (float64 for inputs of float64)."""
 
+    split_parts: Precision | None = None
+    """Precision to which the result of each part is rounded before they are merged, where `split` says that they are:
+    "input" where parts are stored as results are, as cascade and ring attention do. None: float32, or float64 for
+    inputs of float64."""
+
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
     for float32, 2^-50 for float64."""
@@ -79,9 +110,14 @@ class Numerics:
     """The arithmetic of the backward pass."""
 
     def __post_init__(self) -> None:
-        refuse_unknown_precision("Numerics", "probabilities", self.probabilities, optional=False)
-        for name in ("logits", "accumulator", "stored_accumulator"):
+        for name in ("probabilities", "values"):
+            refuse_unknown_precision("Numerics", name, getattr(self, name), optional=False)
+        for name in OPTIONAL_PRECISIONS:
             refuse_unknown_precision("Numerics", name, getattr(self, name), optional=True)
+        if self.split_parts is not None and not self.split:
+            raise ValueError(
+                f"Numerics: split_parts is {self.split_parts!r} without split; allowed: None, or split=True"
+            )
         if self.products not in get_args(Products):
             words = ", ".join(get_args(Products))
             raise ValueError(f"Numerics: products is {self.products!r}; allowed: {words}")
@@ -95,6 +131,56 @@ class Numerics:
             value = 1 if getattr(self, name) is None else getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:
                 raise ValueError(f"Numerics: {name} is {value!r}; allowed: a whole number, 1 or more")
+
+    @staticmethod
+    def of_flash() -> Numerics:
+        """A flash kernel on tensor cores, written in CUDA or Triton, that keeps logits and sums in float32: what
+        `Numerics()` is."""
+        return Numerics()
+
+    @staticmethod
+    def of_torch_eager(*, scale: Precision | None = None) -> Numerics:
+        """`softmax(query @ key.mT * scale) @ value` of tensors of the input dtype, and its gradients by autograd.
+
+        Every step is stored in that dtype: the product, its multiple, what a mask adds, the weights; going back dP,
+        dS and its multiple, and the gradients of repeated heads. A softmax in float32 that is converted back is
+        covered. `scale`: "input" where the framework makes a scalar of the tensor's dtype, as JAX and MLX do.
+        """
+        return Numerics(
+            scale=scale,
+            unscaled_logits="input",
+            logits="input",
+            normalized=True,
+            backward=BackwardNumerics(
+                weights_of="stored",
+                delta_of="probabilities",
+                probability_gradients="input",
+                scaled_score_gradients="input",
+            ),
+        )
+
+    @staticmethod
+    def of_scaled_query() -> Numerics:
+        """As `of_torch_eager`, of `softmax((query * scale) @ key.mT) @ value`."""
+        eager = Numerics.of_torch_eager()
+        backward = replace(eager.backward, scaled_score_gradients=None)
+        return replace(eager, scaled_query="input", unscaled_logits=None, backward=backward)
+
+    @staticmethod
+    def of_torch_flash(*, query_tile: int = 32) -> Numerics:
+        """PyTorch's flash kernel for the CPU (`SDPBackend.FLASH_ATTENTION`) on half types: its vector exponential is
+        off by up to 7e-5, and going back it adds every tile to gradients of the input dtype.
+
+        `query_tile`: queries that it takes at a time, 32, from 192 of them on 64, from 768 on 256; fewer allow more.
+        """
+        tiles = BackwardNumerics(stored_gradients="input", query_tile=query_tile, key_tile=512)
+        return Numerics(exp_error=7e-5, backward=tiles)
+
+    @staticmethod
+    def of_merged_parts() -> Numerics:
+        """A flash kernel whose results over parts of the keys are stored in the input dtype and merged through their
+        LSE, as cascade and ring attention do."""
+        return Numerics(split=True, split_parts="input")
 
 
 @names_unknown_fields

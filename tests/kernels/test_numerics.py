@@ -14,7 +14,7 @@ import torch
 
 import pytest_attn
 from pytest_attn.kernels.capabilities import Capabilities
-from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.kernels.numerics import OPTIONAL_PRECISIONS, EmptyRows, Numerics
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_an_unknown_field_names_the_closest(declaration: Any, keywords: dict[str
         declaration(**keywords)
 
 
-@pytest.mark.parametrize("name", ["probabilities", "logits", "accumulator"])
+@pytest.mark.parametrize("name", ["probabilities", "values", *OPTIONAL_PRECISIONS])
 @pytest.mark.parametrize("precision", ["fp8", "", "int8", "Tensor", torch.float32, ["float32"], 32])
 def test_a_precision_that_does_not_exist_is_refused(name: str, precision: Any) -> None:
     words = "input, float64, float32, bfloat16, float16, or another floating dtype by its name"

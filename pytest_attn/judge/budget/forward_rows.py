@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.chains import longest_chain, roundings
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings
 from pytest_attn.judge.budget.operands import OperandRounding, logit_operands
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -138,20 +139,21 @@ def _weight_variance(
 ) -> Tensor:
     """t_i^2 `[B, H, Sq]` without roundings of operands: the variance of the relative error of a weight.
 
-    (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) x^2) + (c u_l)^2 s^2 + (e_exp / 2)^2, with x = s;
-    where logits are changed x = |s| + D_i, and (c u_a)^2 4 (x^2 + D_i^2) + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
+    (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) x^2) + (c u_x)^2 x^2 + (c u_l)^2 s^2
+    + (e_exp / 2)^2 + (e_scale x)^2, with x = s; where logits are changed x = |s| + D_i, and (c u_a)^2 4 (x^2 + D_i^2)
+    + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
-    stored = unit_roundoff(precision(numerics.logits, problem)) ** 2
+    logits = LogitRoundings.of(problem, numerics)
     terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
     walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
     before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
     partial_sums = walk / 3 * _unrelated_logit_square(problem, inputs).to(logit_square.dtype)
-    roundoff = accumulator * (partial_sums + (steady + 1) * before) + stored * logit_square
+    roundoff = accumulator * (partial_sums + (steady + 1) * before) + logits.unchanged * before
     if change_square is not None:
-        roundoff += accumulator * CHANGE_ROUNDINGS * (before + change_square) + stored * before
-    tangent = (tanh_error(problem, numerics) / 2) ** 2 * logit_square
-    return roundoff * ROUNDING_SQUARE + (exp_error(problem, numerics) / 2) ** 2 + tangent
+        roundoff += accumulator * CHANGE_ROUNDINGS * (before + change_square) + logits.stored * logit_square
+    functions = (exp_error(problem, numerics) / 2) ** 2 + (tanh_error(problem, numerics) / 2) ** 2 * logit_square
+    return roundoff * ROUNDING_SQUARE + functions + logits.scale_error**2 * before
 
 
 def _unrelated_logit_square(problem: Problem, inputs: Inputs) -> Tensor:
@@ -165,11 +167,12 @@ def _unrelated_logit_square(problem: Problem, inputs: Inputs) -> Tensor:
 def _operand_variances(
     problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, logit_square: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """What rounded operands add to t_i^2, 2 (c u_o)^2 X + (2 m)^2 s^2, and what all logits of a row have in common,
-    (c u_o)^2 Y, both `[B, H, Sq]`; zeros where operands keep all bits."""
+    """What rounded operands add to t_i^2, (2 (c u_o)^2 + (c u_q)^2) X + (2 m)^2 s^2, and what all logits of a row have
+    in common, ((c u_o)^2 + (c u_q)^2) Y, both `[B, H, Sq]`; zeros where operands keep all bits."""
     operand, dtype = OperandRounding.of(problem, numerics), logit_square.dtype
-    if not operand.unit:
+    query = LogitRoundings.of(problem, numerics).query
+    if not operand.unit and not query:
         return torch.zeros_like(logit_square), torch.zeros_like(logit_square)
     independent, common = (found.to(dtype) for found in logit_operands(problem, inputs, reference))
-    rounding = 2 * ROUNDING_SQUARE * operand.unit**2 * independent
-    return rounding + (2 * operand.mean) ** 2 * logit_square, common * (ROUNDING_SQUARE * operand.unit**2)
+    rounding = ROUNDING_SQUARE * (2 * operand.unit**2 + query) * independent
+    return rounding + (2 * operand.mean) ** 2 * logit_square, common * (ROUNDING_SQUARE * (operand.unit**2 + query))

@@ -21,7 +21,8 @@ class Pairs:
     """The pairs of a tile, all `[rows, keys]`; the roundings of P and dS before their products are not in it.
 
     `score_gradients`: dS = P (dP - delta). `logit_variance`: tau^2 P^2, of P by the error of its logit;
-    `product_variance`: P^2 var[dP]; `score_variance`: (tau^2 + 2 (c u_a)^2) dS^2 + P^2 var[dP].
+    `product_variance`: P^2 var[dP]; `score_variance`: (tau^2 + 2 (c u_a)^2) dS^2 + P^2 var[dP], and (c u_p)^2 dS^2
+    where P is taken as it was stored.
     """
 
     score_gradients: Tensor
@@ -36,11 +37,15 @@ class Pairs:
         score_gradients = tile.probabilities * (tile.probability_gradients - rows.delta.unsqueeze(1))
         tau_square = _logit_error(units, numerics, head, rows, tile)
         product_variance = probability_square * _product_error(units, numerics, head, rows, tile)
+        score_variance = (tau_square + 2 * units.accumulator) * score_gradients.square() + product_variance
+        if numerics.backward.weights_of == "stored":
+            moved = (tile.probability_gradients - rows.delta.unsqueeze(1)).square()
+            score_variance += units.round_probabilities.variance(tile.probabilities) * moved
         return Pairs(
             score_gradients,
             logit_variance=tau_square * probability_square,
             product_variance=product_variance,
-            score_variance=(tau_square + 2 * units.accumulator) * score_gradients.square() + product_variance,
+            score_variance=score_variance,
         )
 
 
@@ -48,7 +53,8 @@ def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, 
     """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P.
 
     (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2
-    + (e_exp / 2)^2, and 2 (c u_o)^2 sum_d (scale q_d k_d)^2 where operands are rounded.
+    + (c u_x)^2 s^2 + (e_scale s)^2 + (e_exp / 2)^2, and (2 (c u_o)^2 + (c u_q)^2) sum_d (scale q_d k_d)^2 where
+    operands are rounded.
     """
     problem, key = head.problem, gather(head.key, tile.spans)
     walk, steady = dot_roundings(problem.head_dim, problem, numerics)
@@ -56,21 +62,24 @@ def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, 
     score_square = tile.scores.square()
     shifted_square = (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
     kept = units.accumulator * (partial_sums + (steady + 1) * score_square + shifted_square)
-    variance = kept + units.logits * score_square + units.exponential
-    if units.operands:
-        variance += 2 * units.operands * problem.scale**2 * (rows.query.square() @ key.square().T)
+    variance = kept + (units.logits + units.scale) * score_square + units.exponential
+    if units.operands or units.query:
+        rounded = (2 * units.operands + units.query) * problem.scale**2
+        variance += rounded * (rows.query.square() @ key.square().T)
     return variance
 
 
 def _product_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
-    """var[dP] `[rows, keys]`: (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2), and 2 (c u_o)^2
-    sum_d (dO_d v_d)^2 where operands are rounded."""
+    """var[dP] `[rows, keys]`: (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2), (2 (c u_o)^2 + (c u_v)^2)
+    sum_d (dO_d v_d)^2 where operands are rounded, and (c u_d)^2 dP^2 where it is stored."""
     problem, value = head.problem, gather(head.value, tile.spans)
     walk, steady = dot_roundings(problem.value_dim, problem, numerics)
     partial_sums = walk / problem.value_dim * _outer_square(rows.grad_out, value)
     variance = units.accumulator * (partial_sums + steady * tile.probability_gradients.square())
-    if units.operands:
-        variance += 2 * units.operands * (rows.grad_out.square() @ value.square().T)
+    if units.operands or units.values:
+        variance += (2 * units.operands + units.values) * (rows.grad_out.square() @ value.square().T)
+    if units.round_products is not None:
+        variance += units.round_products.variance(tile.probability_gradients)
     return variance
 
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.gradient_pairs import Pairs
-from pytest_attn.judge.budget.gradient_rows import delta_variance, row_variance
+from pytest_attn.judge.budget.gradient_rows import delta_variance, row_variance, scale_shift
 from pytest_attn.judge.budget.gradient_sums import GradientSums, term_sums
 from pytest_attn.judge.budget.gradient_units import Units
 from pytest_attn.judge.budget.precision import precision
@@ -29,7 +29,8 @@ from pytest_attn.problem.problem import Problem
 class GradientPass:
     """What the pass over the tiles needs to know beside the tiles.
 
-    `lse_variance` lambda^2 and `keys` n, at least 1, are of every row, `[B, Hq, Sq]` float64.
+    `lse_variance` lambda^2 and `keys` n, at least 1, are of every row, `[B, Hq, Sq]` float64; `scale_shift`: how far
+    a rounded scale moves all gradients, relative to them.
     """
 
     problem: Problem
@@ -39,6 +40,7 @@ class GradientPass:
     units: Units
     lse_variance: Tensor
     keys: Tensor
+    scale_shift: float
 
     @staticmethod
     def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> GradientPass:
@@ -52,6 +54,7 @@ class GradientPass:
             Units.of(problem, numerics),
             lse_variance=row_variance(problem, inputs, reference, numerics),
             keys=keys.clamp_min(1).double(),
+            scale_shift=scale_shift(problem, inputs, reference, numerics),
         )
 
     def sums(self) -> GradientSums:

@@ -46,6 +46,13 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
   tau and lambda move is so of dS.
 - Operands that are rounded to TF32 (`judge/budget/operands.py`) add (c u_o)^2 2 sum_d (scale q_d k_d)^2 to tau^2,
   (c u_o)^2 2 sum_d (dO_d v_d)^2 to var[dP], (c u_o)^2 E to var[delta] and (c u_o)^2 A to the sums.
+- A rounded scale, query or product (`judge/budget/logit_roundings.py`) adds (e_scale s)^2, (c u_q)^2 sum_d (scale q_d
+  k_d)^2 and (c u_x)^2 s^2 to tau^2; the query (c u_q)^2 A to dK and a second rounding (c u_q)^2 g^2 to dQ, the scale
+  (e_scale g)^2 to both. Values of u_v add (c u_v)^2 sum_d (dO_d v_d)^2 to var[dP], (c u_v)^2 E to var[delta] and
+  (c u_v)^2 g^2 to dV; parts of a split that are stored in u_m, (c u_m)^2 (E + C) to var[delta].
+- dP that is stored adds (c u_d)^2 dP^2 to var[dP]; dS that is rounded once more after it is multiplied with the scale,
+  as much again, nothing where the scale is a power of two. P that is taken as it was stored adds (c u_p)^2 dS^2 to
+  var[dS] and (c u_p)^2 (B + delta^2) to var[delta].
 - float16 P and dS below 2^-14 are multiples of 2^-24, and lost below 2^-25.
 - The LSE of a row moves P of all keys, so that dK and dV may have a mean error of lambda over the root of all rows.
 - Where the rows beside one have less than a spacing of a sum P^T dO between them, it is rounded back to that one if dO
@@ -68,7 +75,13 @@ from pytest_attn.judge.budget.chains import longest_chain, roundings
 from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
 from pytest_attn.judge.budget.gradient_pass import GradientPass
 from pytest_attn.judge.budget.gradient_sums import GradientSums, TermSums
-from pytest_attn.judge.budget.precision import exp_error, is_stored, smallest_spacing, unit_roundoff
+from pytest_attn.judge.budget.precision import (
+    ROUNDING_SQUARE,
+    exp_error,
+    is_stored,
+    smallest_spacing,
+    unit_roundoff,
+)
 from pytest_attn.judge.budget.repeats import repeats
 from pytest_attn.judge.verdict.statistics import largest_deviation, value_rank
 from pytest_attn.kernels.numerics import Numerics
@@ -99,7 +112,7 @@ class _Gradient:
     `exact`: g `[B, H, S, D]`, float64. `head_square`: sum_h g_h^2 over the `heads` whose results are added, g^2 of one.
     `terms`: n, which broadcasts to g; `tiles`: t `[B, H, S]`. `weight_unit`: unit roundoff of the weights of its terms;
     `rank` `[B, H]`: effective rank of the vectors that they multiply; `repeats`: in how many terms, at most, roundings
-    are one error.
+    are one error. `vectors`: (c u)^2 of rounding these vectors; `stored`: of rounding the result before its last step.
     """
 
     exact: Tensor
@@ -111,6 +124,8 @@ class _Gradient:
     weight_unit: float
     rank: Tensor
     repeats: float
+    vectors: float = 0.0
+    stored: float = 0.0
 
 
 def _query_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -> _Gradient:
@@ -128,6 +143,7 @@ def _query_gradient(given: GradientPass, sums: GradientSums, equal_terms: float)
         weight_unit=given.units.round_scores.unit,
         rank=value_rank(given.inputs.key.cpu()).repeat_interleave(problem.group, dim=1),
         repeats=equal_terms,
+        stored=given.units.query,
     )
 
 
@@ -146,6 +162,7 @@ def _key_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -
         weight_unit=given.units.round_scores.unit,
         rank=_by_key_head(problem, value_rank(given.inputs.query.cpu())).amax(dim=2),
         repeats=equal_terms,
+        vectors=given.units.query,
     )
 
 
@@ -166,6 +183,7 @@ def _value_gradient(given: GradientPass, sums: GradientSums, equal_terms: float)
         weight_unit=given.units.round_probabilities.unit,
         rank=_by_key_head(problem, value_rank(grad_out)).amax(dim=2),
         repeats=equal_terms,
+        stored=given.units.values,
     )
 
 
@@ -185,8 +203,9 @@ def _value_errors(given: GradientPass, gradient: _Gradient, stored_dv: Tensor) -
 def _errors(given: GradientPass, gradient: _Gradient) -> GradientErrors:
     """What a gradient may be off by: var = rest + roundings of the weights + (c u)^2 g^2 + grid^2 / 12."""
     dtype, sums = given.problem.dtype, gradient.sums
-    grid, unit, tiny = smallest_spacing(dtype), unit_roundoff(dtype), torch.finfo(torch.float32).tiny
-    result = given.units.result * gradient.exact.square()
+    grid, tiny = smallest_spacing(dtype), torch.finfo(torch.float32).tiny
+    unit = unit_roundoff(dtype) + (gradient.stored / ROUNDING_SQUARE) ** 0.5
+    result = (given.units.result + gradient.stored) * gradient.exact.square()
     rest = _rest_variance(given, gradient)
     variance = rest + sums.rounding_variance + result + grid**2 / 12
     bound = sums.rounding_bound + unit * gradient.exact.abs() + grid / 2
@@ -203,8 +222,8 @@ def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:
     walk, steady = roundings(gradient.terms, longest_chain(given.numerics, given.problem, gradient.terms))
     # (c u_a)^2 (walk(n) / 3 A + (steady(n) + 1) g^2)
     accumulated = units.accumulator * (walk / 3 * sums.term_square + (steady + 1) * gradient_square)
-    exponential = units.exponential * gradient_square
-    operands = units.operands * sums.term_square
+    exponential = (units.exponential + units.scale) * gradient_square
+    operands = (units.operands + gradient.vectors) * sums.term_square
     # (c u_t)^2 (walk_t A + steady_t sum_h g_h^2)
     tile_walk, tile_steady = (tiles.square() - 1) / (6 * tiles), (tiles - 1) * (2 * tiles - 1) / (6 * tiles)
     stored = units.stored * (tile_walk * sums.term_square + tile_steady * gradient.head_square)
@@ -220,9 +239,10 @@ def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:
 
 
 def _systematic(given: GradientPass, weight_unit: float) -> float:
-    """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2, and K times the mean of lambda of
-    all rows, sqrt(sum lambda^2) / rows."""
+    """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2 + e_scale (2 + mean |s|), and K
+    times the mean of lambda of all rows, sqrt(sum lambda^2) / rows."""
     rounded = exp_error(given.problem, given.numerics) + weight_unit**2 + unit_roundoff(given.problem.dtype) ** 2
+    rounded += given.scale_shift
     mean_of_rows = largest_deviation(1) * float(given.lse_variance.sum()) ** 0.5 / given.lse_variance.numel()
     return float(rounded + mean_of_rows)
 

@@ -14,6 +14,7 @@ from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundi
 from pytest_attn.judge.budget.forward_rows import ForwardRows
 from pytest_attn.judge.budget.gradient_pairs import Pairs
 from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings
 from pytest_attn.judge.budget.precision import variance_of
 from pytest_attn.judge.budget.rounding import budget
 from pytest_attn.kernels.numerics import Numerics
@@ -26,16 +27,28 @@ from pytest_attn.problem.problem import Problem
 def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Tensor:
     """lambda^2 `[B, Hq, Sq]`, float64: the variance of the relative error that all P of a row have in common.
 
-    That of the LSE where P = exp(s - lse); of a softmax, r t^2 W + (c u_a)^2 (steady(n) + 1).
+    That of the LSE where P = exp(s - lse); of a softmax, r t^2 W + (c u_a)^2 (steady(n) + 1) and what all its logits
+    have in common. A rounded scale moves either by at most e_scale |s|.
     """
+    rows = ForwardRows.of(problem, inputs, reference, numerics)
+    scaled = LogitRoundings.of(problem, numerics).scale_error ** 2 * rows.logit_square
     if numerics.backward.weights_of == "lse":
         lse = budget(replace(problem, ask="lse"), inputs, reference, numerics).lse
         assert lse is not None
-        return lse.sigma.square().double()
-    rows = ForwardRows.of(problem, inputs, reference, numerics)
+        return (lse.sigma.square() + scaled).double()
     _, steady = row_roundings(numerics, problem, rows.keys)
     divided = variance_of(numerics.accumulator, problem) * (steady + 1)
-    return (divided + rows.shared * rows.weight_variance * rows.weight_square).double()
+    logits = rows.shared * rows.weight_variance * rows.weight_square + rows.common_variance
+    return (divided + logits + scaled).double()
+
+
+def scale_shift(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> float:
+    """e_scale (2 + mean |s|): how far a rounded scale moves gradients, relative to them, through the factor of dQ and
+    dK and through the weights; 0 where the scale is kept."""
+    error = LogitRoundings.of(problem, numerics).scale_error
+    if not error:
+        return 0.0
+    return error * (2 + float(ForwardRows.of(problem, inputs, reference, numerics).logit_square.sqrt().mean()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,9 +92,13 @@ def delta_variance(
 def _row_sum_of_products(
     weights: Tensor, units: Units, numerics: Numerics, problem: Problem, sums: RowSums, rows: Rows, keys: Tensor
 ) -> Tensor:
-    """var[delta] of the row sum of P * dP: of the weights, of dP, and (c u_a)^2 (walk(n) B + steady(n) delta^2)."""
+    """var[delta] of the row sum of P * dP: of the weights, of dP, (c u_a)^2 (walk(n) B + steady(n) delta^2), and
+    (c u_p)^2 (B + delta^2) of weights that were stored."""
     walk, steady = row_roundings(numerics, problem, keys)
     summed = units.accumulator * (walk * sums.products + steady * rows.delta.square())
+    if numerics.backward.weights_of == "stored":
+        # Equal weights of a row are rounded alike, and move delta by as much of itself.
+        summed += units.probabilities * (sums.products + rows.delta.square())
     return weights + sums.product_variance + summed
 
 
@@ -103,7 +120,8 @@ def _row_sum_of_output(
     output_sums = units.accumulator * (walk * value_square + steady * out_square)
     row_walk, row_steady = dot_roundings(problem.value_dim, problem, numerics)
     row_sum = units.accumulator * (row_walk * out_square + row_steady * delta_square)
-    rounded = units.probabilities * sums.products + units.operands * value_square + units.result * out_square
+    rounded = units.probabilities * sums.products + units.result * out_square
+    rounded = rounded + (units.operands + units.values + units.parts) * value_square + units.parts * out_square
     variance = weights + output_sums + row_sum + rounded
     if numerics.stored_accumulator is not None:
         tiles = (keys / numerics.tile).ceil()

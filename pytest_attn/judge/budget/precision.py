@@ -46,6 +46,17 @@ def is_stored(name: str | None, problem: Problem) -> bool:
     return name == "input" or precision(name, problem) != problem.sum_dtype
 
 
+def values_unit(problem: Problem, numerics: Numerics) -> float:
+    """u_v of values that are rounded before their product; 0 where they keep all bits of the inputs."""
+    unit = unit_roundoff(precision(numerics.values, problem))
+    return unit if unit > unit_roundoff(problem.dtype) else 0.0
+
+
+def split_unit(problem: Problem, numerics: Numerics) -> float:
+    """u_m of the results of parts before they are merged; 0 where they stay as sums are kept."""
+    return unit_roundoff(precision(numerics.split_parts, problem)) if numerics.split_parts is not None else 0.0
+
+
 def exp_error(problem: Problem, numerics: Numerics) -> float:
     """The largest relative error of the exponential."""
     return problem.data_type.exp_error if numerics.exp_error is None else numerics.exp_error

@@ -29,8 +29,12 @@ p_ij^2.
   the rows, which the reference knows, is a systematic error of the output.
 - Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
   value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.budget.dominated_sums`).
-- Operands that are rounded to TF32: `pytest_attn.judge.budget.operands`.
-- Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs.
+- Operands that are rounded to TF32: `pytest_attn.judge.budget.operands`. A scale that is rounded, a query that is
+  rounded with it, and products that are stored before they are scaled: `pytest_attn.judge.budget.logit_roundings`.
+- Values that are rounded to u_v add (c u_v)^2 r_v A, with r_v equal values alike, and u_v sum_j p_j |v_j| to the bound.
+- Splits that are merged through their LSE add 2 (c u lse)^2 out^2, u that of float32, or of float64 inputs. A part
+  that is stored in u_m first is x_c of sum_c x_c = out; sum_c x_c^2 is that of random terms and of equal shares,
+  r_v A + out^2, and u_m sum_j p_j |v_j| bounds what they come to.
 - Half types add the spacing of their subnormals; weights of a narrower range than that of float32, which float16 and
   types of 8 bits have, are multiples of it where they are subnormal: of 2^-24 of the largest below 2^-14 in float16
   (of 1 where they are divided first).
@@ -71,14 +75,17 @@ from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
 from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundings
 from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
 from pytest_attn.judge.budget.forward_rows import ForwardRows
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings
 from pytest_attn.judge.budget.operands import OperandRounding, alike_values
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
     exp_error,
     precision,
     smallest_spacing,
+    split_unit,
     tanh_error,
     unit_roundoff,
+    values_unit,
     variance_of,
 )
 from pytest_attn.kernels.numerics import Numerics
@@ -149,15 +156,18 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     rest = rest + out.square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
-    if operand.unit:
-        # (c u_o)^2 r_v A
+    of_values, parts = operand.unit**2 + values_unit(problem, numerics) ** 2, split_unit(problem, numerics)
+    if of_values or parts:
+        # (c u_o)^2 r_v A + (c u_v)^2 r_v A + (c u_m)^2 (r_v A + out^2)
         repeats = alike_values(problem, inputs)[..., None, None]
-        variance += out.value_square * (ROUNDING_SQUARE * operand.unit**2 * repeats)
+        variance += out.value_square * (ROUNDING_SQUARE * (of_values + parts**2) * repeats)
+        variance += out.square * (ROUNDING_SQUARE * parts**2)
     # (c u)^2 out^2 + grid^2 / 12
     variance += out.square * (ROUNDING_SQUARE * unit**2) + grid**2 / 12
-    # (u_p + u_o) sum p |v| + u |out| + grid / 2, where sum p |v| <= min(sqrt(n A), max |v|)
+    # (u_p + u_o + u_v + u_m) sum p |v| + u |out| + grid / 2, where sum p |v| <= min(sqrt(n A), max |v|)
     size = torch.minimum((out.value_square * rows.keys.unsqueeze(3)).sqrt(), out.largest_value)
-    bound = (weight_unit.unsqueeze(3) + operand.unit) * size + unit * out.exact.abs() + grid / 2
+    operands = operand.unit + values_unit(problem, numerics) + parts
+    bound = (weight_unit.unsqueeze(3) + operands) * size + unit * out.exact.abs() + grid / 2
     if subnormal is not None:
         # r spacing^2 / 12 sum v^2, and spacing / 2 sum |v|
         variance += rows.shared.unsqueeze(3) * subnormal.square() * out.sum_square / 12
@@ -222,12 +232,15 @@ def _shifted_weight(rows: ForwardRows, out: _Output) -> Tensor:
 def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_unit: float) -> float:
     """Relative errors of the output that need not average out, but for those of sums that one key dominates:
 
-    e_exp + e_tanh + u^2 + u_p^2 + 2 m (1 + mean |s|) + u_o^2, the mean rounding error of the largest weight where
-    weights are divided first, and 2 u max |lse| where splits are merged.
+    e_exp + e_tanh + u^2 + u_p^2 + (2 m + e_scale) (1 + mean |s|) + u_o^2 + u_v^2 + u_m^2, the mean rounding error of
+    the largest weight where weights are divided first, and 2 u max |lse| where splits are merged.
     """
     operand, unit = OperandRounding.of(problem, numerics), unit_roundoff(problem.dtype)
     systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + unit**2 + weight_unit**2
-    systematic += 2 * operand.mean * (1 + float(rows.logit_square.sqrt().mean())) + operand.unit**2
+    mean_size = float(rows.logit_square.sqrt().mean())
+    systematic += 2 * operand.mean * (1 + mean_size) + operand.unit**2
+    systematic += LogitRoundings.of(problem, numerics).scale_error * (1 + mean_size)
+    systematic += values_unit(problem, numerics) ** 2 + split_unit(problem, numerics) ** 2
     if numerics.normalized:
         stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
@@ -241,7 +254,7 @@ def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
     """The budget of the LSE, `[B, H, Sq]`:
 
     var = (c u lse)^2 + (c u_a)^2 (max^2 + steady(n)) + r t^2 W + t_z^2 p_z^2 + (c u_o)^2 Y, the result, the sum of
-    weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s|.
+    weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s| + e_scale |s|.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
@@ -253,4 +266,5 @@ def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
     largest = float(rows.logit_square.max()) ** 0.5
     shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * largest
     shift += 2 * OperandRounding.of(problem, numerics).mean * largest
+    shift += LogitRoundings.of(problem, numerics).scale_error * largest
     return LseBudget((sides * (result + sums + logits)).sqrt_(), shift)

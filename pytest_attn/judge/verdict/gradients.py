@@ -14,18 +14,26 @@ from pytest_attn.judge.verdict.reference_checks import reference_faults
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
+from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import seeing_queries
 from pytest_attn.problem.problem import Problem
 
 
-def judge_gradients(problem: Problem, inputs: Inputs, output: Output, reference: Reference, allowed: Budget) -> Verdict:
+def judge_gradients(
+    problem: Problem,
+    inputs: Inputs,
+    output: Output,
+    reference: Reference,
+    allowed: Budget,
+    declared: EmptyRows = EmptyRows(),  # noqa: B008 - frozen
+) -> Verdict:
     """The verdict on the gradients of an output. Values are compared only where the facts are right."""
     findings = reference_faults(problem, inputs, output, reference)
     findings = findings or gradient_reference_faults(problem, inputs, output, reference)
     kept = kept_rows(problem, reference)
-    findings = findings or gradient_facts(inputs, output, kept)
+    findings = findings or gradient_facts(inputs, output, kept, declared)
     if findings:
         return Verdict(tuple(findings))
     assert output.grads is not None
@@ -53,9 +61,10 @@ def kept_rows(problem: Problem, reference: Reference) -> dict[str, Tensor]:
     return {"dq": ~reference.empty_rows, "dk": seen, "dv": seen}
 
 
-def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor]) -> list[Finding]:
+def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor], declared: EmptyRows) -> list[Finding]:
     """What is wrong with gradients before any value is compared: shapes, infinities and NaN, and anything but 0 for
-    queries without keys and keys that no query may attend to."""
+    queries without keys and keys that no query may attend to. An output that is unspecified has no gradient there:
+    queries without keys are not judged then."""
     if output.grads is None:
         return [Finding(what="type", tensor="grads", words="missing")]
     shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
@@ -65,8 +74,11 @@ def gradient_facts(inputs: Inputs, output: Output, kept: dict[str, Tensor]) -> l
         if misshapen:
             return [misshapen]
         here = gradient.detach().cpu()
-        found.append(not_finite(name, torch.isfinite(here).all(dim=3)))
-        found.append(_not_zero(name, (here != 0).any(dim=3) & ~kept[name]))
+        finite, zero = torch.isfinite(here).all(dim=3), (here == 0).all(dim=3)
+        if name == "dq" and declared.out == "any":
+            found.append(not_finite(name, finite | ~kept[name]))
+            continue
+        found += [not_finite(name, finite), _not_zero(name, ~(zero | kept[name]))]
     return [finding for finding in found if finding is not None]
 
 

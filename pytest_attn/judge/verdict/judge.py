@@ -32,9 +32,8 @@ def judge(
     `allowed`: the budget where the reference has errors of its own; None = that of the kernel on the problem.
     """
     if problem.wants_grad:
-        return judge_gradients(
-            problem, inputs, output, reference, allowed or budget_of(problem, inputs, reference, kernel)
-        )
+        allowed = allowed or budget_of(problem, inputs, reference, kernel)
+        return judge_gradients(problem, inputs, output, reference, allowed, kernel.empty_rows)
     findings = reference_faults(problem, inputs, output, reference)
     findings = findings or facts(problem, output, reference.empty_rows, kernel.empty_rows)
     if findings:

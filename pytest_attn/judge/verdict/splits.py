@@ -16,7 +16,7 @@ from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel, Output
-from pytest_attn.kernels.numerics import EmptyRows, Numerics
+from pytest_attn.kernels.numerics import OPTIONAL_PRECISIONS, EmptyRows, Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Ragged, Split, within
@@ -91,7 +91,8 @@ def _in_dtype_of_partials(problem: Problem, inputs: Inputs) -> tuple[Problem, In
 def _named(numerics: Numerics, problem: Problem) -> Numerics:
     """The same numerics, in which nothing depends on the dtype of the inputs any more."""
     dtype = str(problem.dtype).removeprefix("torch.")
-    names = ("probabilities", "logits", "accumulator", "stored_accumulator")
+    # Values are in float32 what they were before: nothing of them is rounded to that dtype again.
+    names = ("probabilities", *OPTIONAL_PRECISIONS)
     own = {name: dtype for name in names if getattr(numerics, name) == "input"}
     chain = numerics.chain or problem.data_type.chain
     errors = {"exp_error": exp_error(problem, numerics), "tanh_error": tanh_error(problem, numerics)}
