@@ -62,3 +62,27 @@ def test_boundary_relations(attn: Attn) -> None:
 def test_boundary_float64(attn: Attn) -> None:
     """Inputs of float64, where the kernel claims them: sums and exponential are in it too."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_keys")
+def test_boundary_many_keys(attn: Attn) -> None:
+    """Up to 16 queries; keys on both sides of 512, 1024 and so on to 131072."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_keys_variants")
+def test_boundary_many_keys_variants(attn: Attn) -> None:
+    """Each variant at key lengths beyond 512, 1024 and so on to 131072."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_queries")
+def test_boundary_many_queries(attn: Attn) -> None:
+    """Up to 65601 queries with few keys, with each variant."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_long_causal")
+def test_boundary_long_causal(attn: Attn) -> None:
+    """A causal mask of 1023 to 4097 queries and as many keys."""
+    attn.check()
