@@ -45,12 +45,13 @@ def sequence(subject: Subject) -> Verdict:
 
 
 def calls_of(subject: Subject) -> Iterator[Call]:
-    """The calls of a sequence, whether claimed or not; every one but the changed keeps what the case has."""
+    """The calls of a sequence, whether claimed or not; what a call does not say to be other is as in the case."""
     problem, inputs = subject.problem, subject.inputs
     yield Call("the case", problem, inputs)
     yield Call("other data in the same memory", problem, subject.draw(problem, 1))
     scale = problem.scale / 2 or 0.5
     yield Call(f"scale {scale:.4g} after {problem.scale:.4g}", replace(problem, scale=scale), inputs)
+    yield from _other_variants(subject)
     # What a variant adds to the mask is not undone by another mask.
     for words, mask in () if problem.variants else _other_masks(problem.mask):
         yield Call(words, replace(problem, mask=mask), inputs)
@@ -63,6 +64,25 @@ def calls_of(subject: Subject) -> Iterator[Call]:
         words = f"{shorter} keys after {problem.key_length}"
         yield Call(words, replace(problem, key_length=shorter), fewer, subject.layout)
     yield Call("the case again", problem, inputs)
+
+
+def _other_variants(subject: Subject) -> Iterator[Call]:
+    """Each variant with other values, all else as in the case; one that offers none is left out."""
+    problem, inputs = subject.problem, subject.inputs
+    for variant in problem.variants:
+        other = variant.redrawn()
+        if other is None:
+            continue
+        own = problem.varied(other if each is variant else each for each in problem.variants)
+        given = inputs.redrawn(own, subject.seed + 1)
+        words = f"other {variant.capability}" if other == variant else f"{other.token} after {variant.token}"
+        # The only sequence of a batch of one has fewer pages.
+        yield Call(words, own, given, None if _same_shapes(given, inputs) else subject.layout)
+
+
+def _same_shapes(one: Inputs, other: Inputs) -> bool:
+    mine, theirs = one.stored().named(), other.stored().named()
+    return {name: tensor.shape for name, tensor in mine.items()} == {name: each.shape for name, each in theirs.items()}
 
 
 def _other_masks(mask: Mask) -> Iterator[tuple[str, Mask]]:

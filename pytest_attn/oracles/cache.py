@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-ORACLE_VERSION = 3
-"""Part of every key; raised when an oracle's numbers change, or what a file holds."""
+ORACLE_VERSION = 4
+"""Part of every key; raised when the numbers of an oracle or of a recipe change, or what a file holds."""
 
 CHECKSUM = "checksum"
 """Name under which a file holds the digest of its tensors."""

@@ -63,6 +63,22 @@ class Inputs:
             problem.storage,
         )
 
+    def redrawn(self, problem: Problem, seed: int) -> Inputs:
+        """The same query, key and value, with what the variants of a problem of these shapes draw."""
+        content = f"{self.key_of_content}-{seed}"
+        extras: dict[str, Tensor] = {}
+        for variant in problem.variants:
+            drawn = variant.draw(problem, _generator(f"{content}-{variant.token}"))
+            extras |= {name: tensor.to(self.query.device) for name, tensor in drawn.items()}
+        tokens = "-".join(variant.token for variant in problem.variants)
+        return replace(
+            self,
+            key_of_content=f"{content}-{tokens}",
+            extras=extras,
+            unread=_unread(problem),
+            storage=problem.storage,
+        )
+
     def stored(self) -> Inputs:
         """The inputs in the form that the kernel is given."""
         return self if self.storage is None else replace(self.storage.store(self), unread=None, storage=None)

@@ -82,8 +82,8 @@ def column_coded(problem: Problem, generator: torch.Generator) -> Drawn:
 
 
 def needle(problem: Problem, generator: torch.Generator) -> Drawn:
-    """Each query matches one key, by turns the first and last of the row, those beside a tile's edge, the first and
-    last that it may attend to, and the next one, which it may not."""
+    """Each query matches one key, by turns of rows and heads the last and first of the row, the first and last that it
+    may attend to, the next one, which it may not, and those beside a tile's edge."""
     query, key, value = normal(problem, generator)
     for batch in range(problem.batch):
         for head in range(problem.query_heads):
@@ -104,10 +104,12 @@ def needle_targets(problem: Problem, batch: int, head: int) -> Tensor:
             allowed = problem.mask.allowed(problem.lengths, batch, head, chunk, range(length)).to(torch.int8)
             first[begin : chunk.stop] = allowed.argmax(dim=1)
             last[begin : chunk.stop] = length - 1 - allowed.flip(1).argmax(dim=1)
-    places = [0, length - 1, first, last, last + 1, 63, 64, 127, 128]
+    places = [length - 1, 0, first, last, last + 1, 63, 64, 127, 128]
     table = torch.stack([torch.as_tensor(place).expand(rows) for place in places]) % length
     row = torch.arange(rows)
-    return table[row % len(places), row]
+    # Every head begins elsewhere, or a single query would match the same key in all of them.
+    turn = row + batch * problem.query_heads + head
+    return table[turn % len(places), row]
 
 
 def negative(problem: Problem, generator: torch.Generator) -> Drawn:

@@ -62,3 +62,45 @@ def test_boundary_relations(attn: Attn) -> None:
 def test_boundary_float64(attn: Attn) -> None:
     """Inputs of float64, where the kernel claims them: sums and exponential are in it too."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_self_attention")
+def test_boundary_self_attention(attn: Attn) -> None:
+    """A causal mask over as many queries as keys, at every residue to the usual tiles, for every dtype."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_head_dims")
+def test_boundary_head_dims(attn: Attn) -> None:
+    """Every head dimension in strided memory, called again, in sequences, in every relation, decoding, and long."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_head_dims_variants")
+def test_boundary_head_dims_variants(attn: Attn) -> None:
+    """Every head dimension with every variant, at one query and at many."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_keys")
+def test_boundary_many_keys(attn: Attn) -> None:
+    """Up to 16 queries; keys on both sides of 512, 1024 and so on to 131072."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_keys_variants")
+def test_boundary_many_keys_variants(attn: Attn) -> None:
+    """Each variant at key lengths beyond 512, 1024 and so on to 131072."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_many_queries")
+def test_boundary_many_queries(attn: Attn) -> None:
+    """Up to 65601 queries with few keys, with each variant."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_long_causal")
+def test_boundary_long_causal(attn: Attn) -> None:
+    """A causal mask of 1023 to 4097 queries and as many keys."""
+    attn.check()

@@ -13,6 +13,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.recipes import needle_targets
 
 CASE = Case(10, 12, head_dim=8, value_dim=6, batch=2, query_heads=4, key_heads=2, scale=0.5)
 PROBLEM = Problem.of(CASE)
@@ -107,6 +108,12 @@ def test_normal_inputs_have_mean_zero_and_variance_one() -> None:
     # Five standard errors of 12800 values.
     assert abs(query.mean()) < 0.045
     assert abs(query.var() - 1.0) < 0.063
+
+
+def test_the_needle_of_a_single_query_is_the_last_key_and_another_one_in_each_head() -> None:
+    problem = Problem.of(Case(1, 300, batch=2, query_heads=4))
+    targets = [int(needle_targets(problem, batch, head)) for batch in range(2) for head in range(4)]
+    assert targets == [299, 0, 0, 299, 0, 63, 64, 127]
 
 
 def test_query_key_and_value_are_drawn_apart() -> None:

@@ -28,8 +28,11 @@ TOKENS: list[tuple[Variant, str]] = [
     (WindowSize(None, 7), "wininfx7"),
     (WindowSize(7, -1), "win7xinf"),
     (KeyLengths(), "ragged"),
+    (KeyLengths(turned=True), "raggedturned"),
     (Packed(), "packed"),
+    (Packed(turned=True), "packedturned"),
     (Paged(16), "paged16"),
+    (Paged(16, turned=True), "paged16turned"),
     (Softcap(30.0), "softcap30"),
     (Softcap(0.5), "softcap0p5"),
     (Alibi(), "alibi"),
@@ -133,6 +136,16 @@ def test_lengths_are_full_one_none_and_at_the_edges_of_a_tile(batch: int, longes
         assert {longest, 1, 0} <= set(lengths)
     if batch >= 6 and longest > 64:
         assert any({tile - 1, tile, tile + 1} <= set(lengths) for tile in (64, 128))
+
+
+@pytest.mark.parametrize("batch", range(2, 9))
+def test_turned_lengths_are_those_of_the_next_batch(batch: int) -> None:
+    lengths, turned = ragged_lengths(batch, 300), ragged_lengths(batch, 300, turned=True)
+    assert turned == (*lengths[1:], lengths[0]) != lengths
+
+
+def test_a_batch_of_one_is_shorter_where_it_is_turned() -> None:
+    assert (ragged_lengths(1, 300), ragged_lengths(1, 300, turned=True)) == ((200,), (100,))
 
 
 def test_ids_with_variants_need_no_torch() -> None:

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import Axes, pairwise
+from pytest_attn.problem.sweeps.head_dims import head_dims_backward
 from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
 from pytest_attn.problem.vocabulary import DTYPES, Recipe
 
@@ -88,5 +89,6 @@ def backward() -> Groups:
         "backward_ragged": pairwise({**FEWEST, "batch": (6,), "variants": RAGGED}, _case),
         "backward_strided": pairwise({**FEWER, "layout": ("strided",), "causal": (None, "bottom-right")}, _case),
         "backward_again": pairwise({**FEWER, "oracle": ("again",), "causal": (None, "top-left")}, _case),
+        **head_dims_backward(),
         "backward_long": tuple(replace(case, dtype=dtype) for case in (long, causal) for dtype in DTYPES),
     }

@@ -17,6 +17,9 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.relations import Relation, relation_exists
 from pytest_attn.problem.sweep import Groups, register
+from pytest_attn.problem.sweeps.head_dims import head_dims
+from pytest_attn.problem.sweeps.self_attention import self_attention
+from pytest_attn.problem.sweeps.thresholds import thresholds
 from pytest_attn.problem.vocabulary import DTYPES, GRADIENT_RECIPES, Recipe
 
 LENGTHS = (
@@ -173,4 +176,7 @@ def boundary() -> Groups:
         "boundary_sequence": pairwise({**REPEATED, "oracle": ("sequence",)}, _masked),
         "boundary_relations": relations(),
         "boundary_float64": float64(),
+        **self_attention(),
+        **head_dims(),
+        **thresholds(),
     }

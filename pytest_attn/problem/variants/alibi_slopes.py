@@ -40,6 +40,10 @@ class Alibi(Variant):
         """`alibi`: the slopes are drawn."""
         return "alibi"
 
+    def redrawn(self) -> Alibi:
+        """Itself: its slopes are drawn."""
+        return self
+
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """`alibi_slopes` float32 `[Hq]`, 0 to `STEEPEST`; no two heads have the same slope."""
         import torch

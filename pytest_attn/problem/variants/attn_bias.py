@@ -54,6 +54,10 @@ class Bias(Variant):
         if self.float32 and case.dtype == "float32":
             raise ValueError("case: attn_bias of float32 is that of the dtype here; allowed: without f32")
 
+    def redrawn(self) -> Bias:
+        """Itself: its numbers are drawn."""
+        return self
+
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """`attn_bias` `[B or 1, Hq or 1, Sq, Skv]`, standard normal."""
         import torch

@@ -33,12 +33,13 @@ class Paged(Variant):
     """
 
     capability: ClassVar = "block_table"
-    pattern: ClassVar = r"paged(\d+)"
+    pattern: ClassVar = r"paged(\d+)(turned)?"
     absent: ClassVar = {"block_table": None, "cache_seqlens": None}
     stores: ClassVar = True
     kind: ClassVar = "leaked keys"
 
     page: int = 16
+    turned: bool = False
 
     def __post_init__(self) -> None:
         if self.page < 1:
@@ -46,13 +47,17 @@ class Paged(Variant):
 
     @property
     def token(self) -> str:
-        """`paged16`: the word and the keys of a page."""
-        return f"paged{self.page}"
+        """`paged16`: the word and the keys of a page; `paged16turned` as of `ragged`."""
+        return f"paged{self.page}" + "turned" * self.turned
 
     @classmethod
     def of_token(cls, groups: tuple[str, ...]) -> Paged:
-        """From the keys of a page."""
-        return cls(int(groups[0]))
+        """From the keys of a page, and "turned" or None."""
+        return cls(int(groups[0]), groups[1] is not None)
+
+    def redrawn(self) -> Paged:
+        """Each sequence has the length of the next, and other pages."""
+        return Paged(self.page, not self.turned)
 
     def refuse(self, case: Case) -> None:
         """Lengths are given once, and pages have a layout of their own."""
@@ -68,7 +73,9 @@ class Paged(Variant):
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
         """All queries and a ragged number of keys in each batch."""
-        return tuple((case.query_length, key) for key in ragged_lengths(case.batch, case.key_length))
+        return tuple(
+            (case.query_length, key) for key in ragged_lengths(case.batch, case.key_length, turned=self.turned)
+        )
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """`block_table` int32 `[B, ceil(Skv / page)]`, pages in random order, and `cache_seqlens` int32 `[B]`."""

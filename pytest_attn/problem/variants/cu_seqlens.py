@@ -32,16 +32,27 @@ class Packed(Variant):
     """
 
     capability: ClassVar = "cu_seqlens"
-    pattern: ClassVar = r"packed"
+    pattern: ClassVar = r"packed(turned)?"
     absent: ClassVar = dict.fromkeys(("cu_seqlens_q", "cu_seqlens_k", "max_seqlen_q", "max_seqlen_k"))
     stores: ClassVar = True
     differentiable: ClassVar = True
     kind: ClassVar = "leaked keys"
 
+    turned: bool = False
+
     @property
     def token(self) -> str:
-        """`packed`: the lengths follow from batch and longest."""
-        return "packed"
+        """`packed`: the lengths follow from batch and longest; `packedturned` where each has that of the next."""
+        return "packed" + "turned" * self.turned
+
+    @classmethod
+    def of_token(cls, groups: tuple[str, ...]) -> Packed:
+        """From "turned" or None."""
+        return cls(groups[0] is not None)
+
+    def redrawn(self) -> Packed:
+        """Each sequence has the length of the next: as many tokens in all, other ends."""
+        return Packed(not self.turned)
 
     def refuse(self, case: Case) -> None:
         """What has a place for every pair of a padded batch, or lengths of its own, does not combine."""
@@ -60,8 +71,8 @@ class Packed(Variant):
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
         """Ragged lengths: where queries and keys are equally many, so they are in each sequence; else a sequence may
         have queries and no keys, or keys and no queries."""
-        queries = ragged_lengths(case.batch, case.query_length)
-        keys = ragged_lengths(case.batch, case.key_length)
+        queries = ragged_lengths(case.batch, case.query_length, turned=self.turned)
+        keys = ragged_lengths(case.batch, case.key_length, turned=self.turned)
         if case.query_length != case.key_length:
             keys = (*keys[1:], keys[0])
         return tuple(zip(queries, keys, strict=True))

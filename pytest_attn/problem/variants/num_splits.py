@@ -49,6 +49,10 @@ class NumSplits(Variant):
         """From the number of splits."""
         return cls(int(groups[0]))
 
+    def redrawn(self) -> NumSplits:
+        """One split more."""
+        return NumSplits(self.count + 1)
+
     @property
     def splits(self) -> int:
         """The number of splits, of which a kernel returns partial results."""

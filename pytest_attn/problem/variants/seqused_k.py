@@ -23,14 +23,18 @@ TILE = 64
 """Keys of a tile, or a divisor of them, in most kernels."""
 
 
-def ragged_lengths(batch: int, longest: int) -> tuple[int, ...]:
+def ragged_lengths(batch: int, longest: int, *, turned: bool = False) -> tuple[int, ...]:
     """Lengths of the sequences of a batch: the longest, 1, 0, a tile and one beside it, as far as there is room, then
-    two thirds and one third of the longest; those of a batch of one are two thirds of it."""
+    two thirds and one third of the longest; those of a batch of one are two thirds of it.
+
+    `turned`: each batch has the length of the next; a batch of one has one third of the longest.
+    """
     if batch == 1:
-        return (max(1, 2 * longest // 3),)
+        return (max(1, (1 if turned else 2) * longest // 3),)
     tile = next((size for size in (2 * TILE, TILE, TILE // 4, 2) if size < longest), 1)
     marks = [longest, 1, 0, tile, tile + 1, tile - 1, 2 * longest // 3, longest // 3]
-    return tuple(min(marks[index % len(marks)], longest) for index in range(batch))
+    lengths = tuple(min(marks[index % len(marks)], longest) for index in range(batch))
+    return lengths[1:] + lengths[:1] if turned else lengths
 
 
 @dataclass(frozen=True)
@@ -42,15 +46,26 @@ class KeyLengths(Variant):
     """
 
     capability: ClassVar = "seqused_k"
-    pattern: ClassVar = r"ragged"
+    pattern: ClassVar = r"ragged(turned)?"
     absent: ClassVar = {"seqused_k": None}
     differentiable: ClassVar = True
     kind: ClassVar = "leaked keys"
 
+    turned: bool = False
+
     @property
     def token(self) -> str:
-        """`ragged`: the lengths follow from batch and longest."""
-        return "ragged"
+        """`ragged`: the lengths follow from batch and longest; `raggedturned` where each batch has that of the next."""
+        return "ragged" + "turned" * self.turned
+
+    @classmethod
+    def of_token(cls, groups: tuple[str, ...]) -> KeyLengths:
+        """From "turned" or None."""
+        return cls(groups[0] is not None)
+
+    def redrawn(self) -> KeyLengths:
+        """Each sequence has the length of the next."""
+        return KeyLengths(not self.turned)
 
     def hides(self, case: Case) -> bool:
         """Whether some sequence has fewer keys than there is room for."""
@@ -58,7 +73,9 @@ class KeyLengths(Variant):
 
     def lengths(self, case: Case) -> tuple[tuple[int, int], ...]:
         """All queries and a ragged number of keys in each batch."""
-        return tuple((case.query_length, key) for key in ragged_lengths(case.batch, case.key_length))
+        return tuple(
+            (case.query_length, key) for key in ragged_lengths(case.batch, case.key_length, turned=self.turned)
+        )
 
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """`seqused_k` int32 `[B]`: the number of keys of each batch."""

@@ -40,6 +40,10 @@ class Sinks(Variant):
         """`sinks`: the logits are drawn."""
         return "sinks"
 
+    def redrawn(self) -> Sinks:
+        """Itself: its logits are drawn."""
+        return self
+
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """`sinks` float32 `[Hq]`, near the log-sum-exp of small logits, so that a sink takes about half of a row."""
         import torch

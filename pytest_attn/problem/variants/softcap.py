@@ -45,6 +45,11 @@ class Softcap(Variant):
         object.__setattr__(self, "cap", float(self.cap))
 
     @property
+    def saturates(self) -> float:
+        """The cap."""
+        return self.cap
+
+    @property
     def token(self) -> str:
         """`softcap30`: the word and the cap."""
         return "softcap" + number_to_id(self.cap)
@@ -53,6 +58,10 @@ class Softcap(Variant):
     def of_token(cls, groups: tuple[str, ...]) -> Softcap:
         """From the cap as the id spells it."""
         return cls(number_from_id(groups[0]))
+
+    def redrawn(self) -> Softcap:
+        """Half of the cap."""
+        return Softcap(self.cap / 2)
 
     def change(self, logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
         """cap * tanh(logit / cap)."""

@@ -84,6 +84,11 @@ class Variant:
         return 0
 
     @property
+    def saturates(self) -> float:
+        """The size of logits from which a function of them hardly changes any more; 0: it has none."""
+        return 0.0
+
+    @property
     def token(self) -> str:
         """Its word in the id of a case."""
         raise NotImplementedError
@@ -112,6 +117,11 @@ class Variant:
     def draw(self, problem: Problem, generator: Generator) -> dict[str, Tensor]:
         """Further tensors, by the keyword of the kernel. Kept in `Inputs.extras`."""
         return {}
+
+    def redrawn(self) -> Variant | None:
+        """The variant with other values, with which every input keeps its shape: what a kernel that keeps those of an
+        earlier call is wrong on. Itself where its values are drawn by `draw`; None where it offers none."""
+        return None
 
     def store(self, inputs: Inputs) -> Inputs:
         """The inputs in the form that a kernel of the capability takes, where that is not `[B, H, S, D]`; called where

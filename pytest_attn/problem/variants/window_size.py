@@ -63,6 +63,11 @@ class WindowSize(Variant):
         left, right = (None if size == "inf" else int(size) for size in groups)
         return cls(left, right)
 
+    def redrawn(self) -> WindowSize:
+        """Half as many keys on each side that has a limit; two more where that is none or one."""
+        sides = (self.left, self.right)
+        return WindowSize(*(size if size is None else size // 2 if size > 1 else size + 2 for size in sides))
+
     def refuse(self, case: Case) -> None:
         """A window is aligned to the last key of the last query."""
         if self.left is None and self.right is None:

@@ -21,6 +21,7 @@ from pytest_attn.selfcheck.mutants import (
     rescale,
     scale,
     sinks,
+    sizes,
     splits,
     state,
     strides,
@@ -34,7 +35,7 @@ from pytest_attn.text import closest
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
     *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
-    *(windows, lengths, logit_changes, sinks, splits, variant_gradients),
+    *(windows, lengths, logit_changes, sinks, splits, variant_gradients, sizes),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 

@@ -135,3 +135,20 @@ class OneTileTooMany(TileLoop):
         shares = super().splits(tiles)
         shares[-1] += [range(keys.stop, keys.stop) for keys in tiles[-1:]]
         return shares
+
+
+@plant("leaked keys")
+class CausalIgnoredWhereSquare(TileLoop):
+    """The causal flag is lost on the path of as many queries as keys."""
+
+    def diagonal(self, problem: Problem) -> int:
+        return problem.key_length if problem.query_length == problem.key_length else super().diagonal(problem)
+
+
+@plant("causal diagonal")
+class LastTileOneTooFarWhereSquare(TileLoop):
+    """With as many queries as keys, the rows of a last partial tile see one later key."""
+
+    def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
+        last = query >= problem.query_length // self.query_tile * self.query_tile
+        return super().later(problem, query + (last & (problem.query_length == problem.key_length)), key)

@@ -12,10 +12,12 @@ from torch import Tensor
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.variants import WindowSize
 from pytest_attn.selfcheck.mutants.lane import Lane
 from pytest_attn.selfcheck.mutants.memory import reread
 from pytest_attn.selfcheck.mutants.mutant import plant
 from pytest_attn.selfcheck.mutants.tile_loop import Part, TileLoop
+from pytest_attn.selfcheck.mutants.variant_loop import Side, VariantLoop
 
 
 class Keeping(TileLoop):
@@ -125,3 +127,79 @@ class EmptySplitKeepsWorkspace(Keeping):
             self.cache[query.shape] = part
         kept: Part = self.cache[query.shape]
         return kept
+
+
+class KeepingVariants(VariantLoop):
+    """The loop of variants with a cache that outlives a call."""
+
+    def __init__(self) -> None:
+        self.cache: dict[Hashable, Any] = {}
+
+
+@plant("stale state")
+class WindowOfFirstCall(KeepingVariants):
+    """The window is compiled in, and the compiled kernel is found by its shapes."""
+
+    def window(self, problem: Problem, size: WindowSize) -> tuple[Side, Side]:
+        window: tuple[Side, Side] = self.cache.setdefault(problem.lengths, super().window(problem, size))
+        return window
+
+
+@plant("stale state")
+class CapOfFirstCall(KeepingVariants):
+    """The cap of logits is compiled in."""
+
+    def capped(self, problem: Problem, scores: Tensor, cap: float) -> Tensor:
+        return super().capped(problem, scores, self.cache.setdefault("cap", cap))
+
+
+@plant("stale state")
+class SlopesOfFirstCall(KeepingVariants):
+    """Slopes are copied to constant memory once for each number of heads."""
+
+    def slopes(self, problem: Problem, slopes: Tensor, lane: Lane) -> Tensor:
+        return super().slopes(problem, self.cache.setdefault(len(slopes), slopes.clone()), lane)
+
+
+@plant("stale state")
+class SinksOfFirstCall(KeepingVariants):
+    """Sinks are converted once for each number of heads."""
+
+    def sink(self, problem: Problem, sinks: Tensor, lane: Lane) -> Tensor:
+        return super().sink(problem, self.cache.setdefault(len(sinks), sinks.clone()), lane)
+
+
+@plant("stale state")
+class BiasOfFirstCall(KeepingVariants):
+    """The bias is padded once for each shape."""
+
+    def bias_of(self, bias: Tensor, batch: int) -> Tensor:
+        return super().bias_of(self.cache.setdefault(bias.shape, bias.clone()), batch)
+
+
+@plant("stale state")
+class PageTableOfFirstCall(KeepingVariants):
+    """The table of pages is that of the captured graph."""
+
+    def page_list(self, problem: Problem, inputs: Inputs, batch: int) -> Tensor:
+        pages = super().page_list(problem, inputs, batch)
+        kept: Tensor = self.cache.setdefault((problem.batch, problem.key_length, batch), pages)
+        return kept % len(inputs.key)
+
+
+@plant("stale state")
+class LengthsOfFirstCall(KeepingVariants):
+    """The lengths of the sequences are those of the plan (FlashInfer #1028)."""
+
+    def key_length(self, problem: Problem, used: Tensor, batch: int) -> int:
+        length: int = self.cache.setdefault((problem.out_shape, batch), super().key_length(problem, used, batch))
+        return length
+
+
+@plant("stale state")
+class PackedEndsOfFirstCall(KeepingVariants):
+    """The ends of packed sequences are those of the plan, as long as there are as many tokens."""
+
+    def keys(self, problem: Problem, inputs: Inputs, batch: int) -> range:
+        own = super().keys(problem, inputs, batch)
+        return self.cache.setdefault((inputs.key.shape, batch), own) if "cu_seqlens_k" in inputs.extras else own

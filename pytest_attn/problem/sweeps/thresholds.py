@@ -1,0 +1,132 @@
+"""Lengths on both sides of those at which kernels change their path, tiles their count, and integers their sign."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.sweep import Groups
+from pytest_attn.problem.sweeps.spread import Row, case_of, spread
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import DTYPES
+
+THRESHOLDS = (512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
+"""Powers of two at which paths, splits and integers of fewer bits end."""
+
+SHORT, LONG = THRESHOLDS[:5], THRESHOLDS[5:]
+"""Those at which a few key heads of any width cost next to nothing, and those at which they do not."""
+
+LONGEST = 131072
+
+QUERIES = (1, 2, 3, 5, 8, 16)
+"""One new token, drafts of speculative decoding, and the fewest rows of a matrix instruction."""
+
+HEADS = ((1, 1), (2, 1), (2, 2), (4, 1), (4, 2))
+"""(query heads, key heads): groups of 1, 2 and 4."""
+
+AXES: Mapping[str, tuple[Any, ...]] = {
+    "queries": QUERIES,
+    "dtype": DTYPES,
+    "recipe": ("growing", "normal", "needle", "large"),
+    "heads": HEADS,
+    "batch": (1, 2),
+    "causal": (None, "bottom-right"),
+    "dims": ((64, 64), (128, 128), (256, 256)),
+    "ask": ("both", "out"),
+}
+"""What changes from cell to cell where it costs next to nothing."""
+
+NARROW = {**AXES, "heads": HEADS[:2], "batch": (1,), "dims": ((64, 64),)}
+"""The same for one key head of 64 columns: what a long cell costs is reading its keys."""
+
+RAGGED: tuple[tuple[Variant, ...], ...] = (
+    *((KeyLengths(),), (Packed(),), (Paged(16),), (Paged(1),), (Paged(128),)),
+    *((KeyLengths(), WindowSize(127, 0)), (Paged(64), WindowSize(1000, 0)), (Paged(16), Alibi())),
+)
+"""Variants with lengths of their own, and windows and slopes that end where these do."""
+
+CARRIED: tuple[tuple[Variant, ...], ...] = (
+    *((WindowSize(127, 0),), (WindowSize(None, 16),), (WindowSize(1000, 0),)),
+    *((Bias(),), (Bias(per_head=True),), (Bias(per_batch=True, per_head=True),)),
+    *((Alibi(),), (Softcap(30.0),), (Sinks(),), (NumSplits(3),), (NumSplits(16),)),
+    *RAGGED,
+)
+
+FEW_KEYS = (1, 5, 17, 64)
+OF_ROWS: tuple[tuple[Variant, ...], ...] = (
+    *((), (WindowSize(3, 0),), (Bias(),), (Bias(per_head=True),), (Alibi(),), (Softcap(2.0),), (Sinks(),)),
+    *(RAGGED[:3]),
+)
+"""What may count rows in a way of its own: no variant, and each of them."""
+
+SELF_LENGTHS = (1023, 1025, 2047, 2049, 4097)
+
+
+def thresholds() -> Groups:
+    """The groups of `boundary` at thresholds: of keys, of keys with variants, of queries, of both."""
+    return {
+        "boundary_many_keys": _many_keys(),
+        "boundary_many_keys_variants": _many_keys_variants(),
+        "boundary_many_queries": _many_queries(),
+        "boundary_long_causal": _long_causal(),
+    }
+
+
+def _far_beyond(threshold: int) -> int:
+    """A length by an eighth beyond a threshold, which no tile divides."""
+    return threshold + threshold // 8 + 3
+
+
+def _case(queries: int, keys: int, **fields: Any) -> Case | None:
+    return case_of((queries, keys), **fields)
+
+
+def _of_variants(variants: tuple[Variant, ...]) -> Row:
+    """Of two sequences one is as long as the tensors, the one of a batch of one is not."""
+    return {"variants": variants, "batch": 2} if variants in RAGGED else {"variants": variants}
+
+
+def _many_keys() -> tuple[Case, ...]:
+    short = [
+        {"keys": keys, "dims": dims, **queries}
+        for threshold in SHORT
+        for keys in (threshold - 1, threshold, threshold + 1, _far_beyond(threshold))
+        for dims in ((64, 64), (256, 256))
+        for queries in ({"queries": 1}, {})
+    ]
+    lengths = [keys for each in LONG for keys in (each - 1, each + 1, _far_beyond(each))]
+    long: list[Row] = [{"keys": keys, **queries} for keys in lengths for queries in ({"queries": 1}, {})]
+    long += [{"keys": each + 1, "queries": 1, "dims": (256, 256), "dtype": "bfloat16"} for each in LONG]
+    long += [{"keys": LONGEST + 1, "queries": 1, "ask": ask} for ask in ("both", "out")]
+    return spread(short, AXES, _case) + spread(long, NARROW, _case)
+
+
+def _many_keys_variants() -> tuple[Case, ...]:
+    def rows(variants: tuple[Variant, ...], number: int, lengths: tuple[int, ...]) -> Iterator[Row]:
+        for turn, keys in enumerate(lengths, start=number):
+            yield {**_of_variants(variants), "keys": keys, **({"queries": 1} if turn % 2 else {})}
+
+    short = tuple(keys for each in SHORT for keys in (each + 1, _far_beyond(each)))
+    long = tuple(each + 1 for each in LONG)
+    found = [[row for number, each in enumerate(CARRIED) for row in rows(each, number, some)] for some in (short, long)]
+    longest = [{**_of_variants(each), "keys": LONGEST + 1, "queries": 1} for each in ((Paged(128),), CARRIED[0])]
+    return spread(found[0], AXES, _case) + spread([*found[1], *longest], NARROW, _case)
+
+
+def _many_queries() -> tuple[Case, ...]:
+    axes = {**NARROW, "keys": FEW_KEYS, "causal": (None, "bottom-right", "top-left")}
+    thresholds = (*SHORT[::2], LONG[-1])
+    rows: list[Row] = [{**_of_variants(each), "queries": count + 65} for count in thresholds for each in OF_ROWS]
+    dear = [{**row, "heads": (1, 1)} if row["queries"] > LONG[0] else row for row in rows]
+    return spread(dear, axes, _case)
+
+
+def _long_causal() -> tuple[Case, ...]:
+    """Queries and keys are as many, as in training and prefill."""
+    rows = [
+        {"queries": length, "keys": length, "dims": (dim, dim), "causal": "bottom-right"}
+        for length, dim in (*((length, 64) for length in SELF_LENGTHS), (1025, 128), (2049, 128), (1025, 256))
+    ]
+    return spread(rows, {**AXES, "heads": ((1, 1), (2, 1)), "batch": (1,), "recipe": ("normal", "needle")}, _case)
