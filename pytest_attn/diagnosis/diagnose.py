@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_attn.checks.subject import Subject
+from pytest_attn.diagnosis.declarations import undeclared
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
@@ -130,8 +131,14 @@ def _explained(evidence: Evidence) -> Diagnosis | None:
             return None
         found = hypothesis(evidence)
         if found is not None:
-            return found
-    return None
+            return _beside_declarations(evidence, found)
+    return undeclared(evidence)
+
+
+def _beside_declarations(evidence: Evidence, found: Diagnosis) -> Diagnosis:
+    """A diagnosis, with the declaration that would explain errors as well where it is one of precision."""
+    declaration = undeclared(evidence) if found.kind == "precision" else None
+    return found if declaration is None else replace(found, alternatives=(*found.alternatives, declaration.words))
 
 
 def _hypotheses(problem: Problem) -> tuple[Hypothesis, ...]:

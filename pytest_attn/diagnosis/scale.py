@@ -32,7 +32,10 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
         if rounded == expected or not _plausible(evidence, rounded):
             continue
         if evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
-            return Diagnosis("precision", f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}")
+            words = f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}"
+            if name == evidence.problem.data_type.name:
+                words += "; scale='input' declares it"
+            return Diagnosis("precision", words)
     for scale, meaning in _meanings(evidence):
         if math.isclose(scale, expected, rel_tol=1e-6):
             continue
