@@ -14,6 +14,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES
 from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.problem.variants.registry import variants
 
 GFLOP = 1e9
 
@@ -163,13 +164,13 @@ def test_the_backward_sweep_has_every_mask_and_the_recipes_of_gradients() -> Non
     assert any(case.query_length > case.key_length for case in cases if case.causal)
 
 
-def test_the_decode_sweep_is_few_queries_against_every_cache_in_at_most_200_cells() -> None:
+def test_the_decode_sweep_is_few_queries_against_every_cache_in_at_most_500_cells() -> None:
     cases = list(find_sweep("decode"))
-    assert len(cases) <= 200
-    assert {(case.query_length, case.key_length) for case in cases} == set(
-        product((1, 2, 5), (1, 127, 128, 129, 1000, 4097))
-    )
-    assert {case.query_heads // case.key_heads for case in cases} == {1, 4, 8}
+    assert len(cases) <= 500
+    lengths = {(case.query_length, case.key_length) for case in cases}
+    assert lengths >= set(product((1, 2, 5), (1, 127, 128, 129, 1000, 4097)))
+    assert {query for query, _ in lengths} == {1, 2, 3, 5, 8, 16}
+    assert {case.query_heads // case.key_heads for case in cases} == {1, 4, 6, 8}
     assert any(case.key_heads == 1 < case.query_heads for case in cases)
     assert {case.dtype for case in cases} == {"bfloat16", "float16", "float32"}
 
@@ -180,3 +181,23 @@ def test_the_decode_sweep_has_all_that_models_add_in_every_kind_of_cache() -> No
     assert {tuple(cache for cache in caches if cache in found) for found in tokens} == {(), *((c,) for c in caches)}
     for added, cache in product(("softcap30", "sinks", "win127x0"), caches):
         assert any({added, cache} <= found for found in tokens)
+
+
+@pytest.mark.parametrize("queries", [1, 2, 3, 5, 8, 16])
+def test_decoding_crosses_every_variant_with_every_number_of_queries(queries: int) -> None:
+    own = [case for case in find_sweep("decode").groups["decode_crossed"] if case.query_length == queries]
+    found = {variant.capability for case in own for variant in case.variants}
+    assert found == {name for name, each in variants().items() if "pytest_attn" in each.__module__} - {"cu_seqlens"}
+
+
+def test_every_form_of_a_bias_is_decoded_beyond_512_keys() -> None:
+    cases = [case for case in find_sweep("decode") if case.query_length == 1 and case.key_length > 512]
+    forms = {variant.token for case in cases for variant in case.variants if variant.capability == "attn_bias"}
+    assert forms == {"bias1x1", "biasbx1", "bias1xh", "biasbxh"}
+
+
+def test_every_variant_changes_in_a_sequence_of_decoding() -> None:
+    cases = [case for case in find_sweep("decode") if case.oracle == "sequence"]
+    assert {variant.capability for case in cases for variant in case.variants} >= {
+        *("window_size", "seqused_k", "block_table", "softcap", "alibi_slopes", "attn_bias", "sinks", "num_splits"),
+    }

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import cycle, product
 from typing import Any
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import Groups, register
 from pytest_attn.problem.sweeps.boundary import FEW_RECIPES, Axes, pairwise
-from pytest_attn.problem.variants import Alibi, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
+from pytest_attn.problem.sweeps.spread import case_of, spread
+from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import DTYPES
 
@@ -21,6 +23,7 @@ HEADS = ((2, 2), (8, 2), (16, 2), (8, 1))
 """(query heads, key heads): groups of 1, 4 and 8, and multi-query attention."""
 
 PAGES = (Paged(16), Paged(128))
+OTHER_CACHES = (KeyLengths(), *PAGES)
 
 FIELDS: Axes = {
     "queries": QUERIES,
@@ -50,6 +53,51 @@ SPLIT: tuple[tuple[Variant, ...], ...] = (
 """Splits of whole caches and of a tile, and more of them than there are tiles or keys."""
 
 
+CROSSED: tuple[tuple[Variant, ...], ...] = (
+    *((), (WindowSize(127, 0),), (WindowSize(None, 16),), (WindowSize(1000, 0), Sinks())),
+    *((Bias(),), (Bias(per_head=True),), (Bias(per_batch=True),), (Bias(per_batch=True, per_head=True),)),
+    *((Alibi(),), (Alibi(), WindowSize(500, 0)), (Softcap(30.0),), (Softcap(50.0), Bias(per_head=True)), (Sinks(),)),
+    *((NumSplits(4),), (NumSplits(16), Alibi()), (NumSplits(3), Bias(per_head=True))),
+)
+"""Every variant, with every number of queries."""
+
+OF_QUERIES = (1, 2, 3, 5, 8, 16)
+
+AXES: Axes = {
+    "keys": (129, 300, 1000, 2100, 4097),
+    "dtype": DTYPES,
+    "recipe": FEW_RECIPES,
+    "dims": ((64, 64), (128, 128), (256, 256), (192, 128)),
+    "heads": ((1, 1), (4, 4), (8, 2), (6, 1)),
+    "batch": (1, 3),
+    "causal": (None, "bottom-right"),
+    "ask": ("out", "both"),
+}
+"""What changes from cell to cell of each of these."""
+
+
+def _crossed() -> tuple[Case, ...]:
+    """Each variant at each number of queries, in a cache that each sequence fills and in another."""
+    turns = cycle(OTHER_CACHES)
+    rows = [
+        {"queries": queries, "variants": variants, "cache": cache}
+        for queries, variants in product(OF_QUERIES, CROSSED)
+        for cache in (None, next(turns))
+    ]
+    return spread(rows, AXES, _case)
+
+
+def _in_sequence() -> tuple[Case, ...]:
+    """Each variant in calls that change it, in a cache that each sequence fills and in another."""
+    turns = cycle(OTHER_CACHES)
+    rows = [
+        {"dtype": dtype, "variants": variants, "cache": cache, "oracle": "sequence"}
+        for dtype, variants in product(DTYPES, CROSSED)
+        for cache in (None, next(turns))
+    ]
+    return spread(rows, {**AXES, "queries": OF_QUERIES[:4], "keys": (129, 300), "batch": (3, 6)}, _case)
+
+
 def _case(
     queries: int,
     keys: int,
@@ -58,27 +106,20 @@ def _case(
     cache: Variant | None,
     variants: tuple[Variant, ...],
     **fields: Any,
-) -> Case:
-    return Case(
-        queries,
-        keys,
-        query_heads=heads[0],
-        key_heads=heads[1],
-        head_dim=dims[0],
-        value_dim=dims[1],
-        variants=(*variants, cache) if cache else variants,
-        **fields,
-    )
+) -> Case | None:
+    return case_of((queries, keys), dims, heads, variants=(*variants, cache) if cache else variants, **fields)
 
 
-@register("decode", "one to five queries against a KV cache, contiguous or paged; pairwise")
+@register("decode", "one to sixteen queries against a KV cache, contiguous or paged; pairwise")
 def decode() -> Groups:
     """Whole caches, caches with lengths, pages, and what models add to them."""
-    caches = (None, KeyLengths(), *PAGES)
+    caches = (None, *OTHER_CACHES)
     return {
         "decode_contiguous": pairwise(FIELDS, _case),
         "decode_key_lengths": pairwise({**FIELDS, "cache": (KeyLengths(),)}, _case),
         "decode_paged": pairwise({**FIELDS, "cache": PAGES, "layout": ("contiguous", "strided")}, _case),
         "decode_variants": pairwise({**FIELDS, "cache": caches, "variants": VARIED}, _case),
         "decode_splits": pairwise({**FIELDS, "ask": ("both",), "cache": caches, "variants": SPLIT}, _case),
+        "decode_crossed": _crossed(),
+        "decode_sequence": _in_sequence(),
     }

@@ -77,5 +77,7 @@ def head_dims_backward() -> Groups:
     varied = [{"dims": dims, "variants": variants} for dims, variants in product(DIMS, VARIED_GRADIENTS)]
     return {
         "backward_head_dims": spread(plain, axes, case_of),
-        "backward_head_dims_variants": spread(varied, {**axes, "batch": (3,)}, case_of),
+        "backward_head_dims_variants": spread(
+            varied, {**axes, "batch": (3,), "recipe": ("normal", "onehotgrad")}, case_of
+        ),
     }

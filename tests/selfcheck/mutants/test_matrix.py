@@ -192,7 +192,7 @@ SWEEPS_OF = {
 }
 """The sweeps that show the bugs of loops other than the plain one."""
 
-SWEEPS_OF_FAMILY = {"sizes": ("boundary",), "dims": ("smoke", "boundary")}
+SWEEPS_OF_FAMILY = {"sizes": ("boundary", "decode"), "dims": ("smoke", "boundary")}
 """Those that show what is wrong at some length or head dimension alone, whatever the loop."""
 
 
