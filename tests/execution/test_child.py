@@ -86,9 +86,11 @@ def leave_behind(file):
 """
 
 PARENT = """
-import sys
+import signal, sys
 from pytest_attn.execution.isolation.child import Child
 
+# Who starts tests in the background of a shell has them ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 Child().ask("calls:hold", {"file": sys.argv[1]})
 """
 
