@@ -56,6 +56,8 @@ class Run:
         self.baselines = self._directory / options.baselines
         """The folder of baselines; below the root directory where it is relative."""
         self.records: list[Record] = []
+        self.running: dict[str, list[Content]] = {}
+        """What becomes of the cells that xdist workers are at, by node id, if their processes end there."""
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
 
