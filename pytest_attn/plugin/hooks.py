@@ -18,7 +18,7 @@ from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
 from pytest_attn.plugin.reports import IF_IT_ENDS, attach, attached
 from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
-from pytest_attn.records.document import COPY, Content
+from pytest_attn.records.document import COPY
 from pytest_attn.records.run import RunEnd, now
 
 if TYPE_CHECKING:
@@ -148,21 +148,19 @@ class Recorder:
 
     def __init__(self, run: Run) -> None:
         self._run = run
-        self._running: dict[str, list[Content]] = {}
-        """What becomes of the cells that workers are at, by test, if their processes end."""
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when == "setup":
-            self._running[report.nodeid] = attached(report, IF_IT_ENDS)
+            self._run.running[report.nodeid] = attached(report, IF_IT_ENDS)
         else:
-            self._running.pop(report.nodeid, None)
+            self._run.running.pop(report.nodeid, None)
         for content in attached(report):
             self._run.add(content)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         # Its report goes the way of all others afterwards.
-        attach(report, self._running.pop(crashitem, []))
+        attach(report, self._run.running.pop(crashitem, []))
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -60,6 +60,8 @@ class Run:
         self.records: list[Record] = []
         self.kernels: dict[str, Declared] = {}
         self._told: set[str] = set()
+        self.running: dict[str, list[Content]] = {}
+        """What becomes of the cells that xdist workers are at, by node id, if their processes end there."""
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
 
