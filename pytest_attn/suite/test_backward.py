@@ -46,12 +46,6 @@ def test_backward_again(attn: Attn) -> None:
     attn.check()
 
 
-@pytest_attn.parametrize(sweep="backward", group="backward_long")
-def test_backward_long(attn: Attn) -> None:
-    """1024 queries and keys: many tiles in both directions."""
-    attn.check()
-
-
 @pytest_attn.parametrize(sweep="backward", group="backward_head_dims")
 def test_backward_head_dims(attn: Attn) -> None:
     """Every head dimension: dense, causal, strided, called again."""
@@ -61,4 +55,10 @@ def test_backward_head_dims(attn: Attn) -> None:
 @pytest_attn.parametrize(sweep="backward", group="backward_head_dims_variants")
 def test_backward_head_dims_variants(attn: Attn) -> None:
     """Every head dimension with a window, padded and packed."""
+    attn.check()
+
+
+@pytest_attn.parametrize(sweep="backward", group="backward_long")
+def test_backward_long(attn: Attn) -> None:
+    """1024 queries and keys: many tiles in both directions."""
     attn.check()
