@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 from torch import Tensor
 
@@ -77,14 +79,14 @@ def test_a_cell_on_which_the_clean_loop_fails_counts_for_nobody() -> None:
 
 def test_a_mutant_that_was_killed_is_not_run_again() -> None:
     class Wrong(TileLoop):
-        runs = 0
+        lengths: ClassVar[set[int]] = set()
 
         def scale(self, problem: Problem) -> float:
-            Wrong.runs += 1
+            Wrong.lengths.add(problem.key_length)
             return 2 * problem.scale
 
     assert killing(find(Mutant(Wrong, "scale"), TAIL, WHOLE)) == [TAIL.id]
-    assert Wrong.runs == 1
+    assert Wrong.lengths == {TAIL.key_length}
 
 
 def test_a_mutant_whose_step_the_clean_loop_does_not_take_is_not_run() -> None:
@@ -114,19 +116,19 @@ def test_a_mutant_whose_cells_its_loop_does_not_claim_is_not_reached() -> None:
 def test_a_mutant_that_computes_the_same_lives_and_was_run() -> None:
     mutant, calls = counted()
     assert killing(find(mutant, TAIL)) == []
-    assert calls == [TAIL.softmax_scale]
+    assert set(calls) == {TAIL.softmax_scale}
 
 
 def test_every_cell_has_a_fresh_kernel() -> None:
     class Second(TileLoop):
-        """Wrong from its second cell on."""
+        """Wrong from its second cell on; each is run twice, in poisoned memory, too."""
 
         def __init__(self) -> None:
             self.calls = 0
 
         def scores(self, query: Tensor, key: Tensor) -> Tensor:
             self.calls += 1
-            return super().scores(query, key) * (1.0 if self.calls <= 2 else 2.0)
+            return super().scores(query, key) * (1.0 if self.calls <= 4 else 2.0)
 
     assert killing(find(Mutant(Second, "stale state"), TAIL, TAIL)) == []
 
