@@ -182,7 +182,8 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep `few`, of so few cells that this process works on them alone."""
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     groups = {"few_output": (Case.parse(OUT),), "few_both": (Case.parse(CASE), Case.parse(f"{CASE[:-11]}-lse-exact"))}
-    monkeypatch.setitem(sweep._BUILDERS, "few", ("a few cells", lambda: groups))
+    built = (lambda found: sweep.Sweep("few", "a few cells", found), lambda: groups)
+    monkeypatch.setitem(sweep._BUILDERS, "few", built)
 
 
 @pytest.mark.usefixtures("few")
