@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
+from pytest_attn.checks.spoiled_memory import spoil_free_memory
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.finding import Finding
@@ -64,6 +65,7 @@ class Trial:
         or returned something else. Another call may overwrite the output."""
         for buffer in self._buffers.values():
             buffer.tensor.fill_(self._unwritten)
+        spoil_free_memory(self._problem, self._device.torch)
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:

@@ -134,3 +134,14 @@ def test_a_kernel_is_prepared_once_however_often_it_is_called() -> None:
     trial()
     trial()
     assert counting.prepared == 1
+
+
+def test_what_is_left_unwritten_is_no_right_result_of_an_earlier_call() -> None:
+    def lazy(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
+        return torch.empty_like(query)
+
+    right = [torch.ones(PROBLEM.out_shape, dtype=PROBLEM.dtype) for _ in range(8)]
+    del right
+    output = trial_of(pytest_attn.kernel()(lazy))()
+    assert isinstance(output, Output)
+    assert output.out.isnan().any()
