@@ -140,8 +140,10 @@ def test_what_is_left_unwritten_is_no_right_result_of_an_earlier_call() -> None:
     def lazy(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         return torch.empty_like(query)
 
-    right = [torch.ones(PROBLEM.out_shape, dtype=PROBLEM.dtype) for _ in range(8)]
+    problem = Problem.of(Case(128, 128, head_dim=64, query_heads=2, dtype="float32", ask="out"))
+    trial = trial_of(pytest_attn.kernel()(lazy), problem)
+    right = torch.ones(problem.out_shape)
     del right
-    output = trial_of(pytest_attn.kernel()(lazy))()
+    output = trial()
     assert isinstance(output, Output)
-    assert output.out.isnan().any()
+    assert not (output.out == 1).any()
