@@ -40,10 +40,10 @@ Hypothesis = Callable[[Evidence], Diagnosis | None]
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     written_inputs,
+    unwritten,
     repeated,
     strides,
     empty_rows,
-    unwritten,
     value_strides,
     beside_inputs,
     maximum,
