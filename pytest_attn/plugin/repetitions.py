@@ -78,7 +78,7 @@ class Repetitions:
         cell = parameter_of(item)
         if not times_a_cell(item) or cell is None:
             return False
-        return self._wanted is None or BenchmarkId(cell.case.id, cell.kernel) in self._wanted
+        return self._wanted is None or cell.benchmark in self._wanted
 
     def judges(self, item: pytest.Item) -> bool:
         """The first repetition, for all."""
@@ -92,7 +92,7 @@ class Repetitions:
         __tracebackhide__ = True
         cell, number = parameter_of(item), number_of(item)
         assert cell is not None
-        id = BenchmarkId(cell.case.id, cell.kernel)
+        id = cell.benchmark
         these = rounds_of_repetitions(rounds, self._repetitions)[number]
         before = self._until_now.pop(id, None)
         if number and before is None:

@@ -16,6 +16,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES
 from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.problem.vocabulary import DTYPES
+from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.text import closest
 
 CELL_FIXTURES = ("attn", "problem", "attn_cell")
@@ -33,6 +34,11 @@ class CellParameter(NamedTuple):
     sweep: str
     kernel: str
     case: Case
+
+    @property
+    def benchmark(self) -> BenchmarkId:
+        """What the cell is compared by over time."""
+        return BenchmarkId(self.case.id, self.kernel)
 
 
 def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:

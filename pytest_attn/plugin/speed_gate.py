@@ -18,7 +18,7 @@ from pytest_attn.bench.measurement import Measurement
 from pytest_attn.execution.isolation.fresh import REPETITIONS, FreshRun, measure_afresh
 from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.decide_run import decide_run
-from pytest_attn.gate.gate import Gate, Mode, RunFacts
+from pytest_attn.gate.gate import Gate, Mode, RunFacts, worst_first
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun, stored_run
@@ -75,7 +75,7 @@ class SpeedGate:
             cell = parameter_of(item)
             if not times_a_cell(item) or cell is None:
                 continue
-            id = BenchmarkId(cell.case.id, cell.kernel)
+            id = cell.benchmark
             if id in self._items:
                 both = f"{self._items[id].nodeid} and {item.nodeid}"
                 raise ValueError(f"--attn-gate: {both} time the same benchmark; allowed: one test for each")
@@ -96,7 +96,7 @@ class SpeedGate:
             result = yield
         except BaseException:
             # Ended early: what is decided stays so, and nobody knows what the rest of the run would have lacked.
-            self.gate = Gate.of(self._mode, self._decisions, RunFacts(collected=1, measured=1))
+            self.gate = self._of_decisions()
             raise
         self._finish()
         return result
@@ -118,7 +118,7 @@ class SpeedGate:
         rounds_of_repetitions(rounds, REPETITIONS)
         cell = parameter_of(item)
         assert cell is not None
-        id = BenchmarkId(cell.case.id, cell.kernel)
+        id = cell.benchmark
         if id in self._measured:
             return self._measured[id]
         if id in self._failed:
@@ -130,8 +130,7 @@ class SpeedGate:
 
     def too_slow(self, id: BenchmarkId) -> str:
         """The decision that a strict gate fails a benchmark on, in one line; empty where there is none."""
-        failing = Gate.of(self._mode, self._decisions, RunFacts(collected=1, measured=1)).failing
-        return next((decision.line for decision in failing if decision.id == id), "")
+        return next((decision.line for decision in self._of_decisions().failing if decision.id == id), "")
 
     def summary(self) -> list[str]:
         """The lines at the end; none where nothing was compared."""
@@ -216,6 +215,10 @@ class SpeedGate:
         if reporter is not None and self._config.get_verbosity() >= 0:
             reporter.ensure_newline()
             reporter.write_line(line)
+
+    def _of_decisions(self) -> Gate:
+        """What the gate says of the benchmarks alone, while the run as a whole is not known."""
+        return Gate(mode=self._mode, decisions=worst_first(self._decisions), run_failures=())
 
     def _finish(self) -> None:
         """Say what the run as a whole lacks, and report the failures that no test stands for."""

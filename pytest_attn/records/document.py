@@ -16,7 +16,7 @@ from pytest_attn.bench.measurement import Measurement
 from pytest_attn.records.decision import Decision
 from pytest_attn.records.declared import Declared
 from pytest_attn.records.record import Record
-from pytest_attn.records.released import of_released
+from pytest_attn.records.released import DECISIONS, RECORDS, of_released
 from pytest_attn.records.run import RunEnd, RunStart
 from pytest_attn.records.wire import line_of
 
@@ -100,7 +100,7 @@ class DocumentFile:
         folder.mkdir(parents=True, exist_ok=True)
         self._lines: IO[str] = (folder / FILE).open("w", encoding="utf-8", errors="backslashreplace")
         # What an earlier version left there is no evidence of this run.
-        for name in ("records.jsonl", "decisions.json"):
+        for name in (RECORDS, DECISIONS):
             (folder / name).unlink(missing_ok=True)
 
     def write(self, content: Content) -> None:
