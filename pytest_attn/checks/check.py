@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from pytest_attn.checks.subject import Subject
@@ -20,6 +20,17 @@ class Check:
 
     judge: Callable[[Subject], Verdict]
     problems: Callable[[Problem], Iterable[Problem]] = lambda problem: (problem,)
+
+
+def also(relation: Callable[[Subject], Iterable[Verdict]]) -> Callable[[Subject], Verdict]:
+    """The verdict on one run, and where that is right, on what relates further runs to it: results can be wrong and in
+    their relation right."""
+
+    def verdicts(subject: Subject) -> Iterator[Verdict]:
+        yield value(subject)
+        yield from relation(subject)
+
+    return lambda subject: Verdict.first_wrong(verdicts(subject))
 
 
 VALUE = Check(value)

@@ -14,7 +14,6 @@ from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.kernels.naming import spec_of
 from pytest_attn.options.options import Options, options_of
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.sweep import find_sweep
 from pytest_attn.records.declared import Declared
 from pytest_attn.records.document import DocumentFile
 from pytest_attn.records.record import Record
@@ -33,7 +32,8 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
         raise ValueError(f"require={options['require']!r}: a number is of a run of pytest; allowed: here, claimed")
     session = Session(asked, Path(asked.cache) if asked.cache not in ("on", "off") else None)
     named = _named(kernel)
-    cells = [(name, case) for name in asked.sweeps for case in find_sweep(name) if asked.keeps(name, case)]
+    sweeps = () if asked.case else asked.sweeps
+    cells = [(name, case) for name in sweeps for case in session.sweep(name, named) if asked.keeps(name, case)]
     swept = (_record(session.cell(named, case, name)) for name, case in cells)
     found = judged(named, asked.case, session) if asked.case else swept
     if asked.output is None:

@@ -15,6 +15,7 @@ from pytest_attn.bench.source import kernel_source
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.isolation.memory import PeakMemory
+from pytest_attn.execution.unclaimed import Unclaimed
 from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
@@ -25,7 +26,7 @@ from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.sweep import Sweep, find_sweep, is_drawn
 from pytest_attn.records.declared import Declared
 
 INPUTS_KEPT = 2
@@ -49,6 +50,7 @@ class Session:
         self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
         self._kernels: dict[str, Kernel] = {}
+        self._drawn: dict[tuple[str, str], int] = {}
         self._sources: dict[str, KernelSource] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
         self.shrunk = 0
@@ -71,14 +73,27 @@ class Session:
             self._kernels[spec] = find_kernel(spec)
         return self._kernels[spec]
 
+    def sweep(self, name: str, kernel: str | Kernel) -> Sweep:
+        """A sweep, with the cells that are drawn for what a kernel claims; under `--attn-overclaim` for all there is.
+
+        Raises ValueError with one sentence where there is no such sweep or kernel.
+        """
+        if not is_drawn(name):
+            return find_sweep(name)
+        spec, kernel = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
+        found = find_sweep(name, None if self.options.overclaim else Unclaimed(kernel.capabilities))
+        self._drawn[spec, name] = len(found)
+        return found
+
     def declared(self, kernel: str | Kernel) -> Declared:
         """What a kernel, by name or itself, claims and refuses."""
         found = self.kernel(kernel) if isinstance(kernel, str) else kernel
-        claims = found.capabilities
+        claims, name = found.capabilities, kernel if isinstance(kernel, str) else kernel.name
         return Declared(
-            kernel=kernel if isinstance(kernel, str) else kernel.name,
+            kernel=name,
             claims=claims.tryable,
             refuses=tuple(claims.refuses),
+            cells={sweep: count for (spec, sweep), count in self._drawn.items() if spec == name},
         )
 
     def source(self, kernel: Kernel, spec: str) -> KernelSource:
@@ -92,7 +107,7 @@ class Session:
         log-sum-exp there is judged on its output alone, under the id of that case."""
         spec, found = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
         cell = Cell(self, spec, found, case, sweep)
-        output = find_sweep(sweep).without_lse(case) if sweep and not self._wants_each_ask else None
+        output = self.sweep(sweep, kernel).without_lse(case) if sweep and not self._wants_each_ask else None
         if output is None or case.unsatisfiable:
             return cell
         other = Cell(self, spec, found, output, sweep)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from pytest_attn.kernels.needs import needs_of
-from pytest_attn.kernels.refusal import Refuses, declared_refusals, refused
+from pytest_attn.kernels.refusal import Refuses, declared_refusals, refusals, refused
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
@@ -148,6 +148,11 @@ class Capabilities:
         """The first thing that `problem` needs and this does not claim, or the first reason for which it is refused, as
         a constant text; None if all is claimed. Raises RefusalError where a refusal says neither yes nor no."""
         return self._missing(problem, device_type, layout) or refused(self.refuses, problem)
+
+    def missed(self, problem: Problem, layout: Layout = "contiguous") -> int:
+        """How many needs of a problem on any device are not claimed, and reasons for which it is refused."""
+        needs = needs_of(problem, self.devices[0], layout) if self.devices else ()
+        return sum(not self.claims(need) for need in needs) + refusals(self.refuses, problem)
 
     @property
     def tryable(self) -> tuple[str, ...]:

@@ -23,6 +23,17 @@ def refused(refuses: Refuses, problem: Problem) -> str | None:
     return next((reason for reason in refuses if _applies(reason, refuses[reason], problem)), None)
 
 
+def refusals(refuses: Refuses, problem: Problem) -> int:
+    """How many reasons a problem is refused for, as far as they say."""
+    found = 0
+    for reason, predicate in refuses.items():
+        try:
+            found += _applies(reason, predicate, problem)
+        except RefusalError:
+            continue
+    return found
+
+
 def declared_refusals(given: Any) -> Refuses:
     """A declaration as it is kept. Raises ValueError, one sentence that names what is wrong with it."""
     if not isinstance(given, Mapping):

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 from pytest_attn.judge.verdict.tolerances import refuse_unknown_tolerance
 from pytest_attn.options.defaults import SHRINK_SECONDS
-from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.sweep import refuse_unknown_sweep
 
 DEVICES = re.compile(r"(cpu|cuda(:\d+)?|npu(:\d+)?)")
 PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
@@ -36,7 +36,7 @@ def read_sweeps(texts: Sequence[str]) -> tuple[str, ...]:
     """Names of sweeps that exist."""
     names = listed(texts)
     for name in names:
-        find_sweep(name)
+        refuse_unknown_sweep(name)
     return names
 
 

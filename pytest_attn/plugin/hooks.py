@@ -89,7 +89,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    selection.generate_tests(metafunc, metafunc.config.stash[RUN].options)
+    selection.generate_tests(metafunc, metafunc.config.stash[RUN])
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

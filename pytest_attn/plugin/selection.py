@@ -12,9 +12,10 @@ import pytest
 from pytest_attn.options.options import Options
 from pytest_attn.plugin.internals import defined_in
 from pytest_attn.plugin.marks import CELLS
+from pytest_attn.plugin.run import Run
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.frame import BLOCK_SHAPES
-from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.sweep import find_sweep, is_drawn, sweep_names
 from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.text import closest
@@ -41,14 +42,14 @@ class CellParameter(NamedTuple):
         return BenchmarkId(self.case.id, self.kernel)
 
 
-def generate_tests(metafunc: pytest.Metafunc, options: Options) -> None:
+def generate_tests(metafunc: pytest.Metafunc, run: Run) -> None:
     """Parametrize a test that uses our fixtures: with the cells of a sweep, or with the values of plain axes."""
-    names = _ours(metafunc)
+    names, options = _ours(metafunc), run.options
     marker = metafunc.definition.get_closest_marker(CELLS)
     if marker or any(name in names for name in CELL_FIXTURES):
         wanted = marker.kwargs if marker else {"sweep": None, "group": None}
         default = "latency" if "attn_benchmark" in names else DEFAULT_SWEEP
-        cells = _cells(wanted["sweep"], wanted["group"], options, default)
+        cells = _cells(wanted["sweep"], wanted["group"], run, default)
         labels = _labels(options.kernel)
         several = len(labels) > 1
         ids = [f"{labels[cell.kernel]}-{cell.case.id}" if several else cell.case.id for cell in cells]
@@ -107,20 +108,26 @@ def _runs(item: pytest.Item, options: Options) -> bool:
     return cell is not None and (not cell.sweep or options.keeps(cell.sweep, cell.case))
 
 
-def _cells(sweep: str | None, group: str | None, options: Options, default: str) -> list[CellParameter]:
+def _cells(sweep: str | None, group: str | None, run: Run, default: str) -> list[CellParameter]:
+    """The cells of a test, those of sweeps that the user left out not among them."""
+    options = run.options
     if group == CASES_GIVEN:
-        cells = [("", case) for case in options.case]
-    elif sweep is None:
-        names = options.sweep or (default,)
-        cells = [(name, case) for name in names for case in find_sweep(name)]
-    else:
-        cells = [(sweep, case) for case in _cases(sweep, group)]
-    return [CellParameter(name, kernel, case) for kernel in options.kernel for name, case in cells]
+        return [CellParameter("", kernel, case) for kernel in options.kernel for case in options.case]
+    names = () if options.case else (sweep,) if sweep is not None else options.sweep or (default,)
+    return [
+        CellParameter(name, kernel, case)
+        for kernel in options.kernel
+        for name in names
+        for case in _cases(name, group, kernel, run)
+    ]
 
 
-def _cases(sweep: str, group: str | None) -> Iterable[Case]:
+def _cases(sweep: str, group: str | None, kernel: str, run: Run) -> Iterable[Case]:
     try:
-        found = find_sweep(sweep)
+        if sweep not in sweep_names() or sweep in run.options.sweeps:
+            found = run.session.sweep(sweep, kernel) if is_drawn(sweep) else find_sweep(sweep)
+        else:
+            return ()
         if group is not None and group not in found.groups:
             raise ValueError(f"unknown group {group!r}; allowed: {closest(group, found.groups)}")
     except ValueError as error:

@@ -1,25 +1,30 @@
-"""A sweep: a named table of cases, grouped by the test that judges them. Plain data."""
+"""A sweep: named groups of cases, one for each test that judges them. Plain data."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from itertools import chain
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.design import Design, Part
+from pytest_attn.problem.turns import Misses
 from pytest_attn.text import closest
 
-Groups = Mapping[str, tuple[Case, ...]]
-"""The cases of each test, keyed by the test's name without `test_`."""
+Groups = Mapping[str, tuple[Case | Design | Part, ...]]
+"""What the cases of each test are, or are drawn from, keyed by the test's name without `test_`."""
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """A table of cases. Ids are unique within a sweep."""
+    """The cases of a sweep for one kernel, or for one that claims everything. Ids are unique within a sweep."""
 
     name: str
     title: str
-    groups: Groups
+    groups: Mapping[str, tuple[Case, ...]]
+    """The cases of each test."""
+
     published: bool = False
     """Whether others published the table: its cases are judged as they stand, or not at all."""
 
@@ -52,7 +57,14 @@ def _output_alone(case: Case) -> Case | None:
         return None
 
 
-_BUILDERS: dict[str, tuple[Callable[[Groups], Sweep], Callable[[], Groups]]] = {}
+@dataclass(frozen=True, slots=True)
+class _Registered:
+    title: str
+    published: bool
+    build: Callable[[], Groups]
+
+
+_REGISTERED: dict[str, _Registered] = {}
 
 
 def register(
@@ -61,7 +73,7 @@ def register(
     """Register a function that builds the groups of the sweep `name`; it runs when the sweep is first asked for."""
 
     def add(build: Callable[[], Groups]) -> Callable[[], Groups]:
-        _BUILDERS[name] = (lambda groups: Sweep(name, title, groups, published), build)
+        _REGISTERED[name] = _Registered(title, published, cache(build))
         return build
 
     return add
@@ -71,13 +83,34 @@ def sweep_names() -> tuple[str, ...]:
     """The names of all sweeps, in the order of their registration."""
     import pytest_attn.problem.sweeps  # noqa: F401  (registers the built-in ones)
 
-    return tuple(_BUILDERS)
+    return tuple(_REGISTERED)
+
+
+def refuse_unknown_sweep(name: str) -> None:
+    """Raises ValueError naming the closest sweeps where there is none of that name."""
+    if name not in sweep_names():
+        raise ValueError(f"unknown sweep {name!r}; allowed: {closest(name, sweep_names())}")
+
+
+def is_drawn(name: str) -> bool:
+    """Whether the cells of a sweep depend on what a kernel claims. Raises ValueError naming the closest sweeps."""
+    refuse_unknown_sweep(name)
+    parts = chain.from_iterable(_REGISTERED[name].build().values())
+    return any(not isinstance(part, Case) for part in parts)
 
 
 @cache
-def find_sweep(name: str) -> Sweep:
-    """The sweep of that name. Raises ValueError naming the closest ones."""
-    if name not in sweep_names():
-        raise ValueError(f"unknown sweep {name!r}; allowed: {closest(name, sweep_names())}")
-    sweep_of, build = _BUILDERS[name]
-    return sweep_of(build())
+def find_sweep(name: str, misses: Misses | None = None) -> Sweep:
+    """The sweep of that name, its cells drawn for a kernel; without one, for a kernel that claims everything.
+
+    Cases of tables stand in it whether they are claimed or not. Raises ValueError naming the closest sweeps.
+    """
+    refuse_unknown_sweep(name)
+    found = _REGISTERED[name]
+    cells: dict[Case, str] = {}
+    for group, parts in found.build().items():
+        for part in parts:
+            for case in (part,) if isinstance(part, Case) else part.cases(misses):
+                cells.setdefault(case, group)
+    groups = {group: tuple(case for case, own in cells.items() if own == group) for group in found.build()}
+    return Sweep(name, found.title, groups, found.published)

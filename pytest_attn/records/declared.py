@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_attn.plain import encoded, from_plain
@@ -20,6 +21,9 @@ class Declared:
 
     refuses: tuple[str, ...] = ()
     """The reasons for which it refuses problems within its claims."""
+
+    cells: Mapping[str, int] = field(default_factory=dict)
+    """Cells of each sweep that was drawn for these claims."""
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON and for xdist."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from pytest_attn.problem.dtypes import BUILT_IN_DTYPES
-from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.problem.sweep import find_sweep, is_drawn, sweep_names
 from pytest_attn.problem.variants.registry import variants
 from pytest_attn.problem.vocabulary import DTYPES
 from pytest_attn.records.declared import Declared
@@ -110,7 +110,8 @@ def whole_sweeps(declared: Declared, records: Iterable[Record]) -> frozenset[str
     for record in records:
         if record.kernel == declared.kernel and record.sweep in sweep_names():
             cells.setdefault(record.sweep, set()).add(record.case)
-    return frozenset(sweep for sweep, cases in cells.items() if len(cases) == len(find_sweep(sweep)))
+    whole = {sweep: declared.cells.get(sweep) if is_drawn(sweep) else len(find_sweep(sweep)) for sweep in cells}
+    return frozenset(sweep for sweep, cases in cells.items() if len(cases) == whole[sweep])
 
 
 def coverage_line(declared: Declared, records: Sequence[Record]) -> str:

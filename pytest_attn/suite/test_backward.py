@@ -34,30 +34,6 @@ def test_backward_ragged(attn: Attn) -> None:
     attn.check()
 
 
-@pytest_attn.parametrize(sweep="backward", group="backward_strided")
-def test_backward_strided(attn: Attn) -> None:
-    """Query, key, value and the gradient of the output each with strides of its own."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="backward", group="backward_again")
-def test_backward_again(attn: Attn) -> None:
-    """The same problem again: the same bits where the kernel claims so, right in any case."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="backward", group="backward_head_dims")
-def test_backward_head_dims(attn: Attn) -> None:
-    """Every head dimension: dense, causal, strided, called again."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="backward", group="backward_head_dims_variants")
-def test_backward_head_dims_variants(attn: Attn) -> None:
-    """Every head dimension with a window, padded and packed."""
-    attn.check()
-
-
 @pytest_attn.parametrize(sweep="backward", group="backward_long")
 def test_backward_long(attn: Attn) -> None:
     """1024 queries and keys: many tiles in both directions."""

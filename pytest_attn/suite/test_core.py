@@ -4,12 +4,6 @@ import pytest_attn
 from pytest_attn.plugin.attn import Attn
 
 
-@pytest_attn.parametrize(sweep="core", group="core_heads_and_dims")
-def test_core_heads_and_dims(attn: Attn) -> None:
-    """Groups of 1 to 8 query heads, head dimensions 16 to 256, values of another one, every alignment."""
-    attn.check()
-
-
 @pytest_attn.parametrize(sweep="core", group="core_window")
 def test_core_window(attn: Attn) -> None:
     """Sliding windows of every width, with a causal mask and without."""
@@ -64,9 +58,9 @@ def test_core_splits(attn: Attn) -> None:
     attn.check()
 
 
-@pytest_attn.parametrize(sweep="core", group="core_causal_blocks")
-def test_core_causal_blocks(attn: Attn) -> None:
-    """Kept blocks under a causal mask."""
+@pytest_attn.parametrize(sweep="core", group="core_paired")
+def test_core_paired(attn: Attn) -> None:
+    """Batches of unequal lengths with windows, slopes, caps, biases and sinks."""
     attn.check()
 
 
@@ -79,16 +73,4 @@ def test_core_together(attn: Attn) -> None:
 @pytest_attn.parametrize(sweep="core", group="core_models")
 def test_core_models(attn: Attn) -> None:
     """A layer of each of fourteen models, as it is served."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="core", group="core_float64")
-def test_core_float64(attn: Attn) -> None:
-    """Inputs of float64, with and without a variant."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="core", group="core_again")
-def test_core_again(attn: Attn) -> None:
-    """Called again, in sequences, and against the kernel's own results on related inputs."""
     attn.check()

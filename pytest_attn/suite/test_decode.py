@@ -22,24 +22,6 @@ def test_decode_paged(attn: Attn) -> None:
     attn.check()
 
 
-@pytest_attn.parametrize(sweep="decode", group="decode_variants")
-def test_decode_variants(attn: Attn) -> None:
-    """Capped logits, sinks and windows, in every cache."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="decode", group="decode_splits")
-def test_decode_splits(attn: Attn) -> None:
-    """Partial results of 1 to 16 splits of the keys, each against its own keys, and merged."""
-    attn.check()
-
-
-@pytest_attn.parametrize(sweep="decode", group="decode_crossed")
-def test_decode_crossed(attn: Attn) -> None:
-    """Every variant with 1, 2, 3, 5, 8 and 16 queries, biases and slopes too."""
-    attn.check()
-
-
 @pytest_attn.parametrize(sweep="decode", group="decode_sequence")
 def test_decode_sequence(attn: Attn) -> None:
     """Calls in a row of which each has another window, cap, bias, table or lengths under the same shapes."""

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from pytest_attn.checks.check import Check
+from pytest_attn.checks.check import Check, also
 from pytest_attn.checks.subject import Subject
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.verdict.finding import Finding
@@ -64,7 +64,7 @@ def relation(
 ) -> Check:
     """A check of plans; `problems`: what they run beside the problem of the case."""
     return Check(
-        lambda subject: Verdict.first_wrong(_verdicts(subject, plans(subject))),
+        also(lambda subject: _verdicts(subject, plans(subject))),
         lambda problem: (problem, *problems(problem)),
     )
 

@@ -1,4 +1,4 @@
-"""A few new queries against a KV cache: contiguous, padded to the longest, or paged; pairwise."""
+"""A few new queries against a KV cache, contiguous, padded to the longest, or paged: every variant at each of them."""
 
 from __future__ import annotations
 
@@ -6,52 +6,19 @@ from itertools import cycle, product
 from typing import Any
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.design import Axes, Design, Part, Row
+from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.boundary import FEW_RECIPES, Axes, pairwise
-from pytest_attn.problem.sweeps.spread import case_of, spread
+from pytest_attn.problem.sweeps.axes import DIMS, case_of
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import DTYPES
 
-QUERIES = (1, 2, 5)
-"""One new token, and the drafts of speculative decoding."""
-
-KEYS = (1, 127, 128, 129, 1000, 4097)
-"""The longest sequence of a batch: one, a tile and one beside it, and many tiles with a partial last one."""
-
-HEADS = ((2, 2), (8, 2), (16, 2), (8, 1))
-"""(query heads, key heads): groups of 1, 4 and 8, and multi-query attention."""
+QUERIES = (1, 2, 3, 5, 8, 16)
+"""One new token, drafts of speculative decoding, and the fewest rows of a matrix instruction."""
 
 PAGES = (Paged(16), Paged(128))
 OTHER_CACHES = (KeyLengths(), *PAGES)
-
-FIELDS: Axes = {
-    "queries": QUERIES,
-    "keys": KEYS,
-    "heads": HEADS,
-    "dims": ((64, 64), (128, 128), (192, 128)),
-    "recipe": FEW_RECIPES,
-    "dtype": DTYPES,
-    "batch": (1, 4),
-    "causal": (None, "bottom-right"),
-    "ask": ("both", "out", "lse"),
-    "cache": (None,),
-    "variants": ((),),
-}
-
-VARIED: tuple[tuple[Variant, ...], ...] = (
-    *((Softcap(30.0),), (Sinks(),), (WindowSize(127, 0),), (WindowSize(0, 0),), (WindowSize(1000, 0),)),
-    *((WindowSize(127, 0), Sinks()), (WindowSize(128, 0), Softcap(50.0))),
-)
-"""As models decode: Grok, gpt-oss, Mistral, Gemma 2, and windows of one key and beyond most caches."""
-
-
-SPLIT: tuple[tuple[Variant, ...], ...] = (
-    *((NumSplits(1),), (NumSplits(2),), (NumSplits(3),), (NumSplits(16),)),
-    *((NumSplits(4), WindowSize(127, 0)), (NumSplits(5), Softcap(30.0)), (NumSplits(2), Alibi())),
-)
-"""Splits of whole caches and of a tile, and more of them than there are tiles or keys."""
-
 
 CROSSED: tuple[tuple[Variant, ...], ...] = (
     *((), (WindowSize(127, 0),), (WindowSize(None, 16),), (WindowSize(1000, 0), Sinks())),
@@ -61,41 +28,49 @@ CROSSED: tuple[tuple[Variant, ...], ...] = (
 )
 """Every variant, with every number of queries."""
 
-OF_QUERIES = (1, 2, 3, 5, 8, 16)
-
-AXES: Axes = {
-    "keys": (129, 300, 1000, 2100, 4097),
-    "dtype": DTYPES,
-    "recipe": FEW_RECIPES,
-    "dims": ((64, 64), (128, 128), (256, 256), (192, 128)),
-    "heads": ((1, 1), (4, 4), (8, 2), (6, 1)),
-    "batch": (1, 3),
-    "causal": (None, "bottom-right"),
-    "ask": ("out", "both"),
-}
-"""What changes from cell to cell of each of these."""
+ALSO: tuple[tuple[Variant, ...], ...] = (
+    *((WindowSize(0, 0),), (WindowSize(127, 0), Sinks()), (WindowSize(128, 0), Softcap(50.0))),
+    *((NumSplits(1),), (NumSplits(2),), (NumSplits(4), WindowSize(127, 0)), (NumSplits(5), Softcap(30.0))),
+)
+"""As models decode: gpt-oss, Gemma 2; splits of whole caches and of a tile, and more of them than there are tiles."""
 
 
-def _crossed() -> tuple[Case, ...]:
+def _axes() -> Axes:
+    return {
+        "queries": QUERIES,
+        "keys": (129, 300, 1000, 2100, 4097, 1, 127, 128),
+        "dtype": tuple(data_types()),
+        "recipe": ("normal", "needle", "growing", "large"),
+        "dims": DIMS,
+        "heads": ((1, 1), (4, 4), (8, 2), (6, 1), (16, 2)),
+        "batch": (1, 3),
+        "causal": (None, "bottom-right"),
+        "ask": ("out", "both", "lse"),
+        "layout": ("contiguous", "strided"),
+        "oracle": ("exact", "again", "lonehead", "hiddenkeys"),
+        "cache": (None, *OTHER_CACHES),
+        "variants": (*CROSSED, *ALSO),
+    }
+
+
+def _crossed() -> tuple[Row, ...]:
     """Each variant at each number of queries, in a cache that each sequence fills and in another."""
     turns = cycle(OTHER_CACHES)
-    rows = [
-        {"queries": queries, "variants": variants, "cache": cache}
-        for queries, variants in product(OF_QUERIES, CROSSED)
+    return tuple(
+        {"queries": queries, "variants": variants, "cache": cache, "oracle": "exact"}
+        for queries, variants in product(QUERIES, CROSSED)
         for cache in (None, next(turns))
-    ]
-    return spread(rows, AXES, _case)
+    )
 
 
-def _in_sequence() -> tuple[Case, ...]:
+def _sequences() -> tuple[Row, ...]:
     """Each variant in calls that change it, in a cache that each sequence fills and in another."""
     turns = cycle(OTHER_CACHES)
-    rows = [
-        {"dtype": dtype, "variants": variants, "cache": cache, "oracle": "sequence"}
+    return tuple(
+        {"dtype": dtype, "variants": variants, "cache": cache}
         for dtype, variants in product(DTYPES, CROSSED)
         for cache in (None, next(turns))
-    ]
-    return spread(rows, {**AXES, "queries": OF_QUERIES[:4], "keys": (129, 300), "batch": (3, 6)}, _case)
+    )
 
 
 def _case(
@@ -110,16 +85,22 @@ def _case(
     return case_of((queries, keys), dims, heads, variants=(*variants, cache) if cache else variants, **fields)
 
 
-@register("decode", "one to sixteen queries against a KV cache, contiguous or paged; pairwise")
+@register("decode", "one to sixteen queries against a KV cache, contiguous or paged, with every variant; all pairs")
 def decode() -> Groups:
-    """Whole caches, caches with lengths, pages, and what models add to them."""
-    caches = (None, *OTHER_CACHES)
+    """Whole caches, caches with lengths, pages, and sequences of calls."""
+    whole = Design(_axes(), _case, rows=_crossed())
+    calls = {**_axes(), "queries": QUERIES[:4], "keys": (129, 300), "batch": (3, 6), "oracle": ("sequence",)}
+    sequences = Design({**calls, "variants": CROSSED}, _case, covers=(), rows=_sequences())
+
+    def stored(*forms: type[Variant]) -> Part:
+        return Part(whole, lambda case: any(isinstance(each, forms) for each in case.variants) == bool(forms))
+
+    def contiguous(case: Case) -> bool:
+        return not any(isinstance(each, KeyLengths | Paged) for each in case.variants)
+
     return {
-        "decode_contiguous": pairwise(FIELDS, _case),
-        "decode_key_lengths": pairwise({**FIELDS, "cache": (KeyLengths(),)}, _case),
-        "decode_paged": pairwise({**FIELDS, "cache": PAGES, "layout": ("contiguous", "strided")}, _case),
-        "decode_variants": pairwise({**FIELDS, "cache": caches, "variants": VARIED}, _case),
-        "decode_splits": pairwise({**FIELDS, "ask": ("both",), "cache": caches, "variants": SPLIT}, _case),
-        "decode_crossed": _crossed(),
-        "decode_sequence": _in_sequence(),
+        "decode_contiguous": (Part(whole, contiguous),),
+        "decode_key_lengths": (stored(KeyLengths),),
+        "decode_paged": (stored(Paged),),
+        "decode_sequence": (sequences,),
     }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.design import Design, Row
 from pytest_attn.problem.sweep import Groups
-from pytest_attn.problem.sweeps.spread import Row, case_of, spread
+from pytest_attn.problem.sweeps.axes import case_of, completed
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import DTYPES
@@ -69,8 +70,8 @@ def thresholds() -> Groups:
     return {
         "boundary_many_keys": _many_keys(),
         "boundary_many_keys_variants": _many_keys_variants(),
-        "boundary_many_queries": _many_queries(),
-        "boundary_long_causal": _long_causal(),
+        "boundary_many_queries": (_many_queries(),),
+        "boundary_long_causal": (_long_causal(),),
     }
 
 
@@ -83,13 +84,17 @@ def _case(queries: int, keys: int, **fields: Any) -> Case | None:
     return case_of((queries, keys), **fields)
 
 
+def _cells(rows: Sequence[Row], axes: Mapping[str, Sequence[Any]]) -> Design:
+    return completed(tuple(rows), axes, _case)
+
+
 def _of_variants(variants: tuple[Variant, ...]) -> Row:
     """Of two sequences one is as long as the tensors, the one of a batch of one is not."""
     return {"variants": variants, "batch": 2} if variants in RAGGED else {"variants": variants}
 
 
-def _many_keys() -> tuple[Case, ...]:
-    short = [
+def _many_keys() -> tuple[Design, ...]:
+    short: list[Row] = [
         {"keys": keys, "dims": dims, **queries}
         for threshold in SHORT
         for keys in (threshold - 1, threshold, threshold + 1, _far_beyond(threshold))
@@ -100,10 +105,10 @@ def _many_keys() -> tuple[Case, ...]:
     long: list[Row] = [{"keys": keys, **queries} for keys in lengths for queries in ({"queries": 1}, {})]
     long += [{"keys": each + 1, "queries": 1, "dims": (256, 256), "dtype": "bfloat16"} for each in LONG]
     long += [{"keys": LONGEST + 1, "queries": 1, "ask": ask} for ask in ("both", "out")]
-    return spread(short, AXES, _case) + spread(long, NARROW, _case)
+    return _cells(short, AXES), _cells(long, NARROW)
 
 
-def _many_keys_variants() -> tuple[Case, ...]:
+def _many_keys_variants() -> tuple[Design, ...]:
     def rows(variants: tuple[Variant, ...], number: int, lengths: tuple[int, ...]) -> Iterator[Row]:
         for turn, keys in enumerate(lengths, start=number):
             yield {**_of_variants(variants), "keys": keys, **({"queries": 1} if turn % 2 else {})}
@@ -112,21 +117,21 @@ def _many_keys_variants() -> tuple[Case, ...]:
     long = tuple(each + 1 for each in LONG)
     found = [[row for number, each in enumerate(CARRIED) for row in rows(each, number, some)] for some in (short, long)]
     longest = [{**_of_variants(each), "keys": LONGEST + 1, "queries": 1} for each in ((Paged(128),), CARRIED[0])]
-    return spread(found[0], AXES, _case) + spread([*found[1], *longest], NARROW, _case)
+    return _cells(found[0], AXES), _cells([*found[1], *longest], NARROW)
 
 
-def _many_queries() -> tuple[Case, ...]:
+def _many_queries() -> Design:
     axes = {**NARROW, "keys": FEW_KEYS, "causal": (None, "bottom-right", "top-left")}
     thresholds = (*SHORT[::2], LONG[-1])
     rows: list[Row] = [{**_of_variants(each), "queries": count + 65} for count in thresholds for each in OF_ROWS]
     dear = [{**row, "heads": (1, 1)} if row["queries"] > LONG[0] else row for row in rows]
-    return spread(dear, axes, _case)
+    return _cells(dear, axes)
 
 
-def _long_causal() -> tuple[Case, ...]:
+def _long_causal() -> Design:
     """Queries and keys are as many, as in training and prefill."""
-    rows = [
+    rows: list[Row] = [
         {"queries": length, "keys": length, "dims": (dim, dim), "causal": "bottom-right"}
         for length, dim in (*((length, 64) for length in SELF_LENGTHS), (1025, 128), (2049, 128), (1025, 256))
     ]
-    return spread(rows, {**AXES, "heads": ((1, 1), (2, 1)), "batch": (1,), "recipe": ("normal", "needle")}, _case)
+    return _cells(rows, {**AXES, "heads": ((1, 1), (2, 1)), "batch": (1,), "recipe": ("normal", "needle")})

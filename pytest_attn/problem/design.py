@@ -1,0 +1,112 @@
+"""A design: axes, what is allowed of them, and what must be covered; the cells of a sweep are drawn from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.turns import Misses, Turns
+
+Axes = Mapping[str, Sequence[Any]]
+"""The values of each axis."""
+
+Row = Mapping[str, Any]
+"""A value for some axes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Covered:
+    """That this share of the pairs or triples of values occurs, of those without an axis, or those with it; all pairs
+    always do."""
+
+    strength: Literal[2, 3]
+    share: float = 1.0
+    without: str = ""
+    beside: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """Cells to be drawn.
+
+    `build` makes a case of a value for each axis, None where there is no such case. First every one of `rows` is
+    completed that can be; then rows are added until what `covers` asks for is covered. What is left open goes to the
+    values that stood least often so far. What the cells of `beside` cover need not be covered again. With these there
+    are `fewest` cells at least, where so many differ.
+    """
+
+    axes: Axes
+    build: Callable[..., Case | None]
+    covers: tuple[Covered, ...] = (Covered(2),)
+    rows: tuple[Row, ...] = ()
+    beside: Design | None = None
+    fewest: int = 0
+
+    def cases(self, misses: Misses | None = None) -> tuple[Case, ...]:
+        """The cells for a kernel; without one, for a kernel that claims everything. The same each time."""
+        return _drawn(self, misses).cases
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """Those cells of a design that belong to one test."""
+
+    design: Design
+    keeps: Callable[[Case], bool]
+
+    def cases(self, misses: Misses | None = None) -> tuple[Case, ...]:
+        """See `Design.cases`."""
+        return tuple(case for case in self.design.cases(misses) if self.keeps(case))
+
+
+@dataclass(frozen=True, slots=True)
+class _Drawn:
+    cases: tuple[Case, ...]
+    rows: tuple[Row, ...]
+
+
+@cache
+def _drawn(design: Design, misses: Misses | None) -> _Drawn:
+    from pytest_attn.problem.covering import CoveringArray, Goal  # numpy is imported where cells are drawn
+
+    values = _values_of(design)
+    names = [*values]
+    turns = Turns(design.build, values, misses or _takes_all)
+    strength: Literal[2, 3] = 3 if any(covered.strength == 3 for covered in design.covers) else 2
+    array = CoveringArray([len(each) for each in values.values()], turns.misses, strength, _offered(design, values))
+    elsewhere = _drawn(design.beside, misses).rows if design.beside else ()
+    for row in elsewhere:
+        array.take({names.index(name): values[name].index(row[name]) for name in row if row[name] in values[name]})
+    for row in design.rows:
+        numbers = {names.index(name): values[name].index(value) for name, value in row.items()}
+        # What of an axis a kernel does not take, its other values stand for.
+        free = {axis for axis, value in numbers.items() if names[axis] in design.axes and not array.takes(axis, value)}
+        array.complete({axis: value for axis, value in numbers.items() if axis not in free})
+    for covered in (*design.covers, Covered(2)) if design.covers else ():
+        without, beside = (names.index(name) if name in names else None for name in (covered.without, covered.beside))
+        array.cover(Goal(covered.strength, covered.share, without, beside))
+    while len(array.rows) + len(elsewhere) < design.fewest and array.complete({}):
+        pass
+    rows = tuple({name: values[name][value] for name, value in zip(names, row, strict=True)} for row in array.rows)
+    return _Drawn(tuple(dict.fromkeys(turns.taken(row) for row in array.rows)), rows)
+
+
+def _values_of(design: Design) -> dict[str, tuple[Any, ...]]:
+    """The values of each axis, then those that only rows have."""
+    found: dict[str, list[Any]] = {name: [] for row in (design.axes, *design.rows) for name in row}
+    every = [*design.axes.items(), *((name, (value,)) for row in design.rows for name, value in row.items())]
+    for name, values in every:
+        found[name] += (value for value in values if value not in found[name])
+    return {name: tuple(values) for name, values in found.items()}
+
+
+def _offered(design: Design, values: Mapping[str, Sequence[Any]]) -> list[list[bool]]:
+    """Which values of each axis stand where no row asks for them."""
+    return [[value in design.axes.get(name, own) for value in own] for name, own in values.items()]
+
+
+def _takes_all(case: Case) -> int:
+    return 0

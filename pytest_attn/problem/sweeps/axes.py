@@ -1,0 +1,107 @@
+"""The axes that drawn sweeps cross: what kernels have paths of their own for."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import Any, get_args
+
+from pytest_attn.problem.case import Case
+from pytest_attn.problem.design import Axes, Design, Row
+from pytest_attn.problem.dtypes import data_types
+from pytest_attn.problem.frame import FrameWidths
+from pytest_attn.problem.relations import Relation
+from pytest_attn.problem.turns import InTurn
+from pytest_attn.problem.vocabulary import GRADIENT_RECIPES, Recipe
+
+_ROUNDEST_FIRST = sorted(set(range(66, 192)) - {127, 128, 129, 191}, key=lambda n: (-(n & -n), n))
+"""Lengths of every residue to tiles of 64 and 128 but those beside it; multiples of 32 first, for kernels that need
+them."""
+
+LENGTHS = (
+    # Fewer queries than keys, which fill tiles, are one more, one less, or lie between.
+    *(InTurn((64, 128), (127, 128), (7, 64), (100, 256)), InTurn((129, 257), (2, 129), (63, 65), (130, 193))),
+    *(InTurn((65, 191), (2, 127), (64, 127), (100, 255)), InTurn((64, 96), (100, 300), (251, 509), (3, 515), (5, 131))),
+    # As many.
+    *(InTurn((128, 128), (64, 64), (192, 192)), InTurn((129, 129), (65, 65), (257, 257), (193, 193))),
+    *(InTurn((127, 127), (63, 63), (191, 191)), InTurn(*((length, length) for length in _ROUNDEST_FIRST))),
+    # One query.
+    *(InTurn((1, 128), (1, 64), (1, 256)), InTurn((1, 129), (1, 65), (1, 257), (1, 1))),
+    *(InTurn((1, 127), (1, 63), (1, 255)), InTurn((1, 80), (1, 300), (1, 131), (1, 48))),
+    # More queries than keys.
+    *(InTurn((192, 128), (127, 64), (129, 128)), InTurn((257, 129), (100, 65), (65, 1), (300, 193))),
+    *(InTurn((128, 127), (300, 127), (192, 63)), InTurn((128, 96), (300, 100), (131, 80), (200, 66))),
+)
+"""(queries, keys): each way in which one length lies to the other and the keys to tiles of 64, in sizes that change."""
+
+HEAD_DIMS = (64, 128, 16, 32, 40, 72, 80, 96, 192, 256)
+DIMS = (*((dim, dim) for dim in HEAD_DIMS), (64, 32), (96, 128), (192, 128), (40, 64))
+"""(head dimension, that of values)."""
+
+HEADS = (
+    *(InTurn((2, 2), (1, 1), (3, 3), (8, 8)), InTurn((4, 2), (2, 1), (6, 3)), InTurn((3, 1), (6, 2))),
+    *(InTurn((8, 2), (4, 1)), InTurn((7, 1)), InTurn((8, 1), (16, 2))),
+)
+"""(query heads, key heads): groups of 1, 2, 3, 4, 7 and 8."""
+
+RECIPES: tuple[Recipe, ...] = tuple(recipe for recipe in get_args(Recipe) if recipe not in GRADIENT_RECIPES)
+
+_SHAPES = ((16, 32), (64, 64), (32, 128), (128, 32), (96, 80), (128, 128), (128, 64), (64, 128))
+_SPARSITIES = (0.5, 0.2, 0.75)
+_FRAMES = (None, FrameWidths(1, 0, 0, 1), None, FrameWidths(0, 1, 1, 0))
+_BLOCKS = tuple(
+    {"block_shape": _SHAPES[turn % 8], "sparsity": _SPARSITIES[turn % 3], "frame": _FRAMES[turn // 8 % 4]}
+    for turn in range(96)
+)
+
+
+def _blocks(**causal: Any) -> InTurn:
+    return InTurn(*({**blocks, **causal} for blocks in _BLOCKS))
+
+
+MASKS = (
+    *(InTurn({}), InTurn({"causal": "bottom-right"}), InTurn({"causal": "top-left"})),
+    *(_blocks(), _blocks(causal="bottom-right"), _blocks(causal="top-left")),
+)
+"""Fields of a case that choose its mask; block masks of every shape, sparsity and frame in turn."""
+
+ORACLES = ("exact", "again", "sequence", *get_args(Relation))
+LAYOUTS = ("contiguous", "strided", "bsnd")
+
+
+def crossed_axes() -> Axes:
+    """What every kernel has: lengths, head dimensions, heads, masks, data types, memory, inputs and calls."""
+    return {
+        "lengths": LENGTHS,
+        "dims": DIMS,
+        "recipe": RECIPES,
+        "oracle": ORACLES,
+        "mask": MASKS,
+        "heads": HEADS,
+        "dtype": tuple(data_types()),
+        "ask": ("out", "both", "lse"),
+        "layout": LAYOUTS,
+        "batch": (1, 2, 3),
+        "scale": (None, 0.05, 0.3),
+    }
+
+
+def case_of(lengths: tuple[int, int], dims: tuple[int, int], heads: tuple[int, int], **fields: Any) -> Case | None:
+    """The case of (queries, keys), (head dimension, that of values), (query heads, key heads) and further fields, of
+    which `mask` holds several; None where they contradict each other."""
+    fields |= dict(zip(("head_dim", "value_dim", "query_heads", "key_heads"), (*dims, *heads), strict=True))
+    fields |= fields.pop("mask", {})
+    try:
+        case = Case(*lengths, **fields)
+    except ValueError:
+        return None
+    return None if case.unsatisfiable else case
+
+
+def rows_of(**values: Any) -> tuple[Row, ...]:
+    """Every combination of values of some axes."""
+    return tuple(dict(zip(values, row, strict=True)) for row in product(*values.values()))
+
+
+def completed(rows: tuple[Row, ...], axes: Axes, build: Any = case_of) -> Design:
+    """A cell of each row, and in those the values of the other axes equally often, beside and with each other."""
+    return Design(axes, build, covers=(), rows=rows)
