@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from pytest_attn.checks.registry import check_of
-from pytest_attn.kernels.capabilities import Capabilities
+from pytest_attn.kernels.capabilities import SIZES, Capabilities
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
 
@@ -19,6 +20,11 @@ class Unclaimed:
     """
 
     capabilities: Capabilities
+
+    @property
+    def sizes(self) -> Mapping[str, tuple[int, ...]]:
+        """The sizes that the kernel claims by name."""
+        return {name: getattr(self.capabilities, name) or () for name in SIZES.values()}
 
     def __call__(self, case: Case) -> int:
         claims = self.capabilities

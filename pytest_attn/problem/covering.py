@@ -56,6 +56,13 @@ class CoveringArray:
         """Count what values of some axes cover as covered: a row that stands elsewhere."""
         self._close(np.array([self._space.start[axis] + value for axis, value in partial.items()], dtype=int))
 
+    def offer(self, own: Mapping[int, int]) -> None:
+        """Offer every value of an axis of whose first ones, by their number, none is allowed."""
+        for axis, count in own.items():
+            start = int(self._space.start[axis])
+            if not self._space.possible[start : start + count].any():
+                self._offered |= self._space.axis == axis
+
     def takes(self, axis: int, value: int) -> bool:
         """Whether some allowed row has a value of an axis."""
         return bool(self._space.possible[self._space.start[axis] + value])

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
 
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.turns import Misses, Turns
+from pytest_attn.problem.turns import Misses, Sizes, Turns
 
 Axes = Mapping[str, Sequence[Any]]
 """The values of each axis."""
@@ -35,7 +35,8 @@ class Design:
     `build` makes a case of a value for each axis, None where there is no such case. First every one of `rows` is
     completed that can be; then rows are added until what `covers` asks for is covered. What is left open goes to the
     values that stood least often so far. What the cells of `beside` cover need not be covered again. With these there
-    are `fewest` cells at least, where so many differ.
+    are `fewest` cells at least, where so many differ. `of_sizes` are further values of axes for sizes that a kernel
+    claims by name, and `instead` those that stand where a kernel takes no other value of an axis.
     """
 
     axes: Axes
@@ -44,6 +45,8 @@ class Design:
     rows: tuple[Row, ...] = ()
     beside: Design | None = None
     fewest: int = 0
+    of_sizes: Callable[[Sizes], Axes] = lambda sizes: {}
+    instead: Axes = field(default_factory=dict)
 
     def cases(self, misses: Misses | None = None) -> tuple[Case, ...]:
         """The cells for a kernel; without one, for a kernel that claims everything. The same each time."""
@@ -72,18 +75,20 @@ class _Drawn:
 def _drawn(design: Design, misses: Misses | None) -> _Drawn:
     from pytest_attn.problem.covering import CoveringArray, Goal  # numpy is imported where cells are drawn
 
-    values = _values_of(design)
+    axes = _axes_of(design, misses.sizes if misses else {})
+    values = _values_of(axes, design.rows, design.instead)
     names = [*values]
     turns = Turns(design.build, values, misses or _takes_all)
     strength: Literal[2, 3] = 3 if any(covered.strength == 3 for covered in design.covers) else 2
-    array = CoveringArray([len(each) for each in values.values()], turns.misses, strength, _offered(design, values))
+    array = CoveringArray([len(each) for each in values.values()], turns.misses, strength, _offered(axes, values))
+    array.offer({names.index(name): len(axes[name]) for name in design.instead if name in axes})
     elsewhere = _drawn(design.beside, misses).rows if design.beside else ()
     for row in elsewhere:
         array.take({names.index(name): values[name].index(row[name]) for name in row if row[name] in values[name]})
     for row in design.rows:
         numbers = {names.index(name): values[name].index(value) for name, value in row.items()}
         # What of an axis a kernel does not take, its other values stand for.
-        free = {axis for axis, value in numbers.items() if names[axis] in design.axes and not array.takes(axis, value)}
+        free = {axis for axis, value in numbers.items() if names[axis] in axes and not array.takes(axis, value)}
         array.complete({axis: value for axis, value in numbers.items() if axis not in free})
     for covered in (*design.covers, Covered(2)) if design.covers else ():
         without, beside = (names.index(name) if name in names else None for name in (covered.without, covered.beside))
@@ -94,18 +99,24 @@ def _drawn(design: Design, misses: Misses | None) -> _Drawn:
     return _Drawn(tuple(dict.fromkeys(turns.taken(row) for row in array.rows)), rows)
 
 
-def _values_of(design: Design) -> dict[str, tuple[Any, ...]]:
-    """The values of each axis, then those that only rows have."""
-    found: dict[str, list[Any]] = {name: [] for row in (design.axes, *design.rows) for name in row}
-    every = [*design.axes.items(), *((name, (value,)) for row in design.rows for name, value in row.items())]
+def _axes_of(design: Design, sizes: Sizes) -> Axes:
+    more = design.of_sizes(sizes)
+    return {name: (*values, *more.get(name, ())) for name, values in design.axes.items()}
+
+
+def _values_of(axes: Axes, rows: Sequence[Row], instead: Axes) -> dict[str, tuple[Any, ...]]:
+    """The values of each axis, then those instead, then those that only rows have."""
+    found: dict[str, list[Any]] = {name: [] for row in (axes, *rows) for name in row}
+    own = [(name, values) for name, values in instead.items() if name in axes]
+    every = [*axes.items(), *own, *((name, (value,)) for row in rows for name, value in row.items())]
     for name, values in every:
         found[name] += (value for value in values if value not in found[name])
     return {name: tuple(values) for name, values in found.items()}
 
 
-def _offered(design: Design, values: Mapping[str, Sequence[Any]]) -> list[list[bool]]:
+def _offered(axes: Axes, values: Mapping[str, Sequence[Any]]) -> list[list[bool]]:
     """Which values of each axis stand where no row asks for them."""
-    return [[value in design.axes.get(name, own) for value in own] for name, own in values.items()]
+    return [[value in axes.get(name, own) for value in own] for name, own in values.items()]
 
 
 def _takes_all(case: Case) -> int:

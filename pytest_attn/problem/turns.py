@@ -6,12 +6,26 @@ import random
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pytest_attn.problem.case import Case
 
-Misses = Callable[[Case], int]
-"""Of a case, how many of its needs a kernel does not claim; 0 where it takes the case. Hashable."""
+Sizes = Mapping[str, tuple[int, ...]]
+"""The sizes that a kernel claims by name, by `head_dims`, `key_heads` and `block_sizes`."""
+
+
+class Misses(Protocol):
+    """What a kernel does not claim. Hashable."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes that it claims by name."""
+
+    def __hash__(self) -> int: ...
+
+    def __call__(self, case: Case) -> int:
+        """How many needs of a case it does not claim; 0 where it takes the case."""
+
 
 NO_ROW = 1000
 """What a row misses at least of which no case can be made."""
@@ -36,7 +50,9 @@ class InTurn:
 class Turns:
     """Cases of rows, each value of an axis by its number."""
 
-    def __init__(self, build: Callable[..., Case | None], values: Mapping[str, Sequence[Any]], misses: Misses) -> None:
+    def __init__(
+        self, build: Callable[..., Case | None], values: Mapping[str, Sequence[Any]], misses: Callable[[Case], int]
+    ) -> None:
         self._build, self._names, self._misses = build, [*values], misses
         self._values: dict[str, Sequence[Any]] = dict(values)
         self._stood: Counter[tuple[str, int]] = Counter()

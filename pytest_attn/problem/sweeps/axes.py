@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import product
 from typing import Any, get_args
 
@@ -10,7 +11,7 @@ from pytest_attn.problem.design import Axes, Design, Row
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.relations import Relation
-from pytest_attn.problem.turns import InTurn
+from pytest_attn.problem.turns import InTurn, Sizes
 from pytest_attn.problem.vocabulary import GRADIENT_RECIPES, Recipe
 
 _ROUNDEST_FIRST = sorted(set(range(66, 192)) - {127, 128, 129, 191}, key=lambda n: (-(n & -n), n))
@@ -43,6 +44,9 @@ HEADS = (
 )
 """(query heads, key heads): groups of 1, 2, 3, 4, 7 and 8."""
 
+SOME_HEADS = ((1, 1), (2, 2), (2, 1), (3, 3), (4, 2), (8, 8), (8, 2))
+"""Heads for cells in which they cost much, fewest first."""
+
 RECIPES: tuple[Recipe, ...] = tuple(recipe for recipe in get_args(Recipe) if recipe not in GRADIENT_RECIPES)
 
 _SHAPES = ((16, 32), (64, 64), (32, 128), (128, 32), (96, 80), (128, 128), (128, 64), (64, 128))
@@ -54,14 +58,15 @@ _BLOCKS = tuple(
 )
 
 
-def _blocks(**causal: Any) -> InTurn:
-    return InTurn(*({**blocks, **causal} for blocks in _BLOCKS))
+_CAUSAL: tuple[dict[str, Any], ...] = ({}, {"causal": "bottom-right"}, {"causal": "top-left"})
 
 
-MASKS = (
-    *(InTurn({}), InTurn({"causal": "bottom-right"}), InTurn({"causal": "top-left"})),
-    *(_blocks(), _blocks(causal="bottom-right"), _blocks(causal="top-left")),
-)
+def _blocks(patterns: Sequence[dict[str, Any]]) -> tuple[InTurn, ...]:
+    """Block masks alone and under each causal one."""
+    return tuple(InTurn(*({**blocks, **causal} for blocks in patterns)) for causal in _CAUSAL)
+
+
+MASKS = (*map(InTurn, _CAUSAL), *_blocks(_BLOCKS))
 """Fields of a case that choose its mask; block masks of every shape, sparsity and frame in turn."""
 
 ORACLES = ("exact", "again", "sequence", *get_args(Relation))
@@ -85,6 +90,18 @@ def crossed_axes() -> Axes:
     }
 
 
+def of_sizes(sizes: Sizes) -> Axes:
+    """Values of these axes for sizes that a kernel claims by name and no value has."""
+    usual = {size for shape in _SHAPES for size in shape}
+    blocks = [size for size in sizes.get("block_sizes", ()) if size not in usual]
+    known = {key_heads for turn in HEADS for _, key_heads in turn.values}
+    return {
+        "dims": tuple((dim, dim) for dim in sizes.get("head_dims", ()) if dim not in HEAD_DIMS),
+        "heads": tuple(InTurn((own, own), (2 * own, own)) for own in sizes.get("key_heads", ()) if own not in known),
+        "mask": _blocks([{"block_shape": (size, size), "sparsity": 0.5} for size in blocks]) if blocks else (),
+    }
+
+
 def case_of(lengths: tuple[int, int], dims: tuple[int, int], heads: tuple[int, int], **fields: Any) -> Case | None:
     """The case of (queries, keys), (head dimension, that of values), (query heads, key heads) and further fields, of
     which `mask` holds several; None where they contradict each other."""
@@ -104,4 +121,4 @@ def rows_of(**values: Any) -> tuple[Row, ...]:
 
 def completed(rows: tuple[Row, ...], axes: Axes, build: Any = case_of) -> Design:
     """A cell of each row, and in those the values of the other axes equally often, beside and with each other."""
-    return Design(axes, build, covers=(), rows=rows)
+    return Design(axes, build, covers=(), rows=rows, of_sizes=of_sizes, instead={"dims": DIMS, "heads": SOME_HEADS})

@@ -8,7 +8,7 @@ from typing import get_args
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Design, Part
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import case_of, crossed_axes
+from pytest_attn.problem.sweeps.axes import case_of, crossed_axes, of_sizes
 from pytest_attn.problem.turns import InTurn
 from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
 from pytest_attn.problem.vocabulary import DTYPES, GRADIENT_ORACLES, Recipe
@@ -29,7 +29,7 @@ def backward() -> Groups:
         "scale": (None, 0.3),
         "variants": (*(InTurn(()), InTurn(*WINDOWS)), InTurn(*RAGGED)),
     }
-    crossed = Design(axes, case_of)
+    crossed = Design(axes, case_of, of_sizes=of_sizes)
 
     def plain(causal: bool, blocks: bool) -> Part:
         def keeps(case: Case) -> bool:

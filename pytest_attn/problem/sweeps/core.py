@@ -10,7 +10,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Axes, Covered, Design, Part
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import case_of, crossed_axes
+from pytest_attn.problem.sweeps.axes import case_of, crossed_axes, of_sizes
 from pytest_attn.problem.sweeps.boundary import FEWEST, crossed
 from pytest_attn.problem.turns import InTurn
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
@@ -110,6 +110,7 @@ def core() -> Groups:
         (Covered(3, 0.97, without="variants"), Covered(3, TRIPLES, beside="variants")),
         beside=crossed(),
         fewest=FEWEST,
+        of_sizes=of_sizes,
     )
 
     def of(name: str) -> Part:
@@ -118,7 +119,7 @@ def core() -> Groups:
     together = {**TOGETHER, "dtype": tuple(data_types())}
     return {
         **{f"core_{name}": (of(name),) for name in forms},
-        "core_together": (Design(together, _together),),
+        "core_together": (Design(together, _together, of_sizes=of_sizes),),
         "core_models": tuple(dict.fromkeys(_models())),
     }
 

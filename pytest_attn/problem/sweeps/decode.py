@@ -9,7 +9,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Axes, Design, Part, Row
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import DIMS, case_of
+from pytest_attn.problem.sweeps.axes import DIMS, case_of, of_sizes
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import DTYPES
@@ -88,9 +88,9 @@ def _case(
 @register("decode", "one to sixteen queries against a KV cache, contiguous or paged, with every variant; all pairs")
 def decode() -> Groups:
     """Whole caches, caches with lengths, pages, and sequences of calls."""
-    whole = Design(_axes(), _case, rows=_crossed())
+    whole = Design(_axes(), _case, rows=_crossed(), of_sizes=of_sizes)
     calls = {**_axes(), "queries": QUERIES[:4], "keys": (129, 300), "batch": (3, 6), "oracle": ("sequence",)}
-    sequences = Design({**calls, "variants": CROSSED}, _case, covers=(), rows=_sequences())
+    sequences = Design({**calls, "variants": CROSSED}, _case, covers=(), rows=_sequences(), of_sizes=of_sizes)
 
     def stored(*forms: type[Variant]) -> Part:
         return Part(whole, lambda case: any(isinstance(each, forms) for each in case.variants) == bool(forms))
