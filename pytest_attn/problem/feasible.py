@@ -13,7 +13,7 @@ from pytest_attn.problem.turns import NO_ROW
 Row = tuple[int, ...]
 """For each axis the number of a value of it."""
 
-DRAWN, STARTS = 60, 3
+DRAWN, STARTS = 120, 3
 """Rows that are drawn at random, and those of them, beside the plainest, from which an allowed one is searched."""
 
 

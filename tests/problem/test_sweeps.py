@@ -149,10 +149,10 @@ def test_building_every_sweep_imports_no_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_backward_sweep_asks_for_gradients_alone_in_at_most_330_small_cells() -> None:
+def test_the_backward_sweep_asks_for_gradients_alone_in_at_most_300_small_cells() -> None:
     cases = list(find_sweep("backward"))
     assert {case.ask for case in cases} == {"grad"}
-    assert len(cases) <= 330
+    assert len(cases) <= 300
     assert max(flops(case) for case in cases) < 4 * GFLOP
 
 
@@ -168,11 +168,11 @@ def test_the_decode_sweep_is_few_queries_against_every_cache_in_at_most_500_cell
     cases = list(find_sweep("decode"))
     assert len(cases) <= 500
     lengths = {(case.query_length, case.key_length) for case in cases}
-    assert lengths >= set(product((1, 2, 5), (1, 127, 128, 129, 1000, 4097)))
+    assert lengths >= set(product((1, 2, 3, 5, 8, 16), (1, 127, 128, 129, 300, 1000, 2100, 4097)))
     assert {query for query, _ in lengths} == {1, 2, 3, 5, 8, 16}
     assert {case.query_heads // case.key_heads for case in cases} == {1, 4, 6, 8}
     assert any(case.key_heads == 1 < case.query_heads for case in cases)
-    assert {case.dtype for case in cases} == {"bfloat16", "float16", "float32"}
+    assert {case.dtype for case in cases} == {"bfloat16", "float16", "float32", "float64"}
 
 
 def test_the_decode_sweep_has_all_that_models_add_in_every_kind_of_cache() -> None:
@@ -185,7 +185,7 @@ def test_the_decode_sweep_has_all_that_models_add_in_every_kind_of_cache() -> No
 
 @pytest.mark.parametrize("queries", [1, 2, 3, 5, 8, 16])
 def test_decoding_crosses_every_variant_with_every_number_of_queries(queries: int) -> None:
-    own = [case for case in find_sweep("decode").groups["decode_crossed"] if case.query_length == queries]
+    own = [case for case in find_sweep("decode") if case.query_length == queries]
     found = {variant.capability for case in own for variant in case.variants}
     assert found == {name for name, each in variants().items() if "pytest_attn" in each.__module__} - {"cu_seqlens"}
 
@@ -193,7 +193,7 @@ def test_decoding_crosses_every_variant_with_every_number_of_queries(queries: in
 def test_every_form_of_a_bias_is_decoded_beyond_512_keys() -> None:
     cases = [case for case in find_sweep("decode") if case.query_length == 1 and case.key_length > 512]
     forms = {variant.token for case in cases for variant in case.variants if variant.capability == "attn_bias"}
-    assert forms == {"bias1x1", "biasbx1", "bias1xh", "biasbxh"}
+    assert forms >= {"bias1x1", "biasbx1", "bias1xh", "biasbxh"}
 
 
 def test_every_variant_changes_in_a_sequence_of_decoding() -> None:

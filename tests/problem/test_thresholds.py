@@ -70,4 +70,4 @@ def test_a_cell_is_cheap(group: str) -> None:
 @pytest.mark.parametrize("group", GROUPS[:3])
 def test_every_dtype_and_ask_has_its_share(group: str) -> None:
     for counts in (Counter(case.dtype for case in cells(group)), Counter(case.ask for case in cells(group))):
-        assert min(counts.values()) > 0.9 * len(cells(group)) / len(counts)
+        assert min(counts.values()) > 0.8 * len(cells(group)) / len(counts)

@@ -134,11 +134,10 @@ def test_there_is_no_line_for_a_selection() -> None:
     assert coverage_line(DECLARED, ENOUGH) == ""
 
 
-def ended(kernel: Kernel) -> Iterator[Record]:
+def ended(kernel: Kernel, session: Session) -> Iterator[Record]:
     """A record of every cell of the five sweeps, as if all that runs passed."""
-    session = Session(Options())
     for sweep in sorted(coverage.WHOLE):
-        for case in find_sweep(sweep):
+        for case in session.sweep(sweep, kernel):
             found = session.cell(kernel, case, sweep)
             yield found.skipped() or found.record()
 
@@ -153,11 +152,17 @@ def narrow(**claims: Any) -> Kernel:
     return kernel
 
 
-def test_a_head_dimension_that_no_sweep_has_is_missing_after_all_sweeps() -> None:
-    kernel = narrow(head_dims=(40, 48))
-    assert untried(ended(kernel), Session(Options()).declared(kernel)) == ["head_dim 48"]
+def missing(kernel: Kernel) -> list[str]:
+    session = Session(Options())
+    records = [*ended(kernel, session)]
+    return untried(records, session.declared(kernel))
+
+
+def test_a_head_dimension_that_is_refused_is_missing_after_all_sweeps() -> None:
+    refuses = {"head_dim 48": lambda problem: problem.head_dim == 48}
+    assert missing(narrow(head_dims=(40, 48), refuses=refuses)) == ["head_dim 48"]
 
 
 def test_a_claim_that_is_refused_wherever_it_is_needed_is_missing_after_all_sweeps() -> None:
     kernel = narrow(head_dims=40, causal=True, refuses={"causal": lambda problem: problem.causal is not None})
-    assert "causal" in untried(ended(kernel), Session(Options()).declared(kernel))
+    assert "causal" in missing(kernel)

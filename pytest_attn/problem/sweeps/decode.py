@@ -54,12 +54,13 @@ def _axes() -> Axes:
 
 
 def _crossed() -> tuple[Row, ...]:
-    """Each variant at each number of queries, in a cache that each sequence fills and in another."""
-    turns = cycle(OTHER_CACHES)
+    """Each variant at each number of queries, in a long cache that each sequence fills and in another."""
+    caches, lengths = cycle(OTHER_CACHES), cycle((1000, 2100, 4097))
+    rows = ({"queries": queries, "variants": variants} for queries, variants in product(QUERIES, CROSSED))
     return tuple(
-        {"queries": queries, "variants": variants, "cache": cache, "oracle": "exact"}
-        for queries, variants in product(QUERIES, CROSSED)
-        for cache in (None, next(turns))
+        {**row, "oracle": "exact", **cache}
+        for row in rows
+        for cache in ({"cache": None, "keys": next(lengths)}, {"cache": next(caches)})
     )
 
 
