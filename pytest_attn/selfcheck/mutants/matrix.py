@@ -22,6 +22,7 @@ from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import find_sweep
+from pytest_attn.problem.turns import Misses
 from pytest_attn.problem.vocabulary import DTYPES, Alignment
 from pytest_attn.report.kills import Fate, Kill, KillMatrix
 from pytest_attn.selfcheck.mutants.cell import CommonCell
@@ -100,9 +101,18 @@ def first_kills(
     return _matrix(mutants, pieces, KillMatrix((), {ANY: len(cases)}), workers)
 
 
-def groups_of(sweeps: Sequence[str]) -> dict[str, tuple[Case, ...]]:
-    """The cells of each test of some sweeps. Raises ValueError naming the closest sweeps."""
-    return {test: cases for name in dict.fromkeys(sweeps) for test, cases in find_sweep(name).groups.items()}
+def groups_of(sweeps: Sequence[str], misses: Misses | None = None) -> dict[str, tuple[Case, ...]]:
+    """The cells of each test of some sweeps, those that a kernel claims where it is given. Raises ValueError naming the
+    closest sweeps."""
+    found = {test: cases for name in dict.fromkeys(sweeps) for test, cases in find_sweep(name, misses).groups.items()}
+    if misses is None:
+        return found
+    claimed = {test: tuple(each for each in cases if _claimed(each, misses)) for test, cases in found.items()}
+    return {test: cases for test, cases in claimed.items() if cases}
+
+
+def _claimed(case: Case, misses: Misses) -> bool:
+    return not case.unsatisfiable and not misses(case)
 
 
 def _cheapest_first(cases: Sequence[Case]) -> tuple[Case, ...]:

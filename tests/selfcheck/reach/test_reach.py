@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from profiles import FULL, PROFILES
+from profiles import PROFILES
 
 from pytest_attn.execution.unclaimed import Unclaimed
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.selfcheck.reach.allowed import allowed_cases
 from pytest_attn.selfcheck.reach.reach import Reach, reach_of
 
-CLAIMS = {"everything": FULL, **PROFILES}
 FEWEST = 400
 SHARE = {**dict.fromkeys(("dtype", "layout", "ask", "group"), 0.75), "mask": 0.05}
 """Least count of a value by that of all values of its axis; windows stand in `core` alone, where triples count them."""
@@ -37,9 +36,9 @@ def shortfalls(found: Reach) -> Iterator[str]:
             yield f"unequal shares of {axis}: {counts}"
 
 
-@pytest.mark.parametrize("name", CLAIMS)
+@pytest.mark.parametrize("name", PROFILES)
 def test_a_claim_has_cells_of_all_pairs_nearly_all_triples_and_every_value(name: str) -> None:
-    assert [*shortfalls(reach_of(unclaimed(CLAIMS[name])))] == []
+    assert [*shortfalls(reach_of(Unclaimed(PROFILES[name].capabilities)))] == []
 
 
 def test_the_walk_knows_claims_of_one_value_each() -> None:
