@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
+from pytest_attn.judge.calibration import MODEL, NO_REPEATS
 from pytest_attn.judge.verdict.bias import bias
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.statistics import RATE, largest_deviation, rms_limit, row_rms_limits, value_rank
@@ -13,12 +14,6 @@ from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import Worst
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
-
-MODEL = 1.15
-"""How far the RMS of all deviations may lie above the model's; the calibration of correct kernels stays below it."""
-
-NO_REPEATS = 1.05
-"""Where the logits of a row repeat more than this, errors of different rows may be one error: no mean is taken."""
 
 
 def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs) -> Verdict:

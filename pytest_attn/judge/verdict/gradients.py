@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, GradientErrors
-from pytest_attn.judge.verdict.derived import NO_REPEATS, OutErrors
+from pytest_attn.judge.calibration import NO_REPEATS
+from pytest_attn.judge.verdict.derived import OutErrors
 from pytest_attn.judge.verdict.facts import not_finite, wrong_shape
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.gradient_checks import gradient_reference_faults
