@@ -69,7 +69,9 @@ def bias(deviations: Tensor, kept: Tensor, group: int) -> Bias:
     batches, heads, _, columns = deviations.shape
     clusters = Clusters.of(kept, columns, group)
     mean = deviations.sum(dtype=torch.float64) / clusters.elements
-    centred = torch.where(kept.unsqueeze(3), deviations - mean.to(deviations.dtype), 0.0)
+    centred = deviations - mean.to(deviations.dtype)
+    if not bool(kept.all()):
+        centred = torch.where(kept.unsqueeze(3), centred, 0.0)
     by_row = centred.sum(dim=3, dtype=torch.float64).square().sum() * _correction(clusters.rows)
     per_key_head = centred.sum(dim=2, dtype=torch.float64).view(batches, heads // group, group, columns)
     by_column = per_key_head.sum(dim=2).square().sum() * _correction(clusters.columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -184,17 +184,21 @@ class OutErrors:
         A result has the error of its own rounding at least. Were that the only one, a mean b beside it would show from
         b = least on, and in the RMS where b^2 + rounding^2 is over the square of its limit.
         """
-        own = ROUNDING_RMS * unit_roundoff(self._dtype) * self._reference / self._allowed.sigma
-        rounding = self._kept_rms(torch.where(self._kept.unsqueeze(3), own, 0.0))
+        rounding = ROUNDING_RMS * unit_roundoff(self._dtype) * self._sizes[1]
         each = alarms.shared(2)
         least = clusters.least(each, rounding) + self._expected_mean(each)
         return math.hypot(least, rounding) < self._rms_limit(alarms)
 
     def _expected_mean(self, alarms: FalseAlarms) -> float:
         """The mean that errors may have which do not average out, in standard deviations."""
+        return self._sizes[0] * (self._allowed.systematic + alarms.largest_deviation(1) * self._allowed.common)
+
+    @cached_property
+    def _sizes(self) -> tuple[float, float]:
+        """(mean, RMS) of the truth over its standard deviation, over the rows that are kept."""
         size = torch.where(self._kept.unsqueeze(3), self._reference.abs() / self._allowed.sigma, 0.0)
         mean = float(size.sum(dtype=torch.float64)) / (int(self._kept.sum()) * size.shape[3])
-        return mean * (self._allowed.systematic + alarms.largest_deviation(1) * self._allowed.common)
+        return mean, self._kept_rms(size)
 
 
 def _lse(lse: Tensor, reference: Reference, allowed: LseBudget) -> Statistic:
