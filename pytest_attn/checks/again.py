@@ -24,6 +24,8 @@ def again(subject: Subject) -> Verdict:
 
     Where the kernel claims to be deterministic, the last three must have the same bits; else each must be right.
     """
+    # Three more are compared with the truth where they need not have the same bits.
+    subject = subject if subject.kernel.capabilities.deterministic else subject.sharing(4)
     verdict = value(subject)
     if not verdict.passed:
         return verdict

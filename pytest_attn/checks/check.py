@@ -27,8 +27,9 @@ def also(relation: Callable[[Subject], Iterable[Verdict]]) -> Callable[[Subject]
     their relation right."""
 
     def verdicts(subject: Subject) -> Iterator[Verdict]:
-        yield value(subject)
-        yield from relation(subject)
+        half = subject.sharing(2)
+        yield value(half)
+        yield from relation(half)
 
     return lambda subject: Verdict.first_wrong(verdicts(subject))
 

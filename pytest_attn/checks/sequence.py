@@ -37,9 +37,9 @@ def sequence(subject: Subject) -> Verdict:
             memory = memory.refill(call.inputs)
         given = memory if call.layout is None else subject.laid_out(call.inputs, call.layout, subject.seed + 1)
         results.append(subject.run_on(call.problem, given))
-    judged = zip(calls, results, strict=True)
+    judged, shared = zip(calls, results, strict=True), subject.sharing(len(calls))
     return Verdict.first_wrong(
-        subject.compare(call.problem, call.inputs, result).of(f"call {number} of {len(calls)} ({call.words})")
+        shared.compare(call.problem, call.inputs, result).of(f"call {number} of {len(calls)} ({call.words})")
         for number, (call, result) in enumerate(judged, start=1)
     )
 

@@ -13,6 +13,7 @@ from pytest_attn.checks.trial import Trial
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.budget.merging import merged_output
+from pytest_attn.judge.verdict.false_alarms import PER_CELL, FalseAlarms
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.judge import budget_of, judge
 from pytest_attn.judge.verdict.splits import judge_splits, sides_of
@@ -46,8 +47,14 @@ class Subject:
     layout: Layout = "contiguous"
     tolerance: str = DERIVED
     seed: int = 42
+    alarms: FalseAlarms = PER_CELL
+    """How often a correct kernel may be called wrong by all that this subject compares."""
     budgets: dict[tuple[Problem, str, Numerics], Budget] = field(default_factory=dict, repr=False)
     """The budgets that were derived so far, by problem, content of the inputs and arithmetic."""
+
+    def sharing(self, among: int) -> Subject:
+        """The subject of one of so many results that a check compares, which share its rate of false alarms."""
+        return replace(self, alarms=self.alarms.shared(among))
 
     def draw(self, problem: Problem, seed: int) -> Inputs:
         """Normal inputs of a problem on the device, others for every seed."""
@@ -111,13 +118,15 @@ class Subject:
         reference = self.reference(problem, inputs)
         with self.timed("judge"):
             allowed = self.budget(problem, inputs) if self.tolerance == DERIVED else None
-            return judge(problem, inputs, result, reference, self.kernel, self.tolerance, allowed)
+            return judge(problem, inputs, result, reference, self.kernel, self.tolerance, allowed, self.alarms)
 
     def _compare_splits(self, problem: Problem, inputs: Inputs, partials: Output) -> Verdict:
         sides = sides_of(problem, inputs, self.kernel, self.tolerance)
         truths = {own: self.reference(own, given) for own, given in sides}
         with self.timed("judge"):
-            return judge_splits(problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance)
+            return judge_splits(
+                problem, inputs, partials, lambda own, _: truths[own], self.kernel, self.tolerance, self.alarms
+            )
 
 
 def specified(kernel: Kernel, problem: Problem, inputs: Inputs) -> Inputs:

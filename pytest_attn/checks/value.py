@@ -29,6 +29,8 @@ def value(subject: Subject) -> Verdict:
     given = subject.guarded(inputs)
     result = subject.run_on(problem, given)
     poisoned = _poisoned(subject, given) if isinstance(result, Output) else None
+    # Whether the second is compared depends on its bits: its part is set aside wherever it was run.
+    subject = subject.sharing(1 if poisoned is None else 2)
     verdict = subject.compare(problem, inputs, result)
     if not isinstance(result, Output) or poisoned is None or not _differs(subject, result, poisoned):
         return verdict

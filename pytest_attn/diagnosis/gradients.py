@@ -12,7 +12,7 @@ from pytest_attn.diagnosis.backward_guesses import Guess, guesses
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import MOST_SCORES
-from pytest_attn.judge.verdict.statistics import largest_deviation
+from pytest_attn.judge.verdict.false_alarms import PER_CELL
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import ReferenceGradients
@@ -114,7 +114,7 @@ class _Errors:
         sigma = torch.maximum(sigma.clamp_min(0.1 * _rms(sigma)), self._unit * rows)
         if not bool(off.isfinite().all()) or _rms(off) > _rms(sigma):
             return False
-        return bool((off.abs() <= largest_deviation(off.numel()) * sigma).all())
+        return bool((off.abs() <= PER_CELL.largest_deviation(off.numel()) * sigma).all())
 
 
 def _median(tensor: Tensor) -> float:

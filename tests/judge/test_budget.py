@@ -10,7 +10,7 @@ import torch
 
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.budget.precision import ROUNDING_RMS, unit_roundoff
-from pytest_attn.judge.budget.rounding import budget
+from pytest_attn.judge.budget.rounding import LONE_KEY, budget
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.verdict import Verdict
@@ -192,3 +192,16 @@ def test_normalised_weights_that_round_up_to_1_are_a_systematic_error() -> None:
     assert normalized is not None
     assert flash is not None
     assert flash.systematic < drift < normalized.systematic
+
+
+@pytest.mark.parametrize("rest", [1e-3, 0.1, 0.5, 0.9])
+@pytest.mark.parametrize("others", [1, 2, 50])
+def test_weights_beside_the_largest_spread_no_more_than_that_of_a_lone_key(rest: float, others: int) -> None:
+    """Two values that are farthest apart, as much of the weight on one as leaves `rest` for the others."""
+    weights = torch.tensor([1 - rest, *[rest / others] * others], dtype=torch.float64)
+    values = torch.tensor([1.0, *[-1.0] * others], dtype=torch.float64)
+    spread = float((weights.square() * (values - weights @ values).square()).sum())
+    bound = LONE_KEY * (1 - float(weights.max())) ** 2
+    assert spread <= bound
+    if others == 1 and rest < 0.01:
+        assert spread > 0.99 * bound

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -64,12 +64,13 @@ def relation(
 ) -> Check:
     """A check of plans; `problems`: what they run beside the problem of the case."""
     return Check(
-        also(lambda subject: _verdicts(subject, plans(subject))),
+        also(lambda subject: _verdicts(subject, [*plans(subject)])),
         lambda problem: (problem, *problems(problem)),
     )
 
 
-def _verdicts(subject: Subject, plans: Iterable[Plan]) -> Iterator[Verdict]:
+def _verdicts(subject: Subject, plans: Sequence[Plan]) -> Iterator[Verdict]:
+    subject = subject.sharing(len(plans))
     for plan in plans:
         results = [subject.run_whole(*side) for side in (plan.compared, *plan.sources)]
         found = next((result for result in results if isinstance(result, Finding)), None)
@@ -90,6 +91,5 @@ def compare_related(subject: Subject, side: Side, result: Output, expected: Esti
     lse = reference.lse if expected.lse is None else torch.where(empty, -torch.inf, expected.lse)
     with subject.timed("judge"):
         allowed = subject.budget(*side).plus(expected.error)
-        return judge(
-            *side, result, replace(reference, out=out, lse=lse), subject.kernel, subject.tolerance, allowed=allowed
-        )
+        reference = replace(reference, out=out, lse=lse)
+        return judge(*side, result, reference, subject.kernel, subject.tolerance, allowed, subject.alarms)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -29,10 +29,11 @@ class Change(NamedTuple):
 
 def unchanged(changes: Callable[[Subject], Iterable[Change]]) -> Check:
     """A check that no bit of the rows changes; where the kernel does not claim to be deterministic, that they agree."""
-    return Check(also(lambda subject: _verdicts(subject, changes(subject))))
+    return Check(also(lambda subject: _verdicts(subject, [*changes(subject)])))
 
 
-def _verdicts(subject: Subject, changes: Iterable[Change]) -> Iterator[Verdict]:
+def _verdicts(subject: Subject, changes: Sequence[Change]) -> Iterator[Verdict]:
+    subject = subject.sharing(len(changes))
     plain = Side(subject.problem, subject.inputs)
     before = subject.run_whole(*plain)
     for words, inputs, rows in changes:

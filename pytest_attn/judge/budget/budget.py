@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,27 +15,30 @@ class OutBudget:
     """What the output may be off by: all `[B, H, Sq, Dv]`.
 
     `sigma`: one standard deviation of all rounding; `rest`: of what `bound` does not cover; `bound`: the most that the
-    roundings of probabilities and result come to. `systematic`: relative errors of an output that need not average out.
+    roundings of probabilities and result come to. `systematic`: relative errors of an output that need not average out;
+    `common`: the standard deviation of one that all elements share.
     """
 
     sigma: Tensor
     rest: Tensor
     bound: Tensor
     systematic: float
+    common: float = 0.0
 
     def plus(self, other: OutBudget) -> OutBudget:
         """The budget of the sum, or the difference, of two outputs whose errors are independent."""
         sigma, rest = torch.hypot(self.sigma, other.sigma), torch.hypot(self.rest, other.rest)
-        return OutBudget(sigma, rest, self.bound + other.bound, self.systematic + other.systematic)
+        systematic, common = self.systematic + other.systematic, math.hypot(self.common, other.common)
+        return OutBudget(sigma, rest, self.bound + other.bound, systematic, common)
 
     def weighted(self, weight: Tensor | float) -> OutBudget:
         """The budget of the output times a weight, a number or what broadcasts to `[B, H, Sq, Dv]`."""
-        return OutBudget(self.sigma * weight, self.rest * weight, self.bound * weight, self.systematic)
+        return OutBudget(self.sigma * weight, self.rest * weight, self.bound * weight, self.systematic, self.common)
 
     def last_rows(self, count: int) -> OutBudget:
         """The budget of the last `count` queries alone."""
         sigma, rest, bound = (tensor[:, :, -count:] for tensor in (self.sigma, self.rest, self.bound))
-        return OutBudget(sigma, rest, bound, self.systematic)
+        return OutBudget(sigma, rest, bound, self.systematic, self.common)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,11 +8,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from pytest_attn.judge.calibration import SHORTEST_CHAIN
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.problem import Problem
-
-SHORTEST_CHAIN = 4
-"""The longest chain of a sum over the shortest: measured, a BLAS of chains up to 512 rounds as one of 192 does."""
 
 
 def longest_chain(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:

@@ -22,15 +22,13 @@ from pytest_attn.judge.budget.precision import (
     variance_of,
 )
 from pytest_attn.judge.budget.repeats import repeats
+from pytest_attn.judge.calibration import CHANGE_ROUNDINGS
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
-
-CHANGE_ROUNDINGS = 4
-"""Roundings of a logit that is changed, of kernel and reference together."""
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

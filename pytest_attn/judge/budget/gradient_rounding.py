@@ -64,6 +64,7 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -83,7 +84,7 @@ from pytest_attn.judge.budget.precision import (
     unit_roundoff,
 )
 from pytest_attn.judge.budget.repeats import repeats
-from pytest_attn.judge.verdict.statistics import largest_deviation, value_rank
+from pytest_attn.judge.budget.value_rank import value_rank
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -209,9 +210,8 @@ def _errors(given: GradientPass, gradient: _Gradient) -> GradientErrors:
     rest = _rest_variance(given, gradient)
     variance = rest + sums.rounding_variance + result + grid**2 / 12
     bound = sums.rounding_bound + unit * gradient.exact.abs() + grid / 2
-    allowed = OutBudget(
-        variance.sqrt().clamp_min(tiny), rest.sqrt(), bound.clamp_min(tiny), _systematic(given, gradient.weight_unit)
-    )
+    sigma, systematic = variance.sqrt().clamp_min(tiny), _systematic(given, gradient.weight_unit)
+    allowed = OutBudget(sigma, rest.sqrt(), bound.clamp_min(tiny), systematic, _common(given))
     return GradientErrors(allowed, _degrees(gradient, result), gradient.repeats)
 
 
@@ -239,12 +239,14 @@ def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:
 
 
 def _systematic(given: GradientPass, weight_unit: float) -> float:
-    """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2 + e_scale (2 + mean |s|), and K
-    times the mean of lambda of all rows, sqrt(sum lambda^2) / rows."""
+    """Relative errors of a gradient that need not average out: e_exp + u_w^2 + u^2 + e_scale (2 + mean |s|)."""
     rounded = exp_error(given.problem, given.numerics) + weight_unit**2 + unit_roundoff(given.problem.dtype) ** 2
-    rounded += given.scale_shift
-    mean_of_rows = largest_deviation(1) * float(given.lse_variance.sum()) ** 0.5 / given.lse_variance.numel()
-    return float(rounded + mean_of_rows)
+    return float(rounded + given.scale_shift)
+
+
+def _common(given: GradientPass) -> float:
+    """The standard deviation of the mean of lambda of all rows, sqrt(sum lambda^2) / rows."""
+    return math.sqrt(float(given.lse_variance.sum())) / given.lse_variance.numel()
 
 
 def _degrees(gradient: _Gradient, result: Tensor) -> Tensor:

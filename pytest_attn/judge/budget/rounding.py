@@ -22,7 +22,7 @@ p_ij^2.
   logits that carry the weight: with F(b) = log sum_j exp(b s_ij), their mean under p^2 is F'(2) and their variance
   F''(2), both taken from the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W.
 - spread = sum_j p_j^2 (v_j - out)^2 is at most A + out^2 W, and, where one key carries nearly all, at most
-  8 (1 - peak)^2 max_j v_j^2.
+  8 (1 - peak)^2 max_j v_j^2 (LONE_KEY).
 - r: equal logits make equal errors (`judge/budget/repeats.py`). Weights that are all equal are 1 before they are
   divided, and 1 needs no rounding.
 - Weights that are divided first and lie just below 1 all become 1: the mean rounding error of the largest weights of
@@ -92,6 +92,11 @@ from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+
+LONE_KEY = 8
+"""sum_j p_j^2 (v_j - out)^2 is at most so many times (1 - peak)^2 max_j v_j^2: the value of the first key lies at most
+2 (1 - peak) max |v| from the output, which is 4 of them; the others weigh 1 - peak together and lie at most 2 max |v|
+from it, which is 4 more. Derived: it is reached where the peak is nearly 1."""
 
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
@@ -223,9 +228,10 @@ def _accumulation(problem: Problem, numerics: Numerics, rows: ForwardRows, out: 
 
 
 def _shifted_weight(rows: ForwardRows, out: _Output) -> Tensor:
-    """Variance from weights that are off by t_i: r t_i^2 min(A + out^2 W, 8 (1 - peak)^2 max_j v_j^2)."""
+    """Variance from weights that are off by t_i: r t_i^2 min(A + out^2 W, LONE_KEY (1 - peak)^2 max_j
+    v_j^2)."""
     spread = out.value_square + out.square * rows.weight_square.unsqueeze(3)
-    alone = 8 * (1 - rows.peak).square().unsqueeze(3) * out.largest_value.square()
+    alone = LONE_KEY * (1 - rows.peak).square().unsqueeze(3) * out.largest_value.square()
     return torch.minimum(spread, alone) * (rows.shared * rows.weight_variance).unsqueeze(3)
 
 

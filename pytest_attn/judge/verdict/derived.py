@@ -2,49 +2,56 @@
 
 from __future__ import annotations
 
+import math
+from functools import cached_property, partial
+
 import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, LseBudget, OutBudget
-from pytest_attn.judge.verdict.bias import bias
+from pytest_attn.judge.budget.precision import ROUNDING_RMS, unit_roundoff
+from pytest_attn.judge.budget.value_rank import value_rank
+from pytest_attn.judge.calibration import MODEL, NO_REPEATS
+from pytest_attn.judge.verdict.bias import Clusters, bias
+from pytest_attn.judge.verdict.false_alarms import PER_CELL, FalseAlarms
 from pytest_attn.judge.verdict.finding import Finding
-from pytest_attn.judge.verdict.statistics import RATE, largest_deviation, rms_limit, row_rms_limits, value_rank
+from pytest_attn.judge.verdict.statistics import Statistic, judged
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import Worst
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 
-MODEL = 1.15
-"""How far the RMS of all deviations may lie above the model's; the calibration of correct kernels stays below it."""
 
-NO_REPEATS = 1.05
-"""Where the logits of a row repeat more than this, errors of different rows may be one error: no mean is taken."""
-
-
-def derived(out: Tensor | None, lse: Tensor | None, reference: Reference, allowed: Budget, inputs: Inputs) -> Verdict:
+def derived(
+    out: Tensor | None,
+    lse: Tensor | None,
+    reference: Reference,
+    allowed: Budget,
+    inputs: Inputs,
+    alarms: FalseAlarms = PER_CELL,
+) -> Verdict:
     """The verdict on out `[B, H, Sq, Dv]` and lse `[B, H, Sq]`, in the oracle's precision; None where not asked for."""
-    found: list[Finding | None] = []
-    figures: dict[str, float] = {}
+    statistics: list[Statistic] = []
     if out is not None and allowed.out is not None:
         assert reference.out is not None
-        dtype = torch.finfo(inputs.query.dtype)
         degrees = _degrees_of_freedom(reference, inputs, allowed)
-        kept, least = ~reference.empty_rows, dtype.smallest_normal * dtype.eps
-        errors = OutErrors("out", out, reference.out, kept, allowed.out, degrees, least)
-        found += [errors.row_rms(figures), errors.largest(figures)]
-        if float(allowed.repeats.max()) < NO_REPEATS:
-            found += [errors.rms(figures), errors.bias(figures, inputs.query.shape[1] // inputs.key.shape[1])]
+        dtype = torch.finfo(inputs.query.dtype)
+        least = dtype.smallest_normal * dtype.eps
+        errors = OutErrors(
+            "out", out, reference.out, ~reference.empty_rows, allowed.out, degrees, inputs.query.dtype, least
+        )
+        group, repeats = inputs.query.shape[1] // inputs.key.shape[1], float(allowed.repeats.max())
+        statistics += errors.statistics(group, repeats)
     if lse is not None and allowed.lse is not None:
-        found.append(_lse(lse, reference, allowed.lse, figures))
-    return Verdict(tuple(finding for finding in found if finding), figures)
+        statistics.append(_lse(lse, reference, allowed.lse))
+    return judged(statistics, alarms)
 
 
 class OutErrors:
     """The errors of an output, or of a gradient, in standard deviations of rounding, and the statistics of them.
 
-    `found` and `truth` are `[B, H, S, D]`, of one precision; bool `kept` and `degrees` of freedom `[B, H, S]`. `least`
-    is the size from which on rounding is relative. Each statistic adds its figures, and returns a finding where it
-    is over its limit.
+    `found` and `truth` are `[B, H, S, D]`, of one precision; bool `kept` and `degrees` of freedom `[B, H, S]`. `dtype`
+    is that of the result before it was compared, `least` the size from which on its rounding is relative.
     """
 
     def __init__(
@@ -55,6 +62,7 @@ class OutErrors:
         kept: Tensor,
         allowed: OutBudget,
         degrees: Tensor,
+        dtype: torch.dtype,
         least: float = 0.0,
     ) -> None:
         self._name = name
@@ -62,17 +70,34 @@ class OutErrors:
         self._reference = truth
         self._allowed = allowed
         self._degrees = degrees
+        self._dtype = dtype
         self._least = least
         self._z = torch.where(self._kept.unsqueeze(3), (found - truth) / allowed.sigma, 0.0)
-        # The bound of each element in standard deviations: what rounding can come to at most, and the rest K times.
-        worst = largest_deviation(self._z.numel())
-        self._bound = (allowed.bound + worst * allowed.rest) / allowed.sigma
-        self._worst = worst
 
-    def row_rms(self, figures: dict[str, float]) -> Finding | None:
+    def statistics(self, group: int, repeats: float) -> list[Statistic]:
+        """All of them; where errors of different rows may be one error, those of single rows.
+
+        `group`: how many heads in a row share the values that their errors have in common; `repeats`: in how many
+        terms of a sum roundings are one error.
+        """
+        found = [Statistic(self._row_rms), Statistic(self._largest)]
+        if repeats < NO_REPEATS and bool(self._kept.any()):
+            clusters = Clusters.of(self._kept, self._z.shape[3], group)
+            found.append(Statistic(self._rms))
+            found.append(Statistic(partial(self._bias, group), partial(self._bias_sees, clusters)))
+        return found
+
+    def _bounds(self, alarms: FalseAlarms) -> tuple[Tensor, float]:
+        """(bound, K): of each element in standard deviations, what rounding can come to at most, and the rest K times;
+        K the largest that any of them is off by."""
+        worst = alarms.largest_deviation(self._z.numel())
+        return (self._allowed.bound + worst * self._allowed.rest) / self._allowed.sigma, worst
+
+    def _row_rms(self, alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
         """The RMS of each row: what a key too few or too many shows in, at any length."""
+        bound, _ = self._bounds(alarms)
         rms = self._z.square().mean(dim=3).sqrt()
-        limits = torch.minimum(row_rms_limits(self._degrees), self._bound.square().mean(dim=3).sqrt())
+        limits = torch.minimum(alarms.row_rms_limits(self._degrees), bound.square().mean(dim=3).sqrt())
         worst = Worst.of(rms / limits)
         figures |= {f"{self._name}_row_rms": float(rms.max()), f"{self._name}_row_rms_share": worst.share}
         if worst.share <= 1.0:
@@ -87,10 +112,11 @@ class OutErrors:
             place=worst.place(rms.shape),
         )
 
-    def largest(self, figures: dict[str, float]) -> Finding | None:
+    def _largest(self, alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
         """The largest error of one element, against its own bound: what a single wrong number shows in."""
+        bound, most = self._bounds(alarms)
         size = self._z.abs()
-        shares = (size / self._bound.clamp_max(self._worst)).amax(dim=3)
+        shares = (size / bound.clamp_max(most)).amax(dim=3)
         worst = Worst.of(shares)
         largest = size.amax(dim=3)
         figures |= {f"{self._name}_largest": float(largest.max()), f"{self._name}_largest_share": worst.share}
@@ -107,13 +133,9 @@ class OutErrors:
             place=worst.place(largest.shape),
         )
 
-    def rms(self, figures: dict[str, float]) -> Finding | None:
+    def _rms(self, alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
         """The RMS over all rows: what a kernel shows in that is a little less exact than it declares, everywhere."""
-        rows = int(self._kept.sum())
-        if not rows:
-            return None
-        rms = float(self._z.square().sum(dtype=torch.float64) / (rows * self._z.shape[3])) ** 0.5
-        limit = MODEL * rms_limit(float(self._degrees[self._kept].sum(dtype=torch.float64)))
+        rms, limit = self._kept_rms(self._z), self._rms_limit(alarms)
         figures |= {f"{self._name}_rms": rms, f"{self._name}_rms_share": rms / limit}
         if rms <= limit:
             return None
@@ -125,23 +147,24 @@ class OutErrors:
             limit=limit,
         )
 
-    def bias(self, figures: dict[str, float], group: int) -> Finding | None:
-        """The mean error, upwards and away from zero: rounding to nearest has none.
+    def _rms_limit(self, alarms: FalseAlarms) -> float:
+        return MODEL * alarms.rms_limit(float(self._degrees[self._kept].sum(dtype=torch.float64)))
 
-        `group`: how many heads in a row share the values that their errors have in common.
-        """
+    def _kept_rms(self, of: Tensor) -> float:
+        """The RMS over the rows that are kept of what is 0 in all others, `[B, H, S, D]`."""
+        return math.sqrt(float(of.square().sum(dtype=torch.float64)) / (int(self._kept.sum()) * of.shape[3]))
+
+    def _bias(self, group: int, alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
+        """The mean error, upwards and away from zero: rounding to nearest has none."""
         # Where the truth is less than its rounding, its sign says nothing; where few numbers are left, up and down are
         # not the same.
         size = self._reference.abs()
         sign = torch.sign(self._reference) * ((size > self._allowed.sigma) & (size > self._least))
-        expected = float((self._reference.abs() / self._allowed.sigma).mean(dtype=torch.float64))
-        expected *= self._allowed.systematic
-        share, finding = 0.0, None
+        each, share, finding = alarms.shared(2), 0.0, None
+        expected = self._expected_mean(each)
         for where, deviations in (("upwards", self._z), ("away from zero", self._z * sign)):
-            found = bias(deviations, group)
-            if found is None:
-                return None
-            limit = found.limit(RATE) + expected
+            found = bias(deviations, self._kept, group)
+            limit = found.limit(each) + expected
             reached = abs(found.mean) / max(limit, 1e-300)
             if reached > share:
                 share = reached
@@ -155,19 +178,46 @@ class OutErrors:
         figures[f"{self._name}_bias_share"] = share
         return finding if share > 1.0 else None
 
+    def _bias_sees(self, clusters: Clusters, alarms: FalseAlarms) -> bool:
+        """Whether the mean could be over its limit where the RMS is not.
 
-def _lse(lse: Tensor, reference: Reference, allowed: LseBudget, figures: dict[str, float]) -> Finding | None:
+        A result has the error of its own rounding at least. Were that the only one, a mean b beside it would show from
+        b = least on, and in the RMS where b^2 + rounding^2 is over the square of its limit.
+        """
+        rounding = ROUNDING_RMS * unit_roundoff(self._dtype) * self._sizes[1]
+        each = alarms.shared(2)
+        least = clusters.least(each, rounding) + self._expected_mean(each)
+        return math.hypot(least, rounding) < self._rms_limit(alarms)
+
+    def _expected_mean(self, alarms: FalseAlarms) -> float:
+        """The mean that errors may have which do not average out, in standard deviations."""
+        return self._sizes[0] * (self._allowed.systematic + alarms.largest_deviation(1) * self._allowed.common)
+
+    @cached_property
+    def _sizes(self) -> tuple[float, float]:
+        """(mean, RMS) of the truth over its standard deviation, over the rows that are kept."""
+        size = torch.where(self._kept.unsqueeze(3), self._reference.abs() / self._allowed.sigma, 0.0)
+        mean = float(size.sum(dtype=torch.float64)) / (int(self._kept.sum()) * size.shape[3])
+        return mean, self._kept_rms(size)
+
+
+def _lse(lse: Tensor, reference: Reference, allowed: LseBudget) -> Statistic:
+    """The largest error of an LSE, each row's against its own limit."""
     kept = ~reference.empty_rows
     # -inf - -inf is NaN: empty rows were compared as facts.
     error = torch.where(kept, lse - reference.lse, 0.0)
-    limits = allowed.shift + largest_deviation(error.numel()) * allowed.sigma
-    worst = Worst.of(torch.where(kept, error.abs() / limits.clamp_min(1e-300), 0.0))
-    figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
-    if worst.share <= 1.0:
-        return None
-    off, limit = worst.at(error), worst.at(limits)
-    words = f"off by {off:+.3g}, limit {limit:.3g}"
-    return Finding(what="lse", tensor="lse", words=words, figure=off, limit=limit, place=worst.place(kept.shape))
+
+    def measure(alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
+        limits = allowed.shift + alarms.largest_deviation(error.numel()) * allowed.sigma
+        worst = Worst.of(torch.where(kept, error.abs() / limits.clamp_min(1e-300), 0.0))
+        figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
+        if worst.share <= 1.0:
+            return None
+        off, limit = worst.at(error), worst.at(limits)
+        words = f"off by {off:+.3g}, limit {limit:.3g}"
+        return Finding(what="lse", tensor="lse", words=words, figure=off, limit=limit, place=worst.place(kept.shape))
+
+    return Statistic(measure)
 
 
 def _degrees_of_freedom(reference: Reference, inputs: Inputs, allowed: Budget) -> Tensor:

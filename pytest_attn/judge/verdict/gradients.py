@@ -6,11 +6,13 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.budget import Budget, GradientErrors
-from pytest_attn.judge.verdict.derived import NO_REPEATS, OutErrors
+from pytest_attn.judge.verdict.derived import OutErrors
 from pytest_attn.judge.verdict.facts import not_finite, wrong_shape
+from pytest_attn.judge.verdict.false_alarms import PER_CELL, FalseAlarms
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.gradient_checks import gradient_reference_faults
 from pytest_attn.judge.verdict.reference_checks import reference_faults
+from pytest_attn.judge.verdict.statistics import Statistic, judged
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.judge.verdict.worst import first_place
 from pytest_attn.kernels.kernel import Output
@@ -28,8 +30,10 @@ def judge_gradients(
     reference: Reference,
     allowed: Budget,
     declared: EmptyRows = EmptyRows(),  # noqa: B008 - frozen
+    alarms: FalseAlarms = PER_CELL,
 ) -> Verdict:
-    """The verdict on the gradients of an output. Values are compared only where the facts are right."""
+    """The verdict on the gradients of an output, whose statistics share the rate of `alarms`. Values are compared only
+    where the facts are right."""
     findings = reference_faults(problem, inputs, output, reference)
     findings = findings or gradient_reference_faults(problem, inputs, output, reference)
     kept = kept_rows(problem, reference)
@@ -39,19 +43,15 @@ def judge_gradients(
     assert output.grads is not None
     assert reference.grads is not None
     assert allowed.grads is not None
-    found: list[Finding | None] = []
-    figures: dict[str, float] = {}
+    statistics: list[Statistic] = []
     for name, gradient in output.grads._asdict().items():
         here = gradient.detach().cpu().double()
         budget: GradientErrors = getattr(allowed.grads, name)
         truth = getattr(reference.grads, name)
         least = torch.finfo(problem.dtype).smallest_normal
-        errors = OutErrors(name, here, truth, kept[name], budget.allowed, budget.degrees, least)
-        found += [errors.row_rms(figures), errors.largest(figures)]
-        if budget.repeats < NO_REPEATS:
-            group = problem.group if name == "dq" else 1
-            found += [errors.rms(figures), errors.bias(figures, group)]
-    return Verdict(tuple(finding for finding in found if finding), figures)
+        errors = OutErrors(name, here, truth, kept[name], budget.allowed, budget.degrees, problem.dtype, least)
+        statistics += errors.statistics(problem.group if name == "dq" else 1, budget.repeats)
+    return judged(statistics, alarms)
 
 
 def kept_rows(problem: Problem, reference: Reference) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from pytest_attn.judge.budget.errors import allowed_error
 from pytest_attn.judge.budget.merging import Partial, merged, merged_output
 from pytest_attn.judge.budget.precision import exp_error, tanh_error
+from pytest_attn.judge.verdict.false_alarms import PER_CELL, FalseAlarms
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.judge.verdict.verdict import Verdict
@@ -38,32 +39,44 @@ def sides_of(
 
 
 def judge_splits(
-    problem: Problem, inputs: Inputs, partials: Output, truth: Truth, kernel: Kernel, tolerance: str = DERIVED
+    problem: Problem,
+    inputs: Inputs,
+    partials: Output,
+    truth: Truth,
+    kernel: Kernel,
+    tolerance: str = DERIVED,
+    alarms: FalseAlarms = PER_CELL,
 ) -> Verdict:
     """The verdict on partial results, out `[splits, B, Hq, Sq, Dv]` and lse `[splits, B, Hq, Sq]`: that of the first
-    split that is wrong, else that of all, merged in float64. A flat tolerance is one of the merged result alone."""
+    split that is wrong, else that of all, merged in float64; these share the rate of `alarms`. A flat tolerance is one
+    of the merged result alone."""
     if tolerance != DERIVED:
         return judge(problem, inputs, merged_output(partials), truth(problem, inputs), kernel, tolerance)
-    return Verdict.first_wrong(_verdicts(problem, inputs, partials, truth, kernel))
+    return Verdict.first_wrong(_verdicts(problem, inputs, partials, truth, kernel, alarms))
 
 
-def _verdicts(problem: Problem, inputs: Inputs, partials: Output, truth: Truth, kernel: Kernel) -> Iterator[Verdict]:
+def _verdicts(
+    problem: Problem, inputs: Inputs, partials: Output, truth: Truth, kernel: Kernel, alarms: FalseAlarms
+) -> Iterator[Verdict]:
     assert partials.lse is not None
     numerics = _named(kernel.numerics_for(problem), problem)
     # Where results merge, a split without keys must say so, whatever the kernel declares of its result.
     kernel = replace(kernel, empty_rows=EmptyRows())
     whole, inputs = _in_dtype_of_partials(problem, inputs)
-    parts = []
-    for split in _splits(problem, kernel):
+    parts, splits = [], _splits(problem, kernel)
+    # Every split, and all of them merged.
+    share = alarms.shared(len(splits) + 1)
+    for split in splits:
         own, number = _of_split(whole, split), split.number
         reference = truth(own, inputs)
         allowed = allowed_error(own, inputs, reference, numerics)
         result = Output(partials.out[number], partials.lse[number])
-        yield judge(own, inputs, result, reference, kernel, allowed=allowed).of(_words(split, whole))
+        yield judge(own, inputs, result, reference, kernel, allowed=allowed, alarms=share).of(_words(split, whole))
         parts.append(Partial(result.out.cpu().double(), partials.lse[number].cpu().double(), allowed))
     out, lse, error = merged(parts)
     assert out is not None
-    yield judge(whole, inputs, Output(out, lse), truth(whole, inputs), kernel, allowed=error).of("splits merged")
+    result, reference = Output(out, lse), truth(whole, inputs)
+    yield judge(whole, inputs, result, reference, kernel, allowed=error, alarms=share).of("splits merged")
 
 
 def _splits(problem: Problem, kernel: Kernel) -> list[Split]:

@@ -1,51 +1,34 @@
-"""Limits of the verdict statistics at a stated rate of false alarms."""
+"""The statistics of one result, and how they share its rate of false alarms."""
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from scipy import special
-from torch import Tensor
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-FALSE_ALARMS = 1e-9
-"""Probability that a correct kernel, with errors as its budget says, is called wrong on one case; shared among the
-statistics."""
+from pytest_attn.judge.verdict.false_alarms import FalseAlarms
+from pytest_attn.judge.verdict.finding import Finding
+from pytest_attn.judge.verdict.verdict import Verdict
 
-STATISTICS = 6
-"""Statistics that share the rate: of the output row RMS, largest |z|, RMS of all and two means, of the LSE largest
-|z|."""
-
-RATE = FALSE_ALARMS / STATISTICS
-"""The share of each statistic."""
+Measure = Callable[[FalseAlarms, dict[str, float]], Finding | None]
+"""Adds the figures of a statistic; a finding where it is over its limit at a rate."""
 
 
-def largest_deviation(count: int) -> float:
-    """The |z| that the largest of `count` normal deviates stays below."""
-    return -float(special.ndtri(RATE / 2 / max(count, 1)))
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """One number that errors of a correct kernel keep below a limit.
 
-
-def rms_limit(degrees: float) -> float:
-    """The RMS of normal deviates of so many degrees of freedom stays below this."""
-    return float(np.sqrt(special.chdtri(max(degrees, 1.0), RATE) / max(degrees, 1.0)))
-
-
-def row_rms_limits(degrees: Tensor) -> Tensor:
-    """The row RMS of z that the largest of all rows stays below, for rows of so many degrees of freedom each."""
-    rate = RATE / max(degrees.numel(), 1)
-    # The quantile is smooth in log(degrees): a grid of 64 is within 1e-3, and a row each would take seconds.
-    grid = np.geomspace(1.0, max(2.0, float(degrees.max())), 64)
-    limits = np.sqrt(special.chdtri(grid, rate) / grid)
-    flat = np.interp(np.log(degrees.clamp_min(1.0).double().numpy()), np.log(grid), limits)
-    return torch.from_numpy(flat).to(degrees.dtype)
-
-
-def value_rank(value: Tensor) -> Tensor:
-    """Effective rank of each head's values `[B, H, S, D]`, each column scaled to unit mean square: `[B, H]`, 1 to D.
-
-    (sum of eigenvalues)^2 / (sum of their squares) of the correlation matrix: 1 where all columns are equal.
+    `sees`: whether it could show, at a rate, what no other statistic of the result would show before it.
     """
-    value = value.float()
-    norm = value.square().sum(dim=2).sqrt()
-    gram = value.transpose(2, 3) @ value / (norm.unsqueeze(2) * norm.unsqueeze(3)).clamp_min(1e-30)
-    trace = (norm > 0).sum(dim=2)
-    return (trace.square() / gram.square().sum(dim=(2, 3)).clamp_min(1e-30)).clamp_min(1.0)
+
+    measure: Measure
+    sees: Callable[[FalseAlarms], bool] = lambda alarms: True
+
+
+def judged(statistics: Sequence[Statistic], alarms: FalseAlarms) -> Verdict:
+    """The verdict of some statistics of one result, whose rate they share; one that is blind takes no part."""
+    even = alarms.shared(len(statistics))
+    seeing = [each for each in statistics if each.sees(even)]
+    share = alarms.shared(len(seeing))
+    figures: dict[str, float] = {}
+    found = [each.measure(share, figures) for each in seeing]
+    return Verdict(tuple(finding for finding in found if finding), figures)
