@@ -24,6 +24,7 @@ from pytest_attn.execution.shrink import shrink
 from pytest_attn.judge.verdict.tolerances import unjudged_by
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.lost_logits import LOST, loses_logits
 from pytest_attn.kernels.needs import needs_of
 from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.options.defaults import SHRUNK_CELLS
@@ -32,6 +33,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.problem import Problem
+from pytest_attn.problem.recipes import largest_logit
 from pytest_attn.records.case_fields import fields_of
 from pytest_attn.records.record import Outcome, Record
 
@@ -132,6 +134,9 @@ class Cell:
             return self.failed(str(error))
         if unclaimed and not self.session.options.overclaim:
             return self._record("not claimed", f"not claimed: {unclaimed}")
+        size = largest_logit(self.problem, case.recipe)
+        if loses_logits(self.problem, self._declared.numerics_for(self.problem), size):
+            return self._record("not claimed", f"not claimed: {LOST}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
         if flops(case) > self.session.options.budget_gflop * 1e9:

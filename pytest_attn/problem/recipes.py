@@ -6,6 +6,7 @@ the dtype of the problem.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -31,6 +32,21 @@ GROWTH = 30.0
 
 LARGE_VALUE = 2000.0
 """Mean of the values of "largevalue": 33 of them overflow float16, one does not."""
+
+BEYOND_CAP = (100.0, 1000.0)
+"""Size of the logits of "saturating", in multiples of what a function of them saturates at."""
+
+CANCELLED = 128.0
+"""Middle size of the scaled products of "cancelling", where those of other channels are 0.1."""
+
+CANCELLING_PAIRS = 2
+"""Pairs of channels of a head whose products cancel, of 8 channels or more."""
+
+HUGE_LOGIT = -140000.0
+"""The least scaled logit of "hugelogit", beside twice as large ones: beyond what float16 holds."""
+
+HUGE_VALUE = 0.9
+"""The largest values of "hugevalue", in multiples of the largest number that is allowed."""
 
 CODED_KEYS = 16
 """Neighbouring keys that share a column of "keycoded"."""
@@ -147,6 +163,75 @@ def large_value(problem: Problem, generator: torch.Generator) -> Drawn:
     return query, key, LARGE_VALUE * (1 + value * 0.25)
 
 
+def saturating(problem: Problem, generator: torch.Generator) -> Drawn:
+    """Logits of both signs, 100 to 1000 times the cap of capped ones, 1 where there is none: exponentials overflow, in
+    a tangent too, and capped keys have the largest weight that there is or the smallest."""
+    query, key, value = normal(problem, generator)
+    cap = _cap(problem) or 1.0
+    least, most = BEYOND_CAP
+    # Channels of several sizes: roundings of equal products would all be one error.
+    direction = torch.exp2(torch.rand(problem.head_dim, generator=generator, dtype=key.dtype) - 0.5)
+    root = (least * cap / abs(problem.scale)) ** 0.5 / direction.norm()
+    direction = direction * _signs(direction.shape, generator) * root
+    sizes = (most / least) ** torch.rand((*key.shape[:3], 1), generator=generator, dtype=key.dtype)
+    query = _signs((*query.shape[:3], 1), generator) * direction
+    return query, _signs(sizes.shape, generator) * sizes * direction, value
+
+
+def _signs(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    """Random signs, float32."""
+    drawn: Tensor = torch.randint(0, 2, shape, generator=generator) * 2.0 - 1.0
+    return drawn
+
+
+def cancelling(problem: Problem, generator: torch.Generator) -> Drawn:
+    """Pairs of large channels whose products cancel: the logits are those of the others, and the sums on the way to
+    them are not (outlier channels; Dettmers et al., LLM.int8(), 2022)."""
+    query, key, value = normal(problem, generator)
+    size = (CANCELLED / abs(problem.scale)) ** 0.5
+
+    def sizes(like: Tensor) -> Tensor:
+        # Of both signs and within an octave, so that neither keys nor roundings are alike.
+        octave = torch.exp2(torch.rand(like.shape[:-1], generator=generator, dtype=like.dtype) - 0.5)
+        drawn: Tensor = _signs(like.shape[:-1], generator) * octave * size
+        return drawn
+
+    pairs = min(CANCELLING_PAIRS, problem.head_dim // 4) or problem.head_dim // 2
+    for head in range(problem.key_heads):
+        own = slice(head * problem.group, (head + 1) * problem.group)
+        for pair in torch.randperm(problem.head_dim, generator=generator)[: 2 * pairs].view(pairs, 2).tolist():
+            first, second = pair
+            ratio = float(torch.exp2(torch.rand(1, generator=generator) - 0.5))
+            query[:, own, :, first] = sizes(query[:, own])
+            query[:, own, :, second] = query[:, own, :, first] * ratio
+            key[:, head, :, first] = sizes(key[:, head])
+            key[:, head, :, second] = -key[:, head, :, first] / ratio
+    return query, key, value
+
+
+def huge_logit(problem: Problem, generator: torch.Generator) -> Drawn:
+    """All logits of a row near one number between -70000 and -140000: query . key overflows float16 before it is scaled
+    and after; no finite number stands for minus infinity."""
+    query, key, value = normal(problem, generator)
+    size = (-HUGE_LOGIT / abs(problem.scale)) ** 0.5
+    octave = torch.exp2(-torch.rand(query.shape[:3], generator=generator, dtype=query.dtype))
+    query[..., 0] = -math.copysign(size, problem.scale) * octave
+    key[..., 0] = size
+    return query, key, value
+
+
+def huge_value(problem: Problem, generator: torch.Generator) -> Drawn:
+    """Values near the largest number of float16, or near the largest whose square a sum over the keys holds in float32,
+    of one sign in each column: sums overflow where they are kept in less."""
+    query, key, value = normal(problem, generator)
+    largest = min(torch.finfo(problem.dtype).max, torch.finfo(torch.float32).max ** 0.5 / problem.key_length)
+    sign = _signs((problem.value_dim,), generator)
+    # Columns within an octave, or all results would be as far from a power of two.
+    column = torch.exp2(-torch.rand(problem.value_dim, generator=generator, dtype=value.dtype))
+    spread = torch.rand(value.shape, generator=generator, dtype=value.dtype)
+    return query, key, sign * column * largest * HUGE_VALUE * (1 + spread) / 2
+
+
 def constant_column(problem: Problem, generator: torch.Generator) -> Drawn:
     """Keys of 1 in their first column: the gradient of a query there is the sum of a row of dS, which is 0."""
     query, key, value = normal(problem, generator)
@@ -170,11 +255,29 @@ DRAWERS: dict[Recipe, Drawer] = {
     "largevalue": large_value,
     "onehotgrad": normal,
     "constantcolumn": constant_column,
+    "saturating": saturating,
+    "cancelling": cancelling,
+    "hugelogit": huge_logit,
+    "hugevalue": huge_value,
 }
 """The function that draws query, key and value of each recipe, in float32 or float64."""
 
 DEPENDS_ON_MASK: tuple[Recipe, ...] = ("needle",)
-DEPENDS_ON_SCALE: tuple[Recipe, ...] = ("needle", "negative", "growing")
+DEPENDS_ON_SCALE: tuple[Recipe, ...] = ("needle", "negative", "growing", "saturating", "cancelling", "hugelogit")
+DEPENDS_ON_CAP: tuple[Recipe, ...] = ("saturating",)
+
+
+def _cap(problem: Problem) -> float:
+    """The size of logits from which a variant's function of them hardly changes; 0 where there is none."""
+    return max((variant.saturates for variant in problem.variants), default=0.0)
+
+
+def largest_logit(problem: Problem, recipe: Recipe) -> float:
+    """The size that scaled logits reach where a recipe makes them that large on purpose; 0 where they are of usual
+    size, or a variant changes them so that none of it is left."""
+    if recipe == "hugelogit":
+        return -HUGE_LOGIT
+    return BEYOND_CAP[1] if recipe == "saturating" and not _cap(problem) else 0.0
 
 
 def content(problem: Problem, recipe: Recipe) -> str:
@@ -182,6 +285,7 @@ def content(problem: Problem, recipe: Recipe) -> str:
     parts = [
         repr(problem.scale) if recipe in DEPENDS_ON_SCALE else "",
         problem.mask.key if recipe in DEPENDS_ON_MASK else "",
+        "-".join(each.token for each in problem.variants if each.saturates) if recipe in DEPENDS_ON_CAP else "",
     ]
     return "-".join([recipe, *filter(None, parts)])
 

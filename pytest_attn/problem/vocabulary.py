@@ -29,6 +29,10 @@ Recipe = Literal[
     "largevalue",
     "onehotgrad",
     "constantcolumn",
+    "saturating",
+    "cancelling",
+    "hugelogit",
+    "hugevalue",
 ]
 """How query, key and value are drawn; `pytest_attn.problem.recipes` says what each makes visible."""
 

@@ -14,6 +14,7 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.recipes import needle_targets
+from pytest_attn.problem.variants import Softcap
 
 CASE = Case(10, 12, head_dim=8, value_dim=6, batch=2, query_heads=4, key_heads=2, scale=0.5)
 PROBLEM = Problem.of(CASE)
@@ -189,3 +190,63 @@ def test_spoiling_a_clone_leaves_the_inputs_alone() -> None:
 def test_inputs_that_are_there_already_are_not_copied() -> None:
     inputs = Inputs.draw(PROBLEM, 42)
     assert inputs.to(torch.device("cpu")) is inputs
+
+
+def products_of(case: Case) -> torch.Tensor:
+    """The products scale q_d k_d `[Sq, Skv, D]` of the first head, float64."""
+    problem = Problem.of(case)
+    inputs = Inputs.draw(problem, 42, case.recipe)
+    query, key = inputs.query[0, 0].double(), inputs.key[0, 0].double()
+    return query.unsqueeze(1) * key.unsqueeze(0) * problem.scale
+
+
+HALF_AND_MORE = pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+
+
+@HALF_AND_MORE
+@pytest.mark.parametrize(("variants", "cap"), [((), 1.0), ((Softcap(2.0),), 2.0), ((Softcap(50.0),), 50.0)])
+def test_saturating_logits_are_100_to_1000_caps_of_both_signs(
+    dtype: str, variants: tuple[Softcap, ...], cap: float
+) -> None:
+    logits = products_of(Case(20, 90, dtype=dtype, recipe="saturating", variants=variants)).sum(dim=2) / cap
+    assert 95 < logits.abs().min() < 200
+    assert 500 < logits.abs().max() < 1050
+    assert 0.3 < (logits > 0).double().mean() < 0.7
+
+
+def test_saturating_inputs_of_another_cap_have_another_content_key() -> None:
+    caps = (Softcap(2.0), Softcap(30.0))
+    problems = [Problem.of(Case(4, 4, recipe="saturating", variants=(cap,))) for cap in caps]
+    assert len({Inputs.content(problem, 42, "saturating") for problem in problems}) == 2
+
+
+@HALF_AND_MORE
+@pytest.mark.parametrize("head_dim", [16, 64, 256])
+def test_cancelling_channels_leave_logits_of_usual_size(dtype: str, head_dim: int) -> None:
+    products = products_of(Case(50, 80, head_dim=head_dim, dtype=dtype, recipe="cancelling"))
+    assert 0.7 < products.sum(dim=2).std() < 2.5
+    assert products.square().sum(dim=2).mean() > 10000
+
+
+def test_cancelling_products_vary_by_row_and_key() -> None:
+    products = products_of(Case(50, 80, dtype="float32", recipe="cancelling"))
+    large = products[..., products.abs().mean(dim=(0, 1)).argmax()]
+    assert large.std(dim=0).min() > 10
+    assert large.std(dim=1).min() > 10
+
+
+@HALF_AND_MORE
+def test_huge_logits_are_beyond_float16_before_and_after_they_are_scaled(dtype: str) -> None:
+    case = Case(20, 60, dtype=dtype, recipe="hugelogit")
+    logits = products_of(case).sum(dim=2)
+    assert logits.max() < -65504
+    assert logits.min() > -150000
+    assert 0.5 < (logits - logits.mean(dim=1, keepdim=True)).std() < 2
+
+
+@HALF_AND_MORE
+def test_huge_values_are_finite_and_so_are_their_sums_and_squares(dtype: str) -> None:
+    value = Inputs.draw(Problem.of(Case(4, 300, dtype=dtype, recipe="hugevalue")), 42, "hugevalue").value.float()
+    assert value.square().sum().isfinite()
+    assert value.sum(dim=2).abs().amin() > 65504
+    assert (value.sign() == value.sign()[:, :, :1]).all()

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.chains import longest_chain, roundings
-from pytest_attn.judge.budget.logit_roundings import LogitRoundings
-from pytest_attn.judge.budget.operands import OperandRounding, logit_operands
+from pytest_attn.judge.budget.logit_products import LogitProducts
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings, rounds_products
+from pytest_attn.judge.budget.operands import OperandRounding
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
     exp_error,
@@ -54,6 +55,9 @@ class ForwardRows:
     weight_variance: Tensor
     """t_i^2: the variance of the relative error of a weight."""
 
+    reference_variance: Tensor
+    """What the logits of the reference itself add to t_i^2, which has no more precision than those of a kernel."""
+
     logit_square: Tensor
     """s^2: the mean square of the logits under p^2."""
 
@@ -88,18 +92,22 @@ class ForwardRows:
         mass = torch.maximum(1 - sink_weight, peak)
         logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
         change_square = None if moments.change_square is None else moments.change_square / weight_square
-        operand_variance, common_variance = _operand_variances(problem, inputs, reference, numerics, logit_square)
+        operand, query = OperandRounding.of(problem, numerics), LogitRoundings.of(problem, numerics).query
+        products = LogitProducts.of(problem, inputs, reference, of_pairs=bool(operand.unit or query))
+        weight_variance = _weight_variance(problem, products, numerics, logit_square, change_square)
         return ForwardRows(
             lse=lse,
             keys=keys,
             largest_logit=torch.where(sink_weight > 0, torch.maximum(largest.abs(), sink.abs()), largest),
             weight_square=weight_square,
             peak=peak,
-            weight_variance=_weight_variance(problem, inputs, numerics, logit_square, change_square) + operand_variance,
+            weight_variance=weight_variance + _operand_variance(products, operand, query, logit_square),
+            reference_variance=_reference_variance(problem, products, logit_square, change_square),
             logit_square=logit_square,
             sink_weight=sink_weight,
             sink_variance=_sink_variance(problem, numerics, sink, sink_weight),
-            common_variance=common_variance,
+            # ((c u_o)^2 + (c u_q)^2) Y
+            common_variance=products.common.to(dtype) * (ROUNDING_SQUARE * (operand.unit**2 + query)),
             repeats=repeats(problem, inputs).to(dtype),
         )
 
@@ -133,44 +141,49 @@ def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Ten
 
 
 def _weight_variance(
-    problem: Problem, inputs: Inputs, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
+    problem: Problem, products: LogitProducts, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
 ) -> Tensor:
     """t_i^2 `[B, H, Sq]` without roundings of operands: the variance of the relative error of a weight.
 
-    (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) x^2) + (c u_x)^2 x^2 + (c u_l)^2 s^2
-    + (e_exp / 2)^2 + (e_scale x)^2, with x = s; where logits are changed x = |s| + D_i, and (c u_a)^2 4 (x^2 + D_i^2)
-    + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
+    (c u_a)^2 sums + (c u_x)^2 x^2 + (c u_l)^2 s^2 + (e_exp / 2)^2 + (e_scale x)^2, with x = s; where logits are changed
+    x = |s| + D_i, and (c u_a)^2 4 (x^2 + D_i^2) + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     logits = LogitRoundings.of(problem, numerics)
-    terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
-    walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
-    before = logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
-    partial_sums = walk / 3 * _unrelated_logit_square(problem, inputs).to(logit_square.dtype)
-    roundoff = accumulator * (partial_sums + (steady + 1) * before) + logits.unchanged * before
+    before = _before_change(logit_square, change_square)
+    roundoff = accumulator * _sums(problem, products, numerics, before) + logits.unchanged * before
     if change_square is not None:
         roundoff += accumulator * CHANGE_ROUNDINGS * (before + change_square) + logits.stored * logit_square
     functions = (exp_error(problem, numerics) / 2) ** 2 + (tanh_error(problem, numerics) / 2) ** 2 * logit_square
     return roundoff * ROUNDING_SQUARE + functions + logits.scale_error**2 * before
 
 
-def _unrelated_logit_square(problem: Problem, inputs: Inputs) -> Tensor:
-    """|q|^2 mean(|k|^2) scale^2 / D `[B, H, Sq]`: the mean square of the logits if query and keys were unrelated, which
-    is what the partial sums of a dot product walk to at random."""
-    query_square = inputs.query.cpu().to(problem.sum_dtype).square().sum(dim=3)
-    key_square = inputs.key.cpu().to(problem.sum_dtype).square().sum(dim=3).mean(dim=2, keepdim=True)
-    return query_square * key_square.repeat_interleave(problem.group, dim=1) * (problem.scale**2 / problem.head_dim)
+def _reference_variance(
+    problem: Problem, products: LogitProducts, logit_square: Tensor, change_square: Tensor | None
+) -> Tensor:
+    """What the sums of the reference's own logits add to t_i^2, where it keeps them no longer than the kernel does: of
+    half types, (c u)^2 sums of float32; 0 of others, whose reference has float64 or a budget of its own."""
+    if problem.oracle_dtype != torch.float32:
+        return torch.zeros_like(logit_square)
+    sums = _sums(problem, products, Numerics(), _before_change(logit_square, change_square))
+    return sums * variance_of("float32", problem)
 
 
-def _operand_variances(
-    problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics, logit_square: Tensor
-) -> tuple[Tensor, Tensor]:
-    """What rounded operands add to t_i^2, (2 (c u_o)^2 + (c u_q)^2) X + (2 m)^2 s^2, and what all logits of a row have
-    in common, ((c u_o)^2 + (c u_q)^2) Y, both `[B, H, Sq]`; zeros where operands keep all bits."""
-    operand, dtype = OperandRounding.of(problem, numerics), logit_square.dtype
-    query = LogitRoundings.of(problem, numerics).query
-    if not operand.unit and not query:
-        return torch.zeros_like(logit_square), torch.zeros_like(logit_square)
-    independent, common = (found.to(dtype) for found in logit_operands(problem, inputs, reference))
-    rounding = ROUNDING_SQUARE * (2 * operand.unit**2 + query) * independent
-    return rounding + (2 * operand.mean) ** 2 * logit_square, common * (ROUNDING_SQUARE * (operand.unit**2 + query))
+def _before_change(logit_square: Tensor, change_square: Tensor | None) -> Tensor:
+    """x^2: the mean square of the logits before they are changed, at most (|s| + D_i)^2."""
+    return logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
+
+
+def _sums(problem: Problem, products: LogitProducts, numerics: Numerics, logit_square: Tensor) -> Tensor:
+    """Squared roundings of query . key: walk(D) / 3 R + X + (steady(D) + 1) x^2, X only where products are rounded."""
+    terms = torch.tensor(float(problem.head_dim), dtype=logit_square.dtype)
+    walk, steady = roundings(terms, longest_chain(numerics, problem, terms))
+    sums = walk / 3 * products.partial_sums.to(logit_square.dtype) + (steady + 1) * logit_square
+    return sums + products.squares.to(sums.dtype) if rounds_products(problem, numerics) else sums
+
+
+def _operand_variance(products: LogitProducts, operand: OperandRounding, query: float, logit_square: Tensor) -> Tensor:
+    """What rounded operands add to t_i^2 `[B, H, Sq]`: (2 (c u_o)^2 + (c u_q)^2) X + (2 m)^2 s^2; zeros where they keep
+    all bits."""
+    rounding = products.squares.to(logit_square.dtype) * (ROUNDING_SQUARE * (2 * operand.unit**2 + query))
+    return rounding + (2 * operand.mean) ** 2 * logit_square

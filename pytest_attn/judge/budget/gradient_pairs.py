@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
+from pytest_attn.judge.budget.partial_sums import channels_differ, random_parts
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile
 from pytest_attn.oracles.streaming import gather
@@ -52,13 +53,13 @@ class Pairs:
 def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
     """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P.
 
-    (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2
+    (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2
     + (c u_x)^2 s^2 + (e_scale s)^2 + (e_exp / 2)^2, and (2 (c u_o)^2 + (c u_q)^2) sum_d (scale q_d k_d)^2 where
     operands are rounded.
     """
     problem, key = head.problem, gather(head.key, tile.spans)
     walk, steady = dot_roundings(problem.head_dim, problem, numerics)
-    partial_sums = walk * (_outer_square(rows.query, key) * (problem.scale**2 / problem.head_dim))
+    partial_sums = walk * _random_part(rows.query, key) * problem.scale**2
     score_square = tile.scores.square()
     shifted_square = (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
     kept = units.accumulator * (partial_sums + (steady + 1) * score_square + shifted_square)
@@ -67,6 +68,14 @@ def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, 
         rounded = (2 * units.operands + units.query) * problem.scale**2
         variance += rounded * (rows.query.square() @ key.square().T)
     return variance
+
+
+def _random_part(query: Tensor, key: Tensor) -> Tensor:
+    """R / scale^2 of the partial sums of query . key, `[rows, keys]` (`pytest_attn.judge.budget.partial_sums`): |q|^2
+    |k|^2 / D where no channel is far larger than the others."""
+    if channels_differ(query, key):
+        return torch.maximum(*random_parts(query, key))
+    return _outer_square(query, key) / query.shape[1]
 
 
 def _product_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:

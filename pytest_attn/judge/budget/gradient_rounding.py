@@ -6,7 +6,7 @@ of queries has two that all its terms share. Their variances are summed over the
 
 **Of each pair.**
 
-    tau^2 = (c u_a)^2 (walk(D) / 3 |q|^2 |k|^2 scale^2 / D + (steady(D) + 1) s^2 + (s - lse)^2)
+    tau^2 = (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2 + (s - lse)^2)
             + (c u_l)^2 s^2 + (e_exp / 2)^2                     the logit, which is relative to P
     var[dP] = (c u_a)^2 (walk(Dv) / 3 |dO|^2 |v|^2 / Dv + steady(Dv) dP^2)
     var[dS] = tau^2 dS^2 + P^2 var[dP] + 2 (c u_a)^2 dS^2

@@ -2,6 +2,8 @@
 
 Let x = scale query . key, before a variant changes it, and s what becomes of it.
 
+- Products q_d k_d of inputs that have half of the accumulator's bits are exact; others are rounded once each, by (c
+  u_a)^2 X with X = sum_d (scale q_d k_d)^2, unless they are fused with their addition, which nobody declares.
 - A query that is rounded to u_q after it is multiplied with the scale moves x by (c u_q)^2 sum_d (scale q_d k_d)^2, as
   one operand of two does in `pytest_attn.judge.budget.operands`.
 - A product that is rounded to u_x before it is multiplied with the scale is off by (c u_x)^2 x^2, and stored once more
@@ -60,6 +62,12 @@ def beyond_sums(problem: Problem, numerics: Numerics) -> float:
     """u^2 of what a logit is stored in before the softmax, relative to it; 0 where it stays as sums are kept."""
     stored = is_stored(numerics.logits, problem) or numerics.unscaled_logits is not None
     return LogitRoundings.of(problem, numerics).unchanged if stored else 0.0
+
+
+def rounds_products(problem: Problem, numerics: Numerics) -> bool:
+    """Whether the product of two inputs has more bits than sums keep, and is rounded where it is not fused with its
+    addition."""
+    return unit_roundoff(problem.dtype) ** 2 < unit_roundoff(precision(numerics.accumulator, problem))
 
 
 def is_power_of_two(scale: float) -> bool:

@@ -3,7 +3,8 @@
 Let u_o be the unit roundoff of an operand, 2^-11, or 2^-10 where it is cut off: cutting spreads evenly over twice the
 width, which is all that differs in mean square. Its mean is not 0 then, but m = -2^-11 / (2 ln 2) of the operand.
 
-- A logit has an error of (c u_o)^2 2 sum_d (scale q_d k_d)^2 from both operands; its mean under p^2, X_i, is measured.
+- A logit has an error of (c u_o)^2 2 sum_d (scale q_d k_d)^2 from both operands; its mean under p^2, X_i, is measured
+  (`pytest_attn.judge.budget.logit_products`).
 - The rounding of q is one for all keys of a row. It moves the LSE by (c u_o)^2 Y_i beside what averages out, with Y_i =
   sum_d (scale q_d sum_j p_j k_jd)^2.
 - The weights are rounded to u_o where they were not coarser, and values add (c u_o)^2 A to the variance of the output
@@ -15,16 +16,12 @@ width, which is all that differs in mean square. Its mean is not 0 then, but m =
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from pytest_attn.devices.workers import share
 from pytest_attn.kernels.numerics import Numerics
-from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, Slab, change_scores, chunks, gather, masked_scores, slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 
@@ -52,36 +49,6 @@ class OperandRounding:
         if numerics.products == "input":
             return unit
         return max(unit, TF32 if numerics.products == "tf32" else 2 * TF32)
-
-
-def logit_operands(problem: Problem, inputs: Inputs, reference: Reference) -> tuple[Tensor, Tensor]:
-    """(X, Y) of the module's docstring, `[B, Hq, Sq]`, float32."""
-    independent, shared = (torch.zeros(problem.lse_shape) for _ in range(2))
-    query, key = (tensor.to("cpu", torch.float32) for tensor in (inputs.query, inputs.key))
-
-    def work(drawn: Iterator[Slab]) -> None:
-        for slab in drawn:
-            batch, head, rows = slab
-            where = slab.where
-            scaled, keys = query[where] * problem.scale, key[batch, head // problem.group]
-            lse = reference.lse[where].float()
-            lse = lse.masked_fill(lse.isneginf(), 0.0).unsqueeze(1)
-            squares, weights_square, mean_key = scaled.square(), torch.zeros(len(rows)), torch.zeros_like(scaled)
-            for group in chunks(problem.mask.spans(problem.lengths, batch, head, rows), TILE_KEYS):
-                tile = gather(keys, group)
-                scores = masked_scores(problem, slab, group, scaled, tile, scaled.new_empty(len(rows), len(tile)))
-                if problem.changes_logits:
-                    change_scores(problem, inputs, slab, group, scores, 1.0)
-                weights = (scores - lse).exp_()
-                mean_key += weights @ tile
-                weights.square_()
-                weights_square += weights.sum(dim=1)
-                independent[where] += (weights * (squares @ tile.square().T)).sum(dim=1)
-            independent[where] /= weights_square.clamp_min(1e-30)
-            shared[where] = (scaled * mean_key).square().sum(dim=1)
-
-    share(slabs(problem), work)
-    return independent, shared
 
 
 def alike_values(problem: Problem, inputs: Inputs) -> Tensor:

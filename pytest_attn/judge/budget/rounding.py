@@ -17,8 +17,10 @@ p_ij^2.
   its random part, and of its steady part steady(n) = L^2 / (3 n) + n / (3 L). A kernel declares the largest L, and
   another for the sum of weights; the blocks of BLAS libraries are shorter, and many short chains may be worse than few
   long ones or better, so the larger value of L and L / 4 counts.
-- t_i^2 collects the roundings of query . key (partial sums of a bridge: walk / 3 of their random part, steady of the
-  logit itself), of the stored logit and of the exponential's argument, and the error of the exponential. It acts on the
+- t_i^2 collects the roundings of query . key (partial sums: walk / 3 of their random part R, steady of the logit
+  itself, `pytest_attn.judge.budget.partial_sums`; of products that are not exact, sum_d (scale q_d k_d)^2), of the
+  stored logit and of the exponential's argument, and the error of the exponential. The reference of half types sums
+  logits in float32 as well, and its sums count beside those of the kernel. It acts on the
   logits that carry the weight: with F(b) = log sum_j exp(b s_ij), their mean under p^2 is F'(2) and their variance
   F''(2), both taken from the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W.
 - spread = sum_j p_j^2 (v_j - out)^2 is at most A + out^2 W, and, where one key carries nearly all, at most
@@ -228,11 +230,12 @@ def _accumulation(problem: Problem, numerics: Numerics, rows: ForwardRows, out: 
 
 
 def _shifted_weight(rows: ForwardRows, out: _Output) -> Tensor:
-    """Variance from weights that are off by t_i: r t_i^2 min(A + out^2 W, LONE_KEY (1 - peak)^2 max_j
-    v_j^2)."""
+    """Variance from weights that are off by t_i, of kernel and reference together: r t_i^2 min(A + out^2 W,
+    LONE_KEY (1 - peak)^2 max_j v_j^2)."""
+    variance = rows.weight_variance + rows.reference_variance
     spread = out.value_square + out.square * rows.weight_square.unsqueeze(3)
     alone = LONE_KEY * (1 - rows.peak).square().unsqueeze(3) * out.largest_value.square()
-    return torch.minimum(spread, alone) * (rows.shared * rows.weight_variance).unsqueeze(3)
+    return torch.minimum(spread, alone) * (rows.shared * variance).unsqueeze(3)
 
 
 def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_unit: float) -> float:

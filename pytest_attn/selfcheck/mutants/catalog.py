@@ -10,6 +10,7 @@ from pytest_attn.selfcheck.mutants import (
     causal,
     dims,
     empty_rows,
+    extremes,
     gradients,
     heads,
     lengths,
@@ -35,7 +36,7 @@ from pytest_attn.text import closest
 FAMILIES = (
     *(tails, causal, empty_rows, lse, rescale, scale, heads),
     *(strides, state, dims, blocks, precision, overflow, bounds, nulls, gradients),
-    *(windows, lengths, logit_changes, sinks, splits, variant_gradients, sizes),
+    *(windows, lengths, logit_changes, sinks, splits, variant_gradients, sizes, extremes),
 )
 """The files of mutants, one class of bugs each, in the order in which they are listed."""
 
