@@ -10,7 +10,7 @@ from pytest_attn.diagnosis.declarations import undeclared
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
-from pytest_attn.diagnosis.gradients import not_zeroed, padding_overflows, wrong_step
+from pytest_attn.diagnosis.gradients import padding_overflows, wrong_step
 from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
 from pytest_attn.diagnosis.keys import attended_keys
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
@@ -19,7 +19,6 @@ from pytest_attn.diagnosis.memory import (
     other_rows,
     out_layout,
     strides,
-    unwritten,
     value_strides,
     written_inputs,
     zero_rows,
@@ -30,6 +29,7 @@ from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, on
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
 from pytest_attn.diagnosis.timebox import TimeBox
+from pytest_attn.diagnosis.unwritten import memory_read, not_zeroed, unwritten
 from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
@@ -41,6 +41,8 @@ Hypothesis = Callable[[Evidence], Diagnosis | None]
 HYPOTHESES: tuple[Hypothesis, ...] = (
     written_inputs,
     unwritten,
+    not_zeroed,
+    memory_read,
     repeated,
     strides,
     empty_rows,
@@ -75,14 +77,25 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 """From the specific to the general; the first that explains the error names it."""
 
-HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (written_inputs, padding_read, repeated, strides, mistaken_variant)
+HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (
+    written_inputs,
+    unwritten,
+    not_zeroed,
+    memory_read,
+    padding_read,
+    repeated,
+    strides,
+    mistaken_variant,
+)
 """Those that hold for a problem with variants: none of them models the logits as plain products."""
 
 HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
     written_inputs,
+    unwritten,
+    not_zeroed,
+    memory_read,
     repeated,
     strides,
-    not_zeroed,
     beside_inputs,
     padding_overflows,
     wrong_step,

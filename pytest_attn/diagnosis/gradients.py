@@ -30,13 +30,6 @@ MOST_EXPONENT = math.log(torch.finfo(torch.float32).max)
 """The exponential of more than this is infinite in float32."""
 
 
-def not_zeroed(evidence: Evidence) -> Diagnosis | None:
-    """Right where memory that the kernel allocates and does not write holds zeros."""
-    if evidence.is_finite or not evidence.right(evidence.run(evidence.problem, evidence.inputs, unwritten=0.0)):
-        return None
-    return Diagnosis("unwritten rows", "gradients are added to memory that nobody has set to 0")
-
-
 def padding_overflows(evidence: Evidence) -> Diagnosis | None:
     """dQ is not a number in just the rows where exp(-lse) overflows, and right in all others, as are dK and dV."""
     if not isinstance(evidence.second, Output) or evidence.second.grads is None or evidence.is_finite:

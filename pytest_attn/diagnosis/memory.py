@@ -1,16 +1,14 @@
-"""What a kernel reads or leaves where it must not: unwritten memory, memory beside its inputs, strides."""
+"""What a kernel reads or writes where it must not: memory beside its inputs, strides, other rows."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
-from pytest_attn.diagnosis.memory_fill import UNWRITTEN
-from pytest_attn.diagnosis.places import heads, named
+from pytest_attn.diagnosis.places import rows_of_heads
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.masks import BlockSparse
@@ -102,7 +100,7 @@ def other_rows(evidence: Evidence) -> Diagnosis | None:
         if evidence.explained_by(Reference.of_tensors("hypothesis", mixed), "out"):
             whole = torch.zeros((*closer.shape[:2], evidence.problem.query_length), dtype=torch.bool)
             whole[:, :, evidence.rows] = closer
-            return Diagnosis("null", f"{_rows(whole)} of out hold the result of the row {which}")
+            return Diagnosis("null", f"{rows_of_heads(whole)} of out hold the result of the row {which}")
     return None
 
 
@@ -113,32 +111,6 @@ def beside_inputs(evidence: Evidence) -> Diagnosis | None:
     return Diagnosis(
         "out of bounds", "reads memory beside its inputs: right where that holds 0, wrong where it holds NaN"
     )
-
-
-def unwritten(evidence: Evidence) -> Diagnosis | None:
-    """Rows that still hold what the memory held before."""
-    if evidence.is_finite:
-        return None
-    result = evidence.run(evidence.problem, evidence.inputs, unwritten=UNWRITTEN)
-    if not isinstance(result, Output):
-        return None
-    second = evidence.second
-    if not isinstance(second, Output):
-        return None
-    kept = (result.out == UNWRITTEN) & second.out.isnan()
-    if evidence.problem.wants_out and bool(kept.any()):
-        rows = kept.all(dim=3)
-        if bool(rows.any()):
-            return Diagnosis("unwritten rows", f"{_rows(rows)} of out are never written")
-        if bool(kept.all(dim=(0, 1, 2)).any()):
-            return Diagnosis("head dim", f"{named('column', kept.all(dim=(0, 1, 2)))} of out are never written")
-        return Diagnosis("unwritten rows", f"{int(kept.sum())} of {kept.numel()} elements of out are never written")
-    if result.lse is None or second.lse is None:
-        return None
-    rows = (result.lse == UNWRITTEN) & second.lse.isnan()
-    if bool(rows.any()):
-        return Diagnosis("lse unwritten", f"{_rows(rows)} of lse are never written")
-    return None
 
 
 def zero_rows(evidence: Evidence) -> Diagnosis | None:
@@ -154,8 +126,4 @@ def zero_rows(evidence: Evidence) -> Diagnosis | None:
         return None
     whole = torch.zeros((*zero.shape[:2], evidence.problem.query_length), dtype=torch.bool)
     whole[:, :, evidence.rows] = zero
-    return Diagnosis("unwritten rows", f"{_rows(whole)} of out are 0, the others right")
-
-
-def _rows(marked: Tensor) -> str:
-    return f"{heads(marked.any(dim=2))}{named('row', marked.any(dim=(0, 1)))}"
+    return Diagnosis("unwritten rows", f"{rows_of_heads(whole)} of out are 0, the others right")

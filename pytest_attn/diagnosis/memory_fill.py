@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -36,4 +37,6 @@ class _Filling(TorchDispatchMode):  # type: ignore[no-untyped-call]
 def unwritten_memory(number: float) -> Iterator[None]:
     """Memory from `torch.empty` and its kind holds `number`."""
     with _Filling(number):
+        # The first operator under a mode loads torch's compiler, a second of time that is no kernel's.
+        torch.empty(0)
         yield

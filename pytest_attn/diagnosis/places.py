@@ -30,3 +30,8 @@ def heads(marked: Tensor) -> str:
         return ""
     batches = f"batches {ranges(marked.any(dim=1))}, " if len(marked) > 1 else ""
     return f"{batches}{named('head', marked.any(dim=0))}: ".replace("all heads", "every head")
+
+
+def rows_of_heads(marked: Tensor) -> str:
+    """The rows that a bool `[B, H, S]` marks, behind the heads that have them."""
+    return f"{heads(marked.any(dim=2))}{named('row', marked.any(dim=(0, 1)))}"

@@ -74,19 +74,21 @@ class Runs:
         layout: Layout | None = None,
         around: float = torch.nan,
         unwritten: float = torch.nan,
+        *,
+        poisoned: bool | None = None,
     ) -> Output | Finding | None:
         """What the kernel returns, on the CPU; None where there is no time left.
 
         `around` fills the memory beside the inputs, `unwritten` the memory that the kernel allocates or is given.
+        `poisoned`: whether that holds NaN where no number is given; by default where what is wrong shows there alone.
         """
         if not self.box.has_room_for(1):
             return None
         subject = self.subject
         given = GuardedInputs.of(inputs, layout or subject.layout, subject.seed, around)
-        trial = Trial(
-            subject.kernel, problem, given, subject.device, poisoned=self.in_poisoned_memory, unwritten=unwritten
-        )
-        with self.box.run(), nullcontext() if math.isnan(unwritten) else unwritten_memory(unwritten):
+        poisoned = self.in_poisoned_memory if poisoned is None else poisoned
+        trial = Trial(subject.kernel, problem, given, subject.device, poisoned=poisoned, unwritten=unwritten)
+        with nullcontext() if math.isnan(unwritten) else unwritten_memory(unwritten), self.box.run():
             output = trial()
         if isinstance(output, Finding):
             return output
@@ -103,6 +105,13 @@ class Runs:
             return result
         beside = self.run(self.shown, self.inputs)
         return replace(result, out=beside.out) if isinstance(beside, Output) else beside
+
+    @cached_property
+    def poisoned(self) -> Output | Finding | None:
+        """What the kernel returns for the case where memory that it allocates holds NaN, whatever the verdict says."""
+        if self.in_poisoned_memory and not isinstance(self.second, Finding):
+            return self.second
+        return self.run(self.problem, self.inputs, poisoned=True)
 
     @cached_property
     def truth(self) -> Reference:
