@@ -13,6 +13,7 @@ from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
 from pytest_attn.diagnosis.gradients import not_zeroed, padding_overflows, wrong_step
 from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
 from pytest_attn.diagnosis.keys import attended_keys
+from pytest_attn.diagnosis.limit import near_limit
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
 from pytest_attn.diagnosis.memory import (
     beside_inputs,
@@ -132,7 +133,7 @@ def _explained(evidence: Evidence) -> Diagnosis | None:
         found = hypothesis(evidence)
         if found is not None:
             return _beside_declarations(evidence, found)
-    return undeclared(evidence)
+    return undeclared(evidence) or near_limit(evidence)
 
 
 def _beside_declarations(evidence: Evidence, found: Diagnosis) -> Diagnosis:

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.limit import largest_share
 from pytest_attn.diagnosis.runs import Runs, near
 from pytest_attn.judge.verdict.derived import derived
 from pytest_attn.judge.verdict.facts import facts
 from pytest_attn.judge.verdict.judge import budget_of
-from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
@@ -106,7 +106,7 @@ def _right(evidence: Runs, problem: Problem, mistake: Mistake, output: Output) -
     out = output.out.to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     verdict = derived(out, lse, reference, budget_of(problem, inputs, reference, kernel), inputs)
-    return verdict.passed and CLOSER * worst(verdict) <= worst(evidence.verdict)
+    return verdict.passed and CLOSER * largest_share(verdict) <= largest_share(evidence.verdict)
 
 
 def _of_sequences(problem: Problem, output: Output, reference: Reference) -> Output:
@@ -117,12 +117,6 @@ def _of_sequences(problem: Problem, output: Output, reference: Reference) -> Out
     out = output.out if reference.out is None else output.out.where(there.unsqueeze(3), reference.out.to(output.out))
     lse = None if output.lse is None else output.lse.where(there, reference.lse.to(output.lse))
     return Output(out, lse)
-
-
-def worst(verdict: Verdict) -> float:
-    """The largest share of its limit that a statistic reaches; infinite where facts are wrong."""
-    shares = [size for name, size in verdict.figures.items() if name.endswith("_share")]
-    return max(shares, default=math.inf)
 
 
 def _numbers_one_off(variant: Variant, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
