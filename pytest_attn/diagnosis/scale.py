@@ -14,6 +14,7 @@ from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import Model
 from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
 from pytest_attn.diagnosis.runs import FAR_OFF
+from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Moments
 from pytest_attn.problem.problem import torch_dtype
 
@@ -23,6 +24,9 @@ THIN_ROWS = 16
 STEPS = 5
 STEP = 1e-3
 
+ALONG = 0.4
+"""By what share of the rounding of a scale the scale that a result seems to have may be off."""
+
 
 def softmax_scale(evidence: Evidence) -> Diagnosis | None:
     """The scale with which exact attention gives the kernel's result, or its weights."""
@@ -31,7 +35,7 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
         rounded = float(torch.tensor(expected, dtype=torch_dtype(name)))
         if rounded == expected or not _plausible(evidence, rounded):
             continue
-        if evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
+        if evidence.explained_by(replace(evidence.model, scale=rounded).reference()) and _goes_along(evidence, rounded):
             words = f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}"
             if name == evidence.problem.data_type.name:
                 words += "; scale='input' declares it"
@@ -43,6 +47,43 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
             why = f" ({meaning})" if meaning else ""
             return Diagnosis("scale", f"softmax scale is {scale:.4g}{why}, expected {expected:.4g}")
     return None
+
+
+def _goes_along(evidence: Evidence, rounded: float) -> bool:
+    """Whether errors are those of the rounded scale on the case, and none of that kind are there for a power of two,
+    which no rounding changes.
+
+    An error of another cause, such as that of a fast exponential, is there for both.
+    """
+    scale = evidence.problem.scale
+    exact = math.copysign(2.0 ** round(math.log2(abs(scale))), scale)
+    problem = replace(evidence.shown, scale=exact)
+    if not evidence.subject.claims(problem):
+        return False
+    result = evidence.run(problem, evidence.inputs)
+    if not isinstance(result, Output) or evidence.output is None:
+        return False
+    there = Output(result.out[:, :, evidence.rows], None if result.lse is None else result.lse[:, :, evidence.rows])
+    off = [
+        _relative_change(evidence, each, output)
+        for each, output in ((evidence.model, evidence.output), (replace(evidence.model, scale=exact), there))
+    ]
+    if None in off:
+        return False
+    change = rounded / scale - 1.0
+    return abs(off[0] / change - 1.0) < ALONG and abs(off[1] / change) < ALONG  # type: ignore[operator]
+
+
+def _relative_change(evidence: Evidence, model: Model, output: Output) -> float | None:
+    """By what share the scale of a result seems to differ from that of a model: one step of Gauss-Newton."""
+    there = replace(model, scale=model.scale * (1.0 + STEP))
+    use_lse = not evidence.problem.wants_out
+    found = output.lse if use_lse else output.out
+    value, slope = (model.lse, there.lse - model.lse) if use_lse else (model.out, there.out - model.out)
+    size = float(slope.nan_to_num(0.0).square().sum())
+    if found is None or not size > 0:
+        return None
+    return float(((found - value) * slope).nan_to_num(0.0).sum()) / size * STEP
 
 
 def _explains(evidence: Evidence, scale: float) -> bool:
