@@ -6,12 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_attn.checks.subject import Subject
+from pytest_attn.diagnosis.columns import column_order, value_columns, wrong_columns
 from pytest_attn.diagnosis.declarations import undeclared
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
 from pytest_attn.diagnosis.gradients import not_zeroed, padding_overflows, wrong_step
-from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
+from pytest_attn.diagnosis.heads import head_mapping, logit_columns, stored_heads
 from pytest_attn.diagnosis.keys import attended_keys
 from pytest_attn.diagnosis.limit import near_limit
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
@@ -54,6 +55,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     stored_heads,
     out_layout,
     zero_rows,
+    wrong_columns,
     value_columns,
     column_order,
     null,
@@ -76,7 +78,14 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
 )
 """From the specific to the general; the first that explains the error names it."""
 
-HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (written_inputs, padding_read, repeated, strides, mistaken_variant)
+HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (
+    written_inputs,
+    padding_read,
+    repeated,
+    strides,
+    mistaken_variant,
+    wrong_columns,
+)
 """Those that hold for a problem with variants: none of them models the logits as plain products."""
 
 HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
