@@ -31,6 +31,7 @@ from pytest_attn.diagnosis.null import kept_result, null, zero
 from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, online_softmax
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
+from pytest_attn.diagnosis.tail import padded_tail
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
 from pytest_attn.judge.verdict.verdict import Verdict
@@ -60,6 +61,7 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     column_order,
     null,
     attended_keys,
+    padded_tail,
     zero,
     lse_unwritten,
     lse_alone,
