@@ -23,6 +23,7 @@ from pytest_attn.problem.masks import Causal, Lengths, Pairs, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.mistake import Mistake, with_extra, without
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Alignment
 
 CLOSER = 2.0
 """How many times nearer a result lies to what a mistake makes than to the truth."""
@@ -40,7 +41,7 @@ def padding_read(evidence: Runs) -> Diagnosis | None:
 
 def mistaken_variant(evidence: Runs) -> Diagnosis | None:
     """The first mistake about a variant, or about the mask and the scale beside it, that gives the kernel's result; and
-    the first of another kind that gives it as well, as the case cannot tell the two apart."""
+    the next that gives it as well, as the case cannot tell the two apart."""
     if evidence.second_is_right:
         return None
     found: Mistake | None = None
@@ -49,13 +50,13 @@ def mistaken_variant(evidence: Runs) -> Diagnosis | None:
             break
         if found is None and made(evidence, mistake):
             found = mistake
-        elif found and _differ(found, mistake) and made(evidence, mistake):
+        elif found and _is_other(mistake, found) and made(evidence, mistake):
             return Diagnosis(found.kind, found.phrase, (mistake.phrase,))
     return Diagnosis(found.kind, found.phrase) if found else None
 
 
-def _differ(one: Mistake, other: Mistake) -> bool:
-    return one.kind != other.kind and one.phrase != other.phrase
+def _is_other(mistake: Mistake, found: Mistake) -> bool:
+    return mistake.phrase != found.phrase and not mistake.general
 
 
 def mistakes(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
@@ -134,7 +135,7 @@ def _numbers_one_off(variant: Variant, problem: Problem, inputs: Inputs) -> Iter
                 continue
             varied = problem.varied(changed if each is variant else each for each in problem.variants)
             phrase = f"{variant.capability} has {item.name} {other}, expected {number}"
-            yield Mistake(variant.kind, phrase, varied, inputs)
+            yield Mistake(variant.kind, phrase, varied, inputs, general=True)
 
 
 def _misread(variant: Variant, name: str, tensor: Tensor, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
@@ -170,6 +171,9 @@ def _beside_variants(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
     if causal is not None:
         dense = problem.masked(part for part in masks if part is not causal)
         yield Mistake("causal diagonal", "the causal mask is forgotten beside the variant", dense, inputs)
+        align: Alignment = "top-left" if causal.align == "bottom-right" else "bottom-right"
+        aligned = problem.masked(Causal(align) if part is causal else part for part in masks)
+        yield Mistake("causal diagonal", f"the causal diagonal is {align}, expected {causal.align}", aligned, inputs)
         for step, words in ((1, "far"), (-1, "short")):
             diagonal = _diagonal(causal, step)
             moved = problem.masked(diagonal if part is causal else part for part in masks)
