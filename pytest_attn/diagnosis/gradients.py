@@ -53,8 +53,8 @@ def padding_overflows(evidence: Evidence) -> Diagnosis | None:
 
 
 def wrong_step(evidence: Evidence) -> Diagnosis | None:
-    """The first step of the backward pass that, done wrong, gives the kernel's gradients; and the first of another
-    kind that gives them as well."""
+    """The first step of the backward pass that, done wrong, gives the kernel's gradients; and the next that gives them
+    as well."""
     problem, output = evidence.problem, evidence.second
     scores = problem.batch * problem.query_heads * problem.query_length * problem.key_length
     if problem.variants or scores > MOST_SCORES or not isinstance(output, Output) or output.grads is None:
@@ -66,7 +66,7 @@ def wrong_step(evidence: Evidence) -> Diagnosis | None:
     for guess in guesses(Backward.of(problem, evidence.inputs, evidence.truth)):
         if evidence.box.left <= 0:
             break
-        if (first is None or guess.kind != first.kind) and errors.explained_by(guess):
+        if (first is None or guess.phrase != first.phrase) and errors.explained_by(guess):
             if first is not None:
                 return Diagnosis(first.kind, first.phrase, (guess.phrase,))
             first = guess

@@ -28,7 +28,10 @@ AGAIN = "b1-h2-kv1-s131-d16-float32-scale0p3-grad-again"
 NAMED: dict[str, tuple[str, str]] = {
     "delta-missing": (CAUSAL, "dS is P dP: delta, the row sum of dO out, is not subtracted"),
     "delta-added": (CAUSAL, "delta, the row sum of dO out, is added to dP, not subtracted"),
-    "delta-of-next-head": (CAUSAL, "each head reads delta of the next"),
+    "delta-of-next-head": (
+        CAUSAL,
+        "each head reads delta of the next, or each head reads delta of the one before",
+    ),
     "delta-of-first-tile": (CAUSAL, "every tile of 128 queries reads delta of the first"),
     "delta-in-input-type": (CAUSAL, "delta is rounded to bfloat16"),
     "backward-lse-of-first-tile": (CAUSAL, "every tile of 128 queries reads the LSE of the first"),

@@ -36,6 +36,27 @@ def test_the_scale_is_named_with_figures(scale: float, phrase: str) -> None:
     assert phrase_of(scaled(scale), "b1-h2-s40x70-d64-float32-both-exact") == phrase
 
 
+class Twice(TileLoop):
+    def scale(self, problem: Problem) -> float:
+        return super().scale(problem) ** 2
+
+
+class TwiceWithoutOthers(Twice):
+    capabilities = replace(TileLoop.capabilities, any_scale=False)
+
+
+DEFAULT = "b1-h2-s40x70-d64-float32-both-exact"
+
+
+def test_another_scale_tells_what_a_scale_comes_from() -> None:
+    assert phrase_of(Twice, DEFAULT) == "softmax scale is 0.01562 (applied twice), expected 0.125"
+
+
+def test_all_that_a_scale_may_come_from_is_named_where_the_kernel_takes_no_other() -> None:
+    why = "1 / head_dim, or applied twice, or divided by sqrt(head_dim)"
+    assert phrase_of(TwiceWithoutOthers, DEFAULT) == f"softmax scale is 0.01562 ({why}), expected 0.125"
+
+
 def test_a_scale_is_found_where_the_lse_alone_is_asked_for() -> None:
     assert "softmax scale is 0.25" in phrase_of(scaled(0.25), "b1-h2-s40x70-d64-float32-lse-exact")
 
