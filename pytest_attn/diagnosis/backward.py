@@ -36,7 +36,7 @@ class Backward:
 
     @staticmethod
     def of(problem: Problem, inputs: Inputs, reference: Reference) -> Backward:
-        """The correct pass of a problem without variants."""
+        """The correct pass of a problem whose variants change its mask alone."""
         assert inputs.grad_out is not None
         assert reference.out is not None
         query, grad_out = (tensor.to("cpu", torch.float64) for tensor in (inputs.query, inputs.grad_out))
@@ -88,6 +88,15 @@ class Backward:
     def seeing(self, allowed: Tensor) -> Backward:
         """The pass with other pairs allowed, of the same LSE."""
         return replace(self, allowed=allowed.expand_as(self.allowed))
+
+    def behind_forward(self, allowed: Tensor) -> Backward:
+        """The pass with other pairs allowed, in the forward pass as well."""
+        allowed = allowed.expand_as(self.allowed)
+        lse = self.scores.masked_fill(~allowed, -torch.inf).logsumexp(dim=3, keepdim=True)
+        lse = lse.masked_fill(lse.isneginf(), 0.0)
+        moved = replace(self, allowed=allowed, lse=lse)
+        out = moved.weights @ self.value
+        return replace(moved, delta=(self.grad_out * out).sum(dim=3, keepdim=True))
 
     def in_tiles(self, dtype: torch.dtype, rows: int, keys: int) -> ReferenceGradients:
         """The gradients, rounded to a dtype whenever a tile of so many queries and keys is added."""

@@ -36,11 +36,13 @@ class Guess(NamedTuple):
 def guesses(true: Backward) -> Iterator[Guess]:
     """What may be wrong with a backward pass, from the specific to the general."""
     yield from _missing(true)
+    yield from _exchanged(true)
     yield from _delta(true)
     yield from _lse(true)
     yield from _scale(true)
     yield from _mask(true)
     yield from _tails(true)
+    yield from _overwritten(true)
     yield from _heads(true)
     yield from _head_dim(true)
     yield from _precision(true)
@@ -59,6 +61,16 @@ def _missing(true: Backward) -> Iterator[Guess]:
     products = true.weights * true.products
     yield Guess("null", "dS is dP - delta without P", true.gradients(score_gradients=true.products - true.delta))
     yield Guess("delta", "dS is P dP: delta, the row sum of dO out, is not subtracted", true.gradients(None, products))
+
+
+def _exchanged(true: Backward) -> Iterator[Guess]:
+    """Gradients of the other sign, or in each other's place."""
+    own = true.gradients()
+    for name, gradient in own._asdict().items():
+        yield Guess("scale", f"{name} has the wrong sign", own._replace(**{name: -gradient}))
+    yield Guess("scale", "dq and dk have the wrong sign", own._replace(dq=-own.dq, dk=-own.dk))
+    if own.dk.shape == own.dv.shape:
+        yield Guess("null", "dk and dv are in each other's place", own._replace(dk=own.dv, dv=own.dk))
 
 
 def _delta(true: Backward) -> Iterator[Guess]:
@@ -82,11 +94,16 @@ def _lse(true: Backward) -> Iterator[Guess]:
             yield Guess("lse order", phrase, _with(true, lse=_of_first_tile(lse, rows)))
     if len(lse[0]) > 1:
         yield Guess("lse order", "each head reads the LSE of the next", _with(true, lse=lse.roll(-1, dims=1)))
+    maximum = scores.masked_fill(~true.allowed, -torch.inf).amax(dim=3, keepdim=True)
+    phrase = "P is exp(s - maximum) in the backward pass: not divided by its sum"
+    yield Guess("rescale", phrase, _with(true, lse=maximum.masked_fill(maximum.isneginf(), 0.0)))
     two = math.log(2)
     phrase = "P is 2^(s - lse) in the backward pass: log2(e) is missing"
     yield Guess("lse base", phrase, _with(true, lse=lse * two, scores=scores * two))
     phrase = "the backward pass takes the LSE for one in base 2"
     yield Guess("lse base", phrase, _with(true, lse=lse * two))
+    phrase = "the LSE is in base 2, and the backward pass takes it for a natural one"
+    yield Guess("lse base", phrase, _with(true, lse=lse / two))
 
 
 def _scale(true: Backward) -> Iterator[Guess]:
@@ -123,11 +140,11 @@ def _mask(true: Backward) -> Iterator[Guess]:
         return  # another mask lies over the causal one
     short = true.seeing(key <= query + behind - 1).gradients()
     yield Guess("causal diagonal", "the causal diagonal of the backward pass lies one key too short", short)
-    for visited in _visited(allowed):
-        unmasked = true.seeing(visited).gradients()
+    for tiles in visited(allowed):
+        unmasked = true.seeing(tiles).gradients()
         yield Guess("leaked keys", "the causal mask is ignored in the backward pass", unmasked)
         yield Guess("leaked keys", "dv is made of P that the causal mask does not hide", own._replace(dv=unmasked.dv))
-        far = true.seeing(visited & (key <= query + behind + 1)).gradients()
+        far = true.seeing(tiles & (key <= query + behind + 1)).gradients()
         yield Guess("causal diagonal", "the causal diagonal of the backward pass lies one key too far", far)
     other = 0 if behind else problem.key_length - problem.query_length
     if other != behind:
@@ -136,7 +153,7 @@ def _mask(true: Backward) -> Iterator[Guess]:
         yield Guess("causal diagonal", f"the causal diagonal of the backward pass is {words}", moved)
 
 
-def _visited(allowed: Tensor) -> Iterator[Tensor]:
+def visited(allowed: Tensor) -> Iterator[Tensor]:
     """All pairs, and those of the tiles that hold an allowed one."""
     yield torch.ones_like(allowed)
     queries, length = allowed.shape[2:]
@@ -160,6 +177,21 @@ def _tails(true: Backward) -> Iterator[Guess]:
             told.append(kept_keys)
             phrase = f"the last tile of {width} keys is left out of the backward pass"
             yield Guess("tail", phrase, true.seeing(kept_keys).gradients())
+
+
+def _overwritten(true: Backward) -> Iterator[Guess]:
+    """Gradients of the last tile alone: each tile overwrites what the one before has stored."""
+    own, queries = true.gradients(), torch.arange(true.allowed.shape[2])
+    for rows, width in TILES:
+        last = true.seeing(true.allowed & ~_without_last_tile(true.allowed, rows, width))
+        phrase = f"dq is that of the last tile of {width} keys alone: tiles are stored, not added"
+        yield Guess("lost keys", phrase, own._replace(dq=last.gradients().dq))
+    for rows in TILE_ROWS:
+        first = (len(queries) - 1) // rows * rows
+        if first:
+            last = true.seeing(true.allowed & (queries >= first).unsqueeze(1))
+            phrase = f"dk and dv are those of the last tile of {rows} queries alone: tiles are stored, not added"
+            yield Guess("lost keys", phrase, last.gradients()._replace(dq=own.dq))
 
 
 def _without_last_tile(allowed: Tensor, rows: int, keys: int) -> Tensor:
@@ -210,6 +242,7 @@ def _precision(true: Backward) -> Iterator[Guess]:
         rounded = score_gradients.to(dtype).double(), weights.to(dtype).double()
         found: dict[str, tuple[Kind, ReferenceGradients]] = {
             f"dS is rounded to {word}": ("precision", true.gradients(None, rounded[0])),
+            f"dP is rounded to {word}": ("precision", _with(true, products=true.products.to(dtype).double())),
             f"P is rounded to {word} in the backward pass": ("precision", true.gradients(rounded[1])),
             f"P and dS are rounded to {word}": ("precision", true.gradients(rounded[1], rounded[0])),
             f"delta is rounded to {word}": ("delta", _with(true, delta=true.delta.to(dtype).double())),

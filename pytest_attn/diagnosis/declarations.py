@@ -13,6 +13,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.limit import is_statistic
 from pytest_attn.diagnosis.runs import Runs
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.budget.errors import allowed_error
@@ -21,9 +22,6 @@ from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.numerics import Numerics
-
-STATISTICS = ("row_rms", "largest", "rms", "bias")
-"""Ends of the names of what rounding can explain, beside `lse`."""
 
 LEAST_FILL = 0.65
 """The RMS, in standard deviations of a budget, of errors that are those of its roundings; correct kernels show 0.7 to
@@ -47,7 +45,7 @@ def undeclared(runs: Runs) -> Diagnosis | None:
     problem, result, truth = runs.problem, runs.second, runs.truth
     if runs.subject.tolerance != DERIVED or problem.num_splits or not isinstance(result, Output):
         return None
-    if not all(_is_statistic(finding.what) for finding in runs.verdict.findings) or runs.right(result):
+    if not all(is_statistic(finding.what) for finding in runs.verdict.findings) or runs.right(result):
         return None
     kernel, tensors = runs.subject.kernel, {finding.tensor for finding in runs.verdict.findings}
     own, best = kernel.numerics_for(problem), None
@@ -122,10 +120,6 @@ def candidates(own: Numerics, *, wants_grad: bool) -> Iterator[Candidate]:
     for each in [*single, *(of_gradients if wants_grad else ()), *sets]:
         if each[2] != own:
             yield Candidate(*each)
-
-
-def _is_statistic(what: str) -> bool:
-    return what == "lse" or what.split("_", 1)[-1] in STATISTICS
 
 
 def _fills(verdict: Verdict, tensor: str) -> bool:

@@ -6,13 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_attn.checks.subject import Subject
+from pytest_attn.diagnosis.columns import column_order, value_columns, wrong_columns
 from pytest_attn.diagnosis.declarations import undeclared
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
 from pytest_attn.diagnosis.gradients import padding_overflows, wrong_step
-from pytest_attn.diagnosis.heads import column_order, head_mapping, logit_columns, stored_heads, value_columns
+from pytest_attn.diagnosis.heads import head_mapping, logit_columns, stored_heads
 from pytest_attn.diagnosis.keys import attended_keys
+from pytest_attn.diagnosis.limit import near_limit
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
 from pytest_attn.diagnosis.memory import (
     beside_inputs,
@@ -28,6 +30,7 @@ from pytest_attn.diagnosis.null import kept_result, null, zero
 from pytest_attn.diagnosis.online import flushed_weights, last_keys, maximum, online_softmax
 from pytest_attn.diagnosis.scale import fitted_scale, output_factor, softmax_scale
 from pytest_attn.diagnosis.state import failed_call, repeated, stale_call
+from pytest_attn.diagnosis.tail import padded_tail
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.diagnosis.unwritten import memory_read, not_zeroed, unwritten
 from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
@@ -55,10 +58,12 @@ HYPOTHESES: tuple[Hypothesis, ...] = (
     stored_heads,
     out_layout,
     zero_rows,
+    wrong_columns,
     value_columns,
     column_order,
     null,
     attended_keys,
+    padded_tail,
     zero,
     lse_unwritten,
     lse_alone,
@@ -86,6 +91,7 @@ HYPOTHESES_OF_VARIANTS: tuple[Hypothesis, ...] = (
     repeated,
     strides,
     mistaken_variant,
+    wrong_columns,
 )
 """Those that hold for a problem with variants: none of them models the logits as plain products."""
 
@@ -145,7 +151,7 @@ def _explained(evidence: Evidence) -> Diagnosis | None:
         found = hypothesis(evidence)
         if found is not None:
             return _beside_declarations(evidence, found)
-    return undeclared(evidence)
+    return undeclared(evidence) or near_limit(evidence)
 
 
 def _beside_declarations(evidence: Evidence, found: Diagnosis) -> Diagnosis:

@@ -13,6 +13,9 @@ from pytest_attn.problem.masks import Causal
 WRAPS = (8, 16)
 """Widths, in bits, that a kernel may compute positions in, which then wrap around."""
 
+FEW = 2
+"""A diagonal that is so many keys off may have been miscounted; one that is further off lies elsewhere."""
+
 
 def diagonal(evidence: Evidence, attended: Attended) -> Diagnosis | None:
     """What is wrong with the causal diagonal of a causal problem."""
@@ -43,14 +46,16 @@ def _shifted(taken: Tensor, last: Tensor, key: Tensor, offset: int) -> Diagnosis
     shifts = sorted(set(found[..., inside].flatten().tolist())) if bool(inside.any()) else range(-3, 4)
     for shift in shifts[:8]:
         if shift and bool((taken == (key <= (last + shift).unsqueeze(1))).all()):
-            if shift == -offset:
-                phrase = "the causal diagonal starts at the first key (top-left)"
-                return Diagnosis(
-                    "causal diagonal", f"{phrase}, expected to end at the last (bottom-right, {offset:+d})"
-                )
             keys = "1 key" if abs(shift) == 1 else f"{abs(shift)} keys"
             phrase = f"the causal diagonal is {keys} too {'far' if shift > 0 else 'short'}"
-            return Diagnosis("causal diagonal", phrase)
+            if shift != -offset:
+                return Diagnosis("causal diagonal", phrase)
+            top_left = "the causal diagonal starts at the first key (top-left)"
+            return Diagnosis(
+                "causal diagonal",
+                f"{top_left}, expected to end at the last (bottom-right, {offset:+d})",
+                (phrase,) if abs(shift) <= FEW else (),
+            )
     return None
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 
 import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.backward import Backward
 from pytest_attn.diagnosis.backward_guesses import Guess, guesses
+from pytest_attn.diagnosis.backward_variants import variant_guesses
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
-from pytest_attn.diagnosis.model import MOST_SCORES
 from pytest_attn.judge.verdict.false_alarms import PER_CELL
 from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
@@ -19,6 +20,9 @@ from pytest_attn.oracles.reference import ReferenceGradients
 
 CLOSER = 8.0
 """How many times nearer a gradient lies to what a bug makes it than to the truth."""
+
+MOST_PAIRS = 1 << 23
+"""Pairs of query and key of a problem whose backward pass is computed again, in float64, for each guess."""
 
 EXPONENT = 16
 """A common size of s - lse where that is positive."""
@@ -46,20 +50,22 @@ def padding_overflows(evidence: Evidence) -> Diagnosis | None:
 
 
 def wrong_step(evidence: Evidence) -> Diagnosis | None:
-    """The first step of the backward pass that, done wrong, gives the kernel's gradients; and the first of another
-    kind that gives them as well."""
+    """The first step of the backward pass that, done wrong, gives the kernel's gradients; and the next that gives them
+    as well."""
     problem, output = evidence.problem, evidence.second
     scores = problem.batch * problem.query_heads * problem.query_length * problem.key_length
-    if problem.variants or scores > MOST_SCORES or not isinstance(output, Output) or output.grads is None:
+    if scores > MOST_PAIRS or not isinstance(output, Output) or output.grads is None:
         return None
     if not evidence.is_finite or evidence.truth.grads is None:
         return None
     errors = _Errors(evidence, output.grads, evidence.truth.grads)
     first: Guess | None = None
-    for guess in guesses(Backward.of(problem, evidence.inputs, evidence.truth)):
+    inputs = evidence.inputs.to(torch.device("cpu"))
+    true = Backward.of(problem, inputs, evidence.truth)
+    for guess in chain(variant_guesses(true, inputs), guesses(true)):
         if evidence.box.left <= 0:
             break
-        if (first is None or guess.kind != first.kind) and errors.explained_by(guess):
+        if (first is None or guess.phrase != first.phrase) and errors.explained_by(guess):
             if first is not None:
                 return Diagnosis(first.kind, first.phrase, (guess.phrase,))
             first = guess
@@ -92,8 +98,12 @@ class _Errors:
             # The kernel rounds the other way where a number lies in the middle, and is then off by a whole last bit.
             if not guess.rounds and not self._is_rounding(name, off, expected):
                 return False
+            if guess.rounds and _rms(off) > _rms(expected - truth):
+                return False
+            # Most of packed gradients may be padding, which has none.
+            there = truth != 0
             size = _median if guess.rounds else _rms
-            if size(off) * CLOSER > size(wrong):
+            if not size(off[there]) * CLOSER < size(wrong[there]):
                 return False
             changed = True
         return changed

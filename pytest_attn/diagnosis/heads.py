@@ -1,4 +1,4 @@
-"""Heads and head dimensions: which key and value head each query head reads, and how much of it."""
+"""Heads: which key and value head each query head reads, and how many columns of them the logits are made of."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from torch import Tensor
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import Model
-from pytest_attn.diagnosis.places import named
 from pytest_attn.oracles.reference import Reference
 
 
@@ -139,41 +138,3 @@ def logit_columns(evidence: Evidence) -> Diagnosis | None:
             if evidence.explained_by(replace(fewer, scale=scale).reference()):
                 return Diagnosis("head dim", f"the logits are products of the first {read} columns only, of {dim}")
     return None
-
-
-def value_columns(evidence: Evidence) -> Diagnosis | None:
-    """Columns of the output that differ where all columns of the values are equal."""
-    problem = evidence.problem
-    generator = torch.Generator().manual_seed(0)
-    column = torch.randn((problem.batch, problem.key_heads, problem.key_length, 1), generator=generator)
-    out = evidence.output_of_values(column)
-    if out is None or not bool(out.isfinite().all()):
-        return None
-    off = (out - out.median(dim=3, keepdim=True).values).abs()
-    wrong = (off > 8 * torch.finfo(problem.dtype).eps * out.abs().amax()).any(dim=2).any(dim=1).any(dim=0)
-    if not bool(wrong.any()):
-        return None
-    phrase = f"{named('column', wrong)} of out differ from the others where all columns of the values are equal"
-    return Diagnosis("head dim", phrase)
-
-
-def column_order(evidence: Evidence) -> Diagnosis | None:
-    """Columns of the output that hold other columns of the values."""
-    dim = evidence.problem.value_dim
-    out = evidence.output_of_values(torch.arange(1.0, dim + 1))
-    ones = evidence.output_of_values(torch.ones(dim))
-    if out is None or ones is None or dim == 1 or not bool((ones > 2.0**-8).all()):
-        return None
-    read = (out / ones).flatten(0, 2)
-    held = read.median(dim=0).values
-    expected = torch.arange(1.0, dim + 1)
-    # A number may have lost all but three bits.
-    slack = 0.12 * expected + 0.3
-    if bool(((read - held).abs() > slack).any()) or bool((held < 0.5).any()) or bool((held > dim + 0.5).any()):
-        return None
-    wrong = ((held - expected).abs() > slack).nonzero().flatten()
-    if not len(wrong):
-        return None
-    first = int(wrong[0])
-    phrase = f"column {first} of out holds column {round(float(held[first])) - 1} of the values"
-    return Diagnosis("head dim", f"{phrase} ({len(wrong)} of {dim} are wrong)")

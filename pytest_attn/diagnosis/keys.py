@@ -120,8 +120,14 @@ def _padding_of_tail(evidence: Evidence, attended: Attended, positions: int, add
     if leaking:
         hidden = f"{positions} positions beyond the last key and, {leaking}"
         return Diagnosis("leaked keys", f"what must be hidden takes weight: {hidden}")
-    last = evidence.problem.key_length - 1
-    return Diagnosis("tail", f"{positions} positions beyond the last key, {last}, take weight: {adds}")
+    length = evidence.problem.key_length
+    beyond, filled = f"beyond the last key, {length - 1},", length + positions
+    if positions < LARGEST_TILE and filled % TILE == 0:
+        fill = f"they fill the last tile, up to {filled} keys"
+        return Diagnosis("tail", f"{positions} positions {beyond} take weight: {fill}; {adds}")
+    if positions == 1:
+        return Diagnosis("tail", f"1 position {beyond} takes weight: {adds}")
+    return Diagnosis("tail", f"positions {beyond} take weight, as {positions} keys of logit 0 would: {adds}")
 
 
 def _leaks_under_causal(evidence: Evidence) -> str:

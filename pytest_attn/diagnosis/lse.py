@@ -33,14 +33,21 @@ def lse_beside_output(evidence: Evidence) -> Diagnosis | None:
 
 
 def lse_alone(evidence: Evidence) -> Diagnosis | None:
-    """The first hypothesis that gives the kernel's LSE, where the output is right."""
+    """The first hypothesis that gives the kernel's LSE, where the output is right; and the next that gives it as well,
+    of those that are formulas."""
     if not _lse_alone_is_wrong(evidence):
         return None
-    for guesses in (_bases, _terms, _scales, _orders, _parts, _other_rows, _constants, _factors, _roundings):
-        for diagnosis, expected in guesses(evidence):
-            if _fits(evidence, expected):
-                return diagnosis
-    return None
+    first = None
+    for diagnosis, expected in (guess for guesses in FORMULAS for guess in guesses(evidence)):
+        if not _fits(evidence, expected):
+            continue
+        if first is not None:
+            return replace(first, alternatives=(diagnosis.words,))
+        first = diagnosis
+    if first is not None:
+        return first
+    fitting = (guess for guesses in FITTED for guess in guesses(evidence))
+    return next((diagnosis for diagnosis, expected in fitting if _fits(evidence, expected)), None)
 
 
 def _lse_alone_is_wrong(evidence: Evidence) -> bool:
@@ -253,3 +260,10 @@ def lse_unwritten(evidence: Evidence) -> Diagnosis | None:
         where[evidence.rows] = zero.any(dim=(0, 1))
         return Diagnosis("lse unwritten", f"lse is 0 in {named('row', where)}, right elsewhere")
     return None
+
+
+FORMULAS = (_bases, _terms, _scales)
+"""What a wrong formula gives."""
+
+FITTED = (_orders, _parts, _other_rows, _constants, _factors, _roundings)
+"""What fits the LSE that was found, and may fit one of a formula as well."""

@@ -14,14 +14,24 @@ from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.model import Model
 from pytest_attn.diagnosis.online import GROUP, HEAVY, Levels, grouped
 from pytest_attn.diagnosis.runs import FAR_OFF
+from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Moments
-from pytest_attn.problem.problem import torch_dtype
+from pytest_attn.problem.problem import Problem, torch_dtype
 
 THIN_ROWS = 16
 """Rows that a hypothesis is tried on before all others."""
 
 STEPS = 5
 STEP = 1e-3
+
+OTHER_SCALE = 0.75
+"""A factor of the scale that tells what is computed from it from what is not."""
+
+SAME_SCALE = 0.05
+"""Two scales that differ by less are one."""
+
+ALONG = 0.4
+"""By what share of the rounding of a scale the scale that a result seems to have may be off."""
 
 
 def softmax_scale(evidence: Evidence) -> Diagnosis | None:
@@ -31,18 +41,83 @@ def softmax_scale(evidence: Evidence) -> Diagnosis | None:
         rounded = float(torch.tensor(expected, dtype=torch_dtype(name)))
         if rounded == expected or not _plausible(evidence, rounded):
             continue
-        if evidence.explained_by(replace(evidence.model, scale=rounded).reference()):
+        if evidence.explained_by(replace(evidence.model, scale=rounded).reference()) and _goes_along(evidence, rounded):
             words = f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}"
             if name == evidence.problem.data_type.name:
                 words += "; scale='input' declares it"
             return Diagnosis("precision", words)
-    for scale, meaning in _meanings(evidence):
+    for scale, _ in _meanings(evidence.problem):
         if math.isclose(scale, expected, rel_tol=1e-6):
             continue
         if _explains(evidence, scale):
-            why = f" ({meaning})" if meaning else ""
-            return Diagnosis("scale", f"softmax scale is {scale:.4g}{why}, expected {expected:.4g}")
+            return Diagnosis("scale", f"softmax scale is {scale:.4g}{_why(evidence, scale)}, expected {expected:.4g}")
     return None
+
+
+def _why(evidence: Evidence, scale: float, rel_tol: float = 1e-6) -> str:
+    """What a scale may come from, in parentheses: of several, those that the result for another scale leaves."""
+    problem = evidence.problem
+    fitting = [meaning for other, meaning in _meanings(problem) if math.isclose(other, scale, rel_tol=rel_tol)]
+    if len(fitting) > 1:
+        other = replace(evidence.shown, scale=OTHER_SCALE * problem.scale)
+        output = _output_of(evidence, other)
+        kept = [
+            meaning
+            for scale, meaning in _meanings(other)
+            if meaning in fitting and output and _is_scale(evidence, scale, output)
+        ]
+        fitting = kept or fitting
+    return f" ({', or '.join(fitting)})" if fitting else ""
+
+
+def _is_scale(evidence: Evidence, scale: float, output: Output) -> bool:
+    """Whether a result has a scale, to a few percent."""
+    change = _relative_change(evidence, replace(evidence.model, scale=scale), output)
+    return change is not None and abs(change) < SAME_SCALE
+
+
+def _output_of(evidence: Evidence, problem: Problem) -> Output | None:
+    """The result for another problem of these shapes, in the rows that are looked at; None where it is not claimed."""
+    if not evidence.subject.claims(problem):
+        return None
+    result = evidence.run(problem, evidence.inputs)
+    if not isinstance(result, Output):
+        return None
+    lse = None if result.lse is None else result.lse[:, :, evidence.rows]
+    return Output(result.out[:, :, evidence.rows], lse)
+
+
+def _goes_along(evidence: Evidence, rounded: float) -> bool:
+    """Whether errors are those of the rounded scale on the case, and none of that kind are there for a power of two,
+    which no rounding changes.
+
+    An error of another cause, such as that of a fast exponential, is there for both.
+    """
+    scale = evidence.problem.scale
+    exact = math.copysign(2.0 ** round(math.log2(abs(scale))), scale)
+    there = _output_of(evidence, replace(evidence.shown, scale=exact))
+    if there is None or evidence.output is None:
+        return False
+    off = [
+        _relative_change(evidence, each, output)
+        for each, output in ((evidence.model, evidence.output), (replace(evidence.model, scale=exact), there))
+    ]
+    if None in off:
+        return False
+    change = rounded / scale - 1.0
+    return abs(off[0] / change - 1.0) < ALONG and abs(off[1] / change) < ALONG  # type: ignore[operator]
+
+
+def _relative_change(evidence: Evidence, model: Model, output: Output) -> float | None:
+    """By what share the scale of a result seems to differ from that of a model: one step of Gauss-Newton."""
+    there = replace(model, scale=model.scale * (1.0 + STEP))
+    use_lse = not evidence.problem.wants_out
+    found = output.lse if use_lse else output.out
+    value, slope = (model.lse, there.lse - model.lse) if use_lse else (model.out, there.out - model.out)
+    size = float(slope.nan_to_num(0.0).square().sum())
+    if found is None or not size > 0:
+        return None
+    return float(((found - value) * slope).nan_to_num(0.0).sum()) / size * STEP
 
 
 def _explains(evidence: Evidence, scale: float) -> bool:
@@ -71,8 +146,7 @@ def fitted_scale(evidence: Evidence) -> Diagnosis | None:
     within = replace(weights, expected=power / power.sum(dim=3, keepdim=True).clamp_min(1e-30))
     if abs(fitted / expected - 1.0) < 0.05 or not Levels.of(within).even:
         return None
-    named = [meaning for scale, meaning in _meanings(evidence) if math.isclose(scale, fitted, rel_tol=5e-3)]
-    why = f" ({named[0]})" if named else ""
+    why = _why(evidence, fitted, 5e-3)
     return Diagnosis("scale", f"softmax scale is {fitted:.4g}{why} within a tile of keys, expected {expected:.4g}")
 
 
@@ -120,8 +194,8 @@ def _plausible(evidence: Evidence, scale: float) -> bool:
     return bool(off <= FAR_OFF**2 * size)
 
 
-def _meanings(evidence: Evidence) -> Iterator[tuple[float, str]]:
-    problem = evidence.problem
+def _meanings(problem: Problem) -> Iterator[tuple[float, str]]:
+    """Scales that a kernel may take for that of a problem, and what each is."""
     scale, dim, value_dim = problem.scale, problem.head_dim, problem.value_dim
     yield 1.0, "none"
     yield 1 / dim, "1 / head_dim"

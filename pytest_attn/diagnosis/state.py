@@ -12,6 +12,7 @@ from pytest_attn.checks.sequence import Call, calls_of
 from pytest_attn.checks.subject import Subject
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.evidence import Evidence
+from pytest_attn.diagnosis.limit import is_right_alone
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.streaming import stream
@@ -43,7 +44,8 @@ def repeated(evidence: Evidence) -> Diagnosis | None:
     again = finding.part.startswith((FIRST, SECOND, ELSEWHERE))
     if evidence.second_is_right:
         whole = not finding.part or evidence.in_poisoned_memory
-        if again or (whole and finding.tensor in RESULTS and not finding.names_tensor):
+        alone = whole and finding.tensor in RESULTS and not finding.names_tensor
+        if again or (alone and is_right_alone(evidence)):
             return Diagnosis("stale state", "run alone on the same inputs, the kernel is right")
         return None
     third = evidence.run(evidence.problem, evidence.inputs)

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from pytest_attn.diagnosis.diagnosis import Diagnosis
+from pytest_attn.diagnosis.limit import largest_share
 from pytest_attn.diagnosis.runs import Runs, near
 from pytest_attn.judge.verdict.derived import derived
 from pytest_attn.judge.verdict.facts import facts
 from pytest_attn.judge.verdict.judge import budget_of
-from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.streaming import stream
@@ -23,6 +23,7 @@ from pytest_attn.problem.masks import Causal, Lengths, Pairs, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.mistake import Mistake, with_extra, without
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.problem.vocabulary import Alignment
 
 CLOSER = 2.0
 """How many times nearer a result lies to what a mistake makes than to the truth."""
@@ -40,7 +41,7 @@ def padding_read(evidence: Runs) -> Diagnosis | None:
 
 def mistaken_variant(evidence: Runs) -> Diagnosis | None:
     """The first mistake about a variant, or about the mask and the scale beside it, that gives the kernel's result; and
-    the first of another kind that gives it as well, as the case cannot tell the two apart."""
+    the next that gives it as well, as the case cannot tell the two apart."""
     if evidence.second_is_right:
         return None
     found: Mistake | None = None
@@ -49,13 +50,13 @@ def mistaken_variant(evidence: Runs) -> Diagnosis | None:
             break
         if found is None and made(evidence, mistake):
             found = mistake
-        elif found and _differ(found, mistake) and made(evidence, mistake):
+        elif found and _is_other(mistake, found) and made(evidence, mistake):
             return Diagnosis(found.kind, found.phrase, (mistake.phrase,))
     return Diagnosis(found.kind, found.phrase) if found else None
 
 
-def _differ(one: Mistake, other: Mistake) -> bool:
-    return one.kind != other.kind and one.phrase != other.phrase
+def _is_other(mistake: Mistake, found: Mistake) -> bool:
+    return mistake.phrase != found.phrase and not mistake.general
 
 
 def mistakes(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
@@ -106,7 +107,7 @@ def _right(evidence: Runs, problem: Problem, mistake: Mistake, output: Output) -
     out = output.out.to(problem.oracle_dtype) if problem.wants_out else None
     lse = output.lse.to(problem.oracle_dtype) if output.lse is not None and problem.wants_lse else None
     verdict = derived(out, lse, reference, budget_of(problem, inputs, reference, kernel), inputs)
-    return verdict.passed and CLOSER * worst(verdict) <= worst(evidence.verdict)
+    return verdict.passed and CLOSER * largest_share(verdict) <= largest_share(evidence.verdict)
 
 
 def _of_sequences(problem: Problem, output: Output, reference: Reference) -> Output:
@@ -117,12 +118,6 @@ def _of_sequences(problem: Problem, output: Output, reference: Reference) -> Out
     out = output.out if reference.out is None else output.out.where(there.unsqueeze(3), reference.out.to(output.out))
     lse = None if output.lse is None else output.lse.where(there, reference.lse.to(output.lse))
     return Output(out, lse)
-
-
-def worst(verdict: Verdict) -> float:
-    """The largest share of its limit that a statistic reaches; infinite where facts are wrong."""
-    shares = [size for name, size in verdict.figures.items() if name.endswith("_share")]
-    return max(shares, default=math.inf)
 
 
 def _numbers_one_off(variant: Variant, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
@@ -140,7 +135,7 @@ def _numbers_one_off(variant: Variant, problem: Problem, inputs: Inputs) -> Iter
                 continue
             varied = problem.varied(changed if each is variant else each for each in problem.variants)
             phrase = f"{variant.capability} has {item.name} {other}, expected {number}"
-            yield Mistake(variant.kind, phrase, varied, inputs)
+            yield Mistake(variant.kind, phrase, varied, inputs, general=True)
 
 
 def _misread(variant: Variant, name: str, tensor: Tensor, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
@@ -176,6 +171,9 @@ def _beside_variants(problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
     if causal is not None:
         dense = problem.masked(part for part in masks if part is not causal)
         yield Mistake("causal diagonal", "the causal mask is forgotten beside the variant", dense, inputs)
+        align: Alignment = "top-left" if causal.align == "bottom-right" else "bottom-right"
+        aligned = problem.masked(Causal(align) if part is causal else part for part in masks)
+        yield Mistake("causal diagonal", f"the causal diagonal is {align}, expected {causal.align}", aligned, inputs)
         for step, words in ((1, "far"), (-1, "short")):
             diagonal = _diagonal(causal, step)
             moved = problem.masked(diagonal if part is causal else part for part in masks)

@@ -52,8 +52,10 @@ def _named(matrix: KillMatrix) -> list[str]:
     width = max((len(fate.mutant) for fate in others), default=0) + 2
     share = f"{right} of {len(killed)} mutants killed ({right / len(killed):.0%})"
     none = len(killed) - right - len(others)
+    cells, unnamed = (sum(len(getattr(fate, which)) for fate in killed) for which in ("cells", "unnamed"))
     return [
         f"the diagnosis names the planted kind for {share}, another for {len(others)}, none for {none}",
+        f"no phrase for {unnamed} of {cells} red cells ({unnamed / cells:.1%})",
         *(f"  {fate.mutant:{width}}{fate.planted:17}named {fate.diagnosis}" for fate in others),
     ]
 

@@ -20,7 +20,8 @@ class Fate:
 
     `kills` holds, for each test that kills it, the first cell that does, cheapest first; `regular` the same for each
     tolerance on regular cells. `equivalent` is why no cell can kill it, else empty; `diagnosis` the kind of bug that
-    was recognised, where that was asked for. `reached` is False where no cell takes a step in which it differs from
+    was recognised, where that was asked for, and `unnamed` those of the cells that kill it of which nothing was said.
+    `reached` is False where no cell takes a step in which it differs from
     the correct kernel: nothing is known of it then.
     """
 
@@ -32,6 +33,12 @@ class Fate:
     regular: Mapping[str, Kill] = field(default_factory=dict)
     diagnosis: str = ""
     reached: bool = True
+    unnamed: tuple[str, ...] = ()
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """The ids of the cells that kill it, one of each test."""
+        return tuple(dict.fromkeys(kill.case for kill in self.kills.values()))
 
     @property
     def expected(self) -> bool:

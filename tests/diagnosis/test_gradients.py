@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 from failing import diagnosis_of, failed_cell, phrase_of
 from torch import Tensor
@@ -15,7 +17,7 @@ from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.selfcheck.mutants.backward_loop import BackwardLoop
+from pytest_attn.selfcheck.mutants.backward_loop import BackwardLoop, Kept
 from pytest_attn.selfcheck.mutants.catalog import mutants
 from pytest_attn.selfcheck.mutants.lane import Lane
 from pytest_attn.selfcheck.mutants.mutant import Mutant
@@ -28,7 +30,10 @@ AGAIN = "b1-h2-kv1-s131-d16-float32-scale0p3-grad-again"
 NAMED: dict[str, tuple[str, str]] = {
     "delta-missing": (CAUSAL, "dS is P dP: delta, the row sum of dO out, is not subtracted"),
     "delta-added": (CAUSAL, "delta, the row sum of dO out, is added to dP, not subtracted"),
-    "delta-of-next-head": (CAUSAL, "each head reads delta of the next"),
+    "delta-of-next-head": (
+        CAUSAL,
+        "each head reads delta of the next, or each head reads delta of the one before",
+    ),
     "delta-of-first-tile": (CAUSAL, "every tile of 128 queries reads delta of the first"),
     "delta-in-input-type": (CAUSAL, "delta is rounded to bfloat16"),
     "backward-lse-of-first-tile": (CAUSAL, "every tile of 128 queries reads the LSE of the first"),
@@ -106,3 +111,84 @@ def test_no_hypothesis_accounts_for_a_correct_kernel() -> None:
     red = Verdict((Finding(what="dq_row_rms", tensor="dq", words="wrong"),), {"dq_row_rms_share": 1.1})
     evidence = Evidence(failed_cell(BackwardLoop, CAUSAL).subject, red, TimeBox(60))
     assert [each.__name__ for each in HYPOTHESES_OF_GRADIENTS if each(evidence)] == ["repeated"]
+
+
+class Overwriting(BackwardLoop):
+    """Each tile is stored over the one before."""
+
+    def add_tile(
+        self,
+        problem: Problem,
+        inputs: Inputs,
+        kept: Kept,
+        sums: Gradients,
+        lane: Lane,
+        rows: range,
+        keys: range,
+    ) -> None:
+        sums.dq[lane.batches, lane.heads, rows.start : rows.stop] = 0.0
+        super().add_tile(problem, inputs, kept, sums, lane, rows, keys)
+
+
+class Signed(BackwardLoop):
+    def gradients(self, problem: Problem, inputs: Inputs, forward: Output) -> Gradients:
+        dq, dk, dv = super().gradients(problem, inputs, forward)
+        return Gradients(-dq, dk, dv)
+
+
+class Exchanged(BackwardLoop):
+    def gradients(self, problem: Problem, inputs: Inputs, forward: Output) -> Gradients:
+        dq, dk, dv = super().gradients(problem, inputs, forward)
+        return Gradients(dq, dv, dk)
+
+
+class RoundedProducts(BackwardLoop):
+    def weight_gradients(self, grad_out: Tensor, value: Tensor) -> Tensor:
+        return super().weight_gradients(grad_out, value).bfloat16().float()
+
+
+class Undivided(BackwardLoop):
+    def weights(self, scores: Tensor, lse: Tensor) -> Tensor:
+        return (scores - scores.amax(dim=3, keepdim=True)).exp()
+
+
+class LseInBaseTwo(BackwardLoop):
+    def load_lse(self, kept: Kept, lane: Lane, rows: range) -> Tensor:
+        return super().load_lse(kept, lane, rows) / math.log(2)
+
+
+class ScaledTwice(BackwardLoop):
+    def add_dk(self, problem: Problem, score_gradients: Tensor, query: Tensor, weights: Tensor) -> Tensor:
+        return super().add_dk(problem, score_gradients, query, weights) * problem.scale
+
+
+ONE_TILE = "b1-h2-kv1-s61-d16-float32-scale0p3-grad-exact"
+BY_HAND: dict[str, tuple[type[BackwardLoop], str, str]] = {
+    "overwritten": (
+        Overwriting,
+        CAUSAL,
+        "dq is that of the last tile of 64 keys alone: tiles are stored, not added",
+    ),
+    "sign": (Signed, CAUSAL, "dq has the wrong sign"),
+    "exchanged": (Exchanged, CAUSAL, "dk and dv are in each other's place"),
+    "dP": (RoundedProducts, CAUSAL, "dP is rounded to bfloat16"),
+    "sum": (Undivided, ONE_TILE, "P is exp(s - maximum) in the backward pass: not divided by its sum"),
+    "base": (LseInBaseTwo, CAUSAL, "the LSE is in base 2, and the backward pass takes it for a natural one"),
+    "scale": (ScaledTwice, CAUSAL, "dk is multiplied twice with the softmax scale"),
+}
+
+
+@pytest.mark.parametrize("name", BY_HAND)
+def test_a_bug_is_named(name: str) -> None:
+    kernel, case, phrase = BY_HAND[name]
+    assert phrase_of(kernel, case) == phrase
+
+
+def test_a_few_rows_that_are_far_off_are_no_rounding() -> None:
+    class OneRow(BackwardLoop):
+        def gradients(self, problem: Problem, inputs: Inputs, forward: Output) -> Gradients:
+            dq, dk, dv = super().gradients(problem, inputs, forward)
+            dq[:, :, 7] *= 1.5
+            return Gradients(dq, dk, dv)
+
+    assert diagnosis_of(OneRow, CAUSAL) is None

@@ -75,6 +75,12 @@ def test_the_other_alignment_of_the_diagonal_is_named() -> None:
     assert found.startswith("the causal diagonal starts at the first key (top-left)")
 
 
+def test_a_diagonal_that_is_one_off_and_top_left_are_both_named_where_they_are_one() -> None:
+    found = phrase_of(find_mutants(["diagonal-one-short"])[0].kernel, "b1-h1-s70x71-d32-float32-causal-out-exact")
+    top_left = "the causal diagonal starts at the first key (top-left), expected to end at the last (bottom-right, +1)"
+    assert found == f"{top_left}, or the causal diagonal is 1 key too short"
+
+
 def test_padding_that_takes_weight_is_counted() -> None:
     class Unmasked(TileLoop):
         def beyond(self, problem: Problem, keys: range, key: Tensor) -> Tensor:

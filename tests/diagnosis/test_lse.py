@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from failing import diagnosis_of
+from failing import diagnosis_of, phrase_of
 from torch import Tensor
 
 from pytest_attn.problem.kinds import Kind
@@ -65,3 +65,10 @@ def test_the_maximum_alone_is_named() -> None:
 
 def test_one_row_is_too_few_for_a_constant() -> None:
     assert diagnosis_of(telling(lambda lse: lse + 0.5), "b1-h1-s1x70-d32-float32-both-exact") is None
+
+
+def test_two_formulas_that_zero_queries_cannot_tell_apart_are_both_named() -> None:
+    kernel = telling(lambda lse: lse / math.log(2))
+    assert phrase_of(kernel, "b1-h2-s40x70-d32-float32-zeroquery-both-exact") == (
+        "lse is in base 2, or lse adds a logarithm in base 2 to a maximum in base e"
+    )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
+import torch
 from failing import diagnosis_of, phrase_of
 from torch import Tensor
 
@@ -33,17 +36,65 @@ def test_the_scale_is_named_with_figures(scale: float, phrase: str) -> None:
     assert phrase_of(scaled(scale), "b1-h2-s40x70-d64-float32-both-exact") == phrase
 
 
+class Twice(TileLoop):
+    def scale(self, problem: Problem) -> float:
+        return super().scale(problem) ** 2
+
+
+class TwiceWithoutOthers(Twice):
+    capabilities = replace(TileLoop.capabilities, any_scale=False)
+
+
+DEFAULT = "b1-h2-s40x70-d64-float32-both-exact"
+
+
+def test_another_scale_tells_what_a_scale_comes_from() -> None:
+    assert phrase_of(Twice, DEFAULT) == "softmax scale is 0.01562 (applied twice), expected 0.125"
+
+
+def test_all_that_a_scale_may_come_from_is_named_where_the_kernel_takes_no_other() -> None:
+    why = "1 / head_dim, or applied twice, or divided by sqrt(head_dim)"
+    assert phrase_of(TwiceWithoutOthers, DEFAULT) == f"softmax scale is 0.01562 ({why}), expected 0.125"
+
+
 def test_a_scale_is_found_where_the_lse_alone_is_asked_for() -> None:
     assert "softmax scale is 0.25" in phrase_of(scaled(0.25), "b1-h2-s40x70-d64-float32-lse-exact")
 
 
+BETWEEN = "b1-h2-s40x70-d64-float32-scale0p05-both-exact"
+
+
 def test_a_rounded_scale_is_a_matter_of_precision() -> None:
-    found = diagnosis_of(scaled(0.050048828125), "b1-h2-s40x70-d64-float32-scale0p05-both-exact")
+    class Rounded(TileLoop):
+        def scale(self, problem: Problem) -> float:
+            return float(torch.tensor(problem.scale, dtype=torch.bfloat16))
+
+    found = diagnosis_of(Rounded, BETWEEN)
     assert found is not None
     assert (found.kind, found.phrase) == (
         "precision",
         "softmax scale is rounded to bfloat16: 0.0500488, expected 0.05",
     )
+
+
+def test_an_error_that_a_scale_without_rounding_has_as_well_is_none_of_a_rounded_scale() -> None:
+    class Steeper(TileLoop):
+        def scores(self, query: Tensor, key: Tensor) -> Tensor:
+            return super().scores(query, key) * (0.050048828125 / 0.05)
+
+    found = diagnosis_of(Steeper, BETWEEN)
+    assert found is None or "rounded" not in found.phrase
+
+
+def test_a_rounded_scale_is_not_said_of_a_kernel_that_takes_no_other() -> None:
+    class Rounded(TileLoop):
+        capabilities = replace(TileLoop.capabilities, any_scale=False)
+
+        def scale(self, problem: Problem) -> float:
+            return float(torch.tensor(problem.scale, dtype=torch.bfloat16))
+
+    found = diagnosis_of(Rounded, "b1-h2-s40x70-d72-float32-both-exact")
+    assert found is None or "is rounded" not in found.phrase
 
 
 def test_a_factor_of_the_output_is_named() -> None:

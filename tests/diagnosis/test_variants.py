@@ -15,19 +15,25 @@ from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.mutants.catalog import find_mutants
-from pytest_attn.selfcheck.mutants.variant_loop import VariantLoop
+from pytest_attn.selfcheck.mutants.lengths import DiagonalOfPaddedEnd
+from pytest_attn.selfcheck.mutants.variant_loop import OneSequence, VariantLoop
 
 PHRASES: dict[str, str] = {
     "window-one-short-on-the-left": "the window reaches 1 key too short to the left",
     "window-one-too-far-on-the-left": "the window reaches 1 key too far to the left",
     "window-one-short-on-the-right": "the window reaches 1 key too short to the right",
     "window-one-too-far-on-the-right": "the window reaches 1 key too far to the right",
-    "window-ignored": "window_size is ignored",
+    "window-ignored": "window_size is ignored, or the first tile of 128 keys of a window is attended to whole",
     "window-only-with-causal": "window_size is ignored",
     "window-sides-swapped": "left and right of the window are exchanged",
-    "window-of-none-to-the-left": "a side of 0 keys is taken for one without a limit",
+    "window-of-none-to-the-left": (
+        "a side of 0 keys is taken for one without a limit, or the first tile of 128 keys of a window is attended to "
+        "whole"
+    ),
     "window-top-left": "the window lies around key i of query i (top-left), expected bottom-right",
-    "window-forgotten-on-last-tile": "the window is ignored on the last tile of 64 keys",
+    "window-forgotten-on-last-tile": (
+        "the window is ignored on the last tile of 64 keys, or the window is ignored on the last tile of 128 keys"
+    ),
     "window-forgotten-on-first-tile": "the first tile of 64 keys of a window is attended to whole",
     "window-tiles-of-last-row": "tiles of 64 keys are skipped that lie before the window of the last row of a tile",
     "window-without-causal": "the causal mask is forgotten beside the variant",
@@ -36,7 +42,10 @@ PHRASES: dict[str, str] = {
     "length-one-less": "the last key of each sequence is left out, or the diagonal lies one key too short",
     "padding-attended": "seqused_k is ignored, or every sequence has as many keys as the first",
     "length-of-whole-tiles": "sequences are rounded up to whole tiles of 64 keys: padding is attended to",
-    "length-of-whole-pages": "the last page of 16 keys is attended to whole",
+    "length-of-whole-pages": (
+        "the last page of 16 keys is attended to whole, or sequences are rounded up to whole tiles of 16 keys: padding "
+        "is attended to"
+    ),
     "length-at-least-one": "a sequence without keys is taken to have one",
     "diagonal-of-padded-end": "the causal diagonal ends at the last key that there is room for, not of the sequence",
     "keys-of-next-sequence": "the keys of each sequence begin and end one token late",
@@ -55,7 +64,10 @@ PHRASES: dict[str, str] = {
     "slope-of-next-head": "each head reads alibi_slopes of the next head",
     "slope-of-key-head": "each head reads alibi_slopes of the number of its key head",
     "slopes-in-half-precision": "alibi_slopes is rounded to bfloat16",
-    "alibi-of-other-sign": "logits grow with the distance: ALiBi has the wrong sign",
+    "alibi-of-other-sign": (
+        "logits grow with the distance: ALiBi has the wrong sign, or the distance of ALiBi has a sign: a key before "
+        "its query is nearer than one beside it"
+    ),
     "alibi-forgotten": "alibi_slopes is ignored",
     "alibi-of-signed-distance": "the distance of ALiBi has a sign: a key behind its query is nearer than one beside it",
     "alibi-one-off": "the distance of ALiBi counts from the key before a query's own",
@@ -137,4 +149,52 @@ def test_a_mistake_that_a_bias_has_no_numbers_for_is_passed_over() -> None:
 def test_queries_that_no_sequence_has_say_nothing() -> None:
     (mutant,) = find_mutants(["sink-of-next-head"])
     words = phrase_of(mutant.kernel, "b3-h2-s5x40-d16-float32-packed-sinks-both-exact")
-    assert words == "each head reads sinks of the next head"
+    assert words == "each head reads sinks of the next head, or each head reads sinks of the head before"
+
+
+class WindowOfLongest(VariantLoop):
+    """The window of each sequence lies as in the longest."""
+
+    def center(self, problem: Problem) -> int:
+        assert isinstance(problem, OneSequence)
+        return problem.room.key - problem.room.query
+
+
+class AllOfLongest(WindowOfLongest):
+    """So does the causal diagonal."""
+
+    def diagonal(self, problem: Problem) -> int:
+        return self.center(problem)
+
+
+REST = "as in the longest, at another offset than its own lengths give"
+
+
+@pytest.mark.parametrize("form", ["ragged", "packed", "paged16"])
+def test_windows_that_lie_as_in_the_longest_sequence_are_named(form: str) -> None:
+    case = f"b4-h2-s65x129-d16-float32-win40x9-{form}-both-exact"
+    assert phrase_of(WindowOfLongest, case) == f"the window of each sequence lies {REST}"
+
+
+@pytest.mark.parametrize("form", ["ragged", "packed", "paged16"])
+def test_window_and_diagonal_that_lie_as_in_the_longest_sequence_are_named(form: str) -> None:
+    case = f"b7-h2-s65x129-d16-float32-causal-win40x0-{form}-both-exact"
+    assert phrase_of(AllOfLongest, case) == f"window and causal diagonal of each sequence lie {REST}"
+
+
+def test_the_longest_and_top_left_are_both_told_where_they_are_one() -> None:
+    words = phrase_of(WindowOfLongest, "b4-h2-s129-d16-float32-win40x9-ragged-both-exact")
+    top_left = "the window lies around key i of query i (top-left), expected bottom-right"
+    assert words == f"the window of each sequence lies {REST}, or {top_left}"
+
+
+def test_a_diagonal_that_lies_as_in_the_longest_sequence_and_top_left_are_both_told() -> None:
+    words = phrase_of(DiagonalOfPaddedEnd, "b4-h2-s129-d16-float32-causal-ragged-both-exact")
+    longest = "the causal diagonal ends at the last key that there is room for, not of the sequence"
+    assert words == f"{longest}, or the causal diagonal is top-left, expected bottom-right"
+
+
+def test_a_window_that_is_top_left_is_not_taken_for_one_of_the_longest() -> None:
+    (mutant,) = find_mutants(["window-top-left"])
+    words = phrase_of(mutant.kernel, "b4-h2-s65x129-d16-float32-win40x9-ragged-both-exact")
+    assert words == "the window lies around key i of query i (top-left), expected bottom-right"

@@ -21,6 +21,15 @@ from pytest_attn.judge.verdict.worst import Worst
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
 
+NOTHING = 1e-9
+"""A share of the largest standard deviation of a result that is as good as none."""
+
+LEAST_SIGMA = 1e-30
+"""A standard deviation that is none, whatever the others are."""
+
+MANY = 1e9
+"""Multiples of rounding from which on a figure says no more than that it is wrong."""
+
 
 def derived(
     out: Tensor | None,
@@ -67,6 +76,7 @@ class OutErrors:
     ) -> None:
         self._name = name
         self._kept = kept
+        self._found = found
         self._reference = truth
         self._allowed = allowed
         self._degrees = degrees
@@ -106,7 +116,7 @@ class OutErrors:
         return Finding(
             what=f"{self._name}_row_rms",
             tensor=self._name,
-            words=f"row RMS {reached:.3g} x the rounding error expected, limit {limit:.3g}",
+            words=self._exactly(worst) or f"row RMS {_size(reached)} x the rounding error expected, limit {limit:.3g}",
             figure=reached,
             limit=limit,
             place=worst.place(rms.shape),
@@ -127,7 +137,8 @@ class OutErrors:
         return Finding(
             what=f"{self._name}_largest",
             tensor=self._name,
-            words=f"an element is off by {reached:.3g} standard deviations of rounding, limit {limit:.3g}",
+            words=self._exactly(worst)
+            or f"an element is off by {_size(reached)} standard deviations of rounding, limit {limit:.3g}",
             figure=reached,
             limit=limit,
             place=worst.place(largest.shape),
@@ -142,7 +153,7 @@ class OutErrors:
         return Finding(
             what=f"{self._name}_rms",
             tensor=self._name,
-            words=f"RMS {rms:.3g} x the rounding error expected over all rows, limit {limit:.3g}",
+            words=f"RMS {_size(rms)} x the rounding error expected over all rows, limit {limit:.3g}",
             figure=rms,
             limit=limit,
         )
@@ -171,12 +182,27 @@ class OutErrors:
                 finding = Finding(
                     what=f"{self._name}_bias",
                     tensor=self._name,
-                    words=f"mean error {found.mean:+.3g} standard deviations of rounding {where}, limit {limit:.3g}",
+                    words=f"mean error {_size(found.mean, '+')} standard deviations of rounding {where}, "
+                    f"limit {limit:.3g}",
                     figure=found.mean,
                     limit=limit,
                 )
         figures[f"{self._name}_bias_share"] = share
         return finding if share > 1.0 else None
+
+    def _exactly(self, worst: Worst) -> str:
+        """The element that is furthest off in a row, where next to nothing is allowed to it; else empty.
+
+        A multiple of nothing says nothing, as the budget of a product with 0.
+        """
+        row = (worst.batch, worst.head, worst.row)
+        sigma = self._allowed.sigma.expand_as(self._z)
+        column = int(self._z[row].abs().nan_to_num(torch.inf).argmax())
+        if float(sigma[row][column]) > max(NOTHING * float(sigma.max()), LEAST_SIGMA):
+            return ""
+        expected, got = float(self._reference[row][column]), float(self._found[row][column])
+        error = "no error" if expected == 0 else "next to no error"
+        return f"off where {error} is allowed: expected {expected:.4g}, got {got:.4g}"
 
     def _bias_sees(self, clusters: Clusters, alarms: FalseAlarms) -> bool:
         """Whether the mean could be over its limit where the RMS is not.
@@ -199,6 +225,13 @@ class OutErrors:
         size = torch.where(self._kept.unsqueeze(3), self._reference.abs() / self._allowed.sigma, 0.0)
         mean = float(size.sum(dtype=torch.float64)) / (int(self._kept.sum()) * size.shape[3])
         return mean, self._kept_rms(size)
+
+
+def _size(figure: float, sign: str = "") -> str:
+    """A figure for a person; one that no rounding comes near, in words."""
+    if abs(figure) < MANY:
+        return f"{figure:{sign}.3g}"
+    return f"{'minus ' if figure < 0 else ''}more than a billion"
 
 
 def _lse(lse: Tensor, reference: Reference, allowed: LseBudget) -> Statistic:

@@ -26,8 +26,8 @@ class Verdict:
 
     @property
     def summary(self) -> str:
-        """The phrases of all findings in one line for a person; "right" where there are none."""
-        return "; ".join(finding.phrase for finding in self.findings) or "right"
+        """The phrases of all findings in one line for a person, each once; "right" where there are none."""
+        return "; ".join(dict.fromkeys(finding.phrase for finding in self.findings)) or "right"
 
     def of(self, part: str) -> Verdict:
         """The same verdict, its findings said of a part of the case: a call, a split, a relation."""

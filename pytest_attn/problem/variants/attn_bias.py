@@ -84,9 +84,8 @@ class Bias(Variant):
         read = with_extra(inputs, "attn_bias", _column_by_column(bias))
         yield Mistake("strides", "the bias is read as if it lay column by column", problem, read)
         others = (*(each for each in problem.variants if each is not self),)
-        yield Mistake(
-            "logits", "the bias is added before logits are changed", replace(problem, variants=(self, *others)), inputs
-        )
+        first = replace(problem, variants=(self, *others))
+        yield Mistake("logits", "the bias is added before logits are changed", first, inputs, general=True)
 
         def hidden(logits: Tensor, tile: Tile, extras: Mapping[str, Tensor]) -> Tensor:
             own = extras["attn_bias"][tile.batch * self.per_batch, tile.head * self.per_head].cpu()

@@ -29,7 +29,7 @@ Amend = Callable[["Tensor | None", "Tensor"], tuple["Tensor | None", "Tensor"]]
 class Mistake:
     """A kind of bug, in words, and the problem and inputs that a kernel with it solves; `lse_problem` is that of its
     LSE where it is another. `amend` makes its output, None where it is not asked for, and its LSE of those of the
-    problem."""
+    problem. `general`: another wording of what a mistake named before it may be; no alternative to that."""
 
     kind: Kind
     phrase: str
@@ -37,6 +37,7 @@ class Mistake:
     inputs: Inputs
     lse_problem: Problem | None = None
     amend: Amend | None = None
+    general: bool = False
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,13 @@ if TYPE_CHECKING:
 TILES = ((64, 64), (128, 64), (64, 128), (128, 128), (32, 32), (16, 16))
 """(queries, keys) of a tile, as kernels have them."""
 
+GENERAL = (
+    "a left side of 0 keys is taken for one without a limit",
+    "the left side of the window is ignored",
+    "the right side of the window is ignored",
+)
+"""What may be said as well where both sides are: a causal mask hides what is to the right."""
+
 UNLIMITED = -1
 """What flash-attention passes for a side without a limit."""
 
@@ -94,11 +101,37 @@ class WindowSize(Variant):
         return {"window_size": (left, right)}
 
     def mistakes(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
-        """Windows that are a key too long or short, sides that are misread, and tiles that the window is lost on."""
+        """Windows that are a key too long or short, or lie elsewhere, sides that are misread, and tiles that the window
+        is lost on."""
         from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
 
+        yield from self._of_longest(problem, inputs)
         for phrase, mask in (*self._one_key_off(), *self._misread(), *self._lost_on_tiles()):
-            yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs)
+            general = phrase in GENERAL
+            yield Mistake("window", phrase, instead(problem, self, Instead(seen=mask)), inputs, general=general)
+
+    def _of_longest(self, problem: Problem, inputs: Inputs) -> Iterator[Mistake]:
+        """Windows that lie in each sequence of a batch as in the longest, and so does the causal diagonal or not."""
+        from pytest_attn.problem.masks import Causal, Pairs, parts
+        from pytest_attn.problem.variants.mistake import Instead, Mistake, instead
+
+        longest = problem.key_length - problem.query_length
+        if all(each.key - each.query == longest for each in problem.sequences):
+            return
+
+        def window(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+            return self._inside(key - query - longest)
+
+        def diagonal(query: Tensor, key: Tensor, lengths: Lengths) -> Tensor:
+            return key <= query + longest
+
+        moved = instead(problem, self, Instead(seen=Pairs(f"{self.token}-longest", window)))
+        rest = "as in the longest, at another offset than its own lengths give"
+        masks = [Pairs("longest", diagonal) if isinstance(each, Causal) else each for each in parts(moved.mask)]
+        if problem.causal is not None:
+            phrase = f"window and causal diagonal of each sequence lie {rest}"
+            yield Mistake("window", phrase, moved.masked(masks), inputs)
+        yield Mistake("window", f"the window of each sequence lies {rest}", moved, inputs)
 
     def _one_key_off(self) -> Iterator[tuple[str, Mask]]:
         """The window with one side a key longer or shorter."""

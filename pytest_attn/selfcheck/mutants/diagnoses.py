@@ -32,31 +32,41 @@ class Killed(NamedTuple):
     cases: tuple[str, ...]
 
 
+class Named(NamedTuple):
+    """The kind of bug that is named most often, empty where none is, and the cells of which nothing is said."""
+
+    kind: str
+    unnamed: tuple[str, ...]
+
+
 def diagnosed(matrix: KillMatrix, mutants: Sequence[Mutant], workers: int | None = None) -> KillMatrix:
-    """The matrix with the kind of bug that is named most often on the cells that kill each mutant.
+    """The matrix with the kind of bug that is named most often on the cells that kill each mutant, and those of which
+    nothing is said.
 
     `workers` are single-threaded processes, one per core by default; 1 works in this process.
     """
     kernels = {mutant.name: mutant.kernel for mutant in mutants}
-    killed = [
-        Killed(kernels[fate.mutant], tuple(dict.fromkeys(kill.case for kill in fate.kills.values())))
-        for fate in matrix.fates
-    ]
+    killed = [Killed(kernels[fate.mutant], fate.cells) for fate in matrix.fates]
     workers = workers or os.cpu_count() or 1
     if workers == 1:
-        named = list(map(most_named, killed))
+        found = list(map(most_named, killed))
     else:
         with ProcessPoolExecutor(workers, get_context("spawn"), torch.set_num_threads, (1,)) as pool:
-            named = list(pool.map(most_named, killed))
-    fates = [replace(fate, diagnosis=kind) for fate, kind in zip(matrix.fates, named, strict=True)]
+            found = list(pool.map(most_named, killed))
+    fates = [
+        replace(fate, diagnosis=named.kind, unnamed=named.unnamed)
+        for fate, named in zip(matrix.fates, found, strict=True)
+    ]
     return replace(matrix, fates=tuple(fates))
 
 
-def most_named(killed: Killed) -> str:
-    """The kind that is named most often, the first of equals; empty where none is named on any cell."""
+def most_named(killed: Killed) -> Named:
+    """What is named on the cells that kill a mutant; of kinds named equally often, the first."""
     session = Session(Options())
-    counts = Counter(filter(None, (named(session, killed.kernel, Case.parse(case)) for case in killed.cases)))
-    return counts.most_common(1)[0][0] if counts else ""
+    kinds = {case: named(session, killed.kernel, Case.parse(case)) for case in killed.cases}
+    counts = Counter(filter(None, kinds.values()))
+    unnamed = tuple(case for case, kind in kinds.items() if not kind)
+    return Named(counts.most_common(1)[0][0] if counts else "", unnamed)
 
 
 def named(session: Session, kernel: type[TileLoop], case: Case) -> str:
