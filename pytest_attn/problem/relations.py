@@ -53,7 +53,8 @@ NEEDS: dict[Relation, Need] = {
     "summedvalues": Need("the output", lambda case: case.ask != "lse"),
     "lonehead": Need("two heads or batches", lambda case: case.batch * case.query_heads > 1),
     "lastrow": Need(
-        "causal bottom-right and two queries", lambda case: case.causal == "bottom-right" and case.query_length > 1
+        "causal bottom-right, no block mask and two queries",
+        lambda case: case.causal == "bottom-right" and case.sparsity is None and case.query_length > 1,
     ),
 }
 """What a relation needs; one that is not named exists for every case."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from typing import Any
+from unittest.mock import patch
 
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.session import Session
@@ -41,6 +42,12 @@ def cell_of(implementation: Any, case: Case, **claims: Any) -> Cell:
 def verdict_on(implementation: Any, case: Case, **claims: Any) -> Verdict:
     """The verdict of the check that the case names."""
     return cell_of(implementation, case, **claims).judge()
+
+
+def relation_on(implementation: Any, case: Case, **claims: Any) -> Verdict:
+    """The verdict of the relation that the case names, whatever the kernel's result is by itself."""
+    with patch("pytest_attn.checks.check.value", lambda subject: Verdict(())):
+        return verdict_on(implementation, case, **claims)
 
 
 def record_of(name: str, case: Case) -> Record:

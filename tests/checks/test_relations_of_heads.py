@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import GROUPED, cell_of, claiming, record_of, verdict_on
+from planted import GROUPED, cell_of, claiming, record_of, relation_on
 from torch import Tensor
 
 from pytest_attn.problem.case import Case
@@ -53,17 +53,17 @@ class MaximumOfAllHeads(TileLoop):
 
 
 def test_another_order_of_heads_breaks_expanded_heads() -> None:
-    assert verdict_on(HeadsByModulo(), EXPANDED).summary.startswith("key heads repeated: out: row RMS")
+    assert relation_on(HeadsByModulo(), EXPANDED).summary.startswith("key heads repeated: out: row RMS")
 
 
 def test_a_bit_that_other_heads_change_breaks_lone_head() -> None:
-    summary = verdict_on(MaximumOfAllHeads(), LONE).summary
+    summary = relation_on(MaximumOfAllHeads(), LONE).summary
     assert summary.startswith("all but batch ")
     assert " rows differ, first at batch " in summary
 
 
 def test_a_bit_that_other_heads_change_is_right_where_determinism_is_not_claimed() -> None:
-    assert verdict_on(MaximumOfAllHeads(), LONE, deterministic=False).passed
+    assert relation_on(MaximumOfAllHeads(), LONE, deterministic=False).passed
 
 
 def test_a_head_that_reads_another_is_red_where_determinism_is_not_claimed() -> None:
@@ -71,7 +71,7 @@ def test_a_head_that_reads_another_is_red_where_determinism_is_not_claimed() -> 
         def key_heads(self, problem: Problem, lane: Lane) -> Tensor:
             return (super().key_heads(problem, lane) + 1) % problem.key_heads
 
-    summary = verdict_on(NextHead(), LONE, deterministic=False).summary
+    summary = relation_on(NextHead(), LONE, deterministic=False).summary
     assert summary.startswith("all but batch ")
     assert "replaced: out: row RMS" in summary
 

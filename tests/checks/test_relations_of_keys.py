@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import GROUPED, claiming, record_of, verdict_on
+from planted import GROUPED, claiming, record_of, relation_on
 from torch import Tensor
 
 from pytest_attn.checks.relations.grid import coarse, drawn
@@ -107,7 +107,7 @@ class ScaleOffByAPercent(TileLoop):
     ],
 )
 def test_a_planted_bug_breaks_the_relation(kernel: type[TileLoop], case: Case, says: str) -> None:
-    assert verdict_on(kernel(), case).summary.startswith(says)
+    assert relation_on(kernel(), case).summary.startswith(says)
 
 
 def test_a_kernel_that_raises_on_the_related_problem_is_red_in_the_words_of_the_relation() -> None:
@@ -117,7 +117,7 @@ def test_a_kernel_that_raises_on_the_related_problem_is_red_in_the_words_of_the_
                 raise RuntimeError("too many keys")
             return super().query_tiles(problem)
 
-    assert verdict_on(Raises(), DUPLICATED).summary.startswith("every key twice: the kernel raised RuntimeError")
+    assert relation_on(Raises(), DUPLICATED).summary.startswith("every key twice: the kernel raised RuntimeError")
 
 
 def test_nan_on_both_sides_is_not_agreement() -> None:
@@ -125,7 +125,7 @@ def test_nan_on_both_sides_is_not_agreement() -> None:
         def load_value(self, problem: Problem, inputs: Inputs, lane: Lane, keys: range) -> Tensor:
             return super().load_value(problem, inputs, lane, keys) * math.nan
 
-    assert not verdict_on(Nan(), PERMUTED).passed
+    assert not relation_on(Nan(), PERMUTED).passed
 
 
 @pytest.mark.parametrize("tile", [16, 32, 64])

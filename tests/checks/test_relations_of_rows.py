@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from planted import BLOCKWISE, GROUPED_CAUSAL, GROUPED_TOP_LEFT, cell_of, claiming, named, record_of, verdict_on
+from planted import BLOCKWISE, GROUPED_CAUSAL, GROUPED_TOP_LEFT, cell_of, claiming, named, record_of, relation_on
 from torch import Tensor
 
 from pytest_attn.checks.relations.rows import hidden_keys
@@ -104,11 +104,11 @@ class DecodesWithoutTheNewKey(TileLoop):
     ],
 )
 def test_a_planted_bug_breaks_the_relation(kernel: type[TileLoop], case: Case, says: str) -> None:
-    assert verdict_on(kernel(), case).summary.startswith(says)
+    assert relation_on(kernel(), case).summary.startswith(says)
 
 
 def test_hidden_keys_are_red_where_determinism_is_not_claimed() -> None:
-    summary = verdict_on(OneKeyTooMany(), HIDDEN, deterministic=False).summary
+    summary = relation_on(OneKeyTooMany(), HIDDEN, deterministic=False).summary
     assert summary.startswith("hidden keys replaced (first): out: row RMS")
 
 

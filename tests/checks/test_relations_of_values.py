@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from planted import GROUPED, claiming, record_of, verdict_on
+from planted import GROUPED, claiming, record_of, relation_on
 from torch import Tensor
 
 from pytest_attn.problem.case import Case
@@ -48,9 +48,9 @@ class MixesLogitsWithValues(TileLoop):
 
 @pytest.mark.parametrize("kernel", [ClampsValues, MixesLogitsWithValues])
 def test_a_kernel_that_is_not_linear_is_red(kernel: type[TileLoop]) -> None:
-    assert verdict_on(kernel(), SUMMED).summary.startswith("values summed: out: row RMS")
+    assert relation_on(kernel(), SUMMED).summary.startswith("values summed: out: row RMS")
 
 
 def test_a_log_sum_exp_that_depends_on_the_values_is_red() -> None:
-    summary = verdict_on(MixesLogitsWithValues(), SUMMED).summary
+    summary = relation_on(MixesLogitsWithValues(), SUMMED).summary
     assert "values summed: lse: off by" in summary

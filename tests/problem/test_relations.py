@@ -33,9 +33,9 @@ SPARSE = replace(DENSE, block_shape=(16, 16), sparsity=0.5)
         ("hiddenkeys", replace(CAUSAL, causal="top-left", key_length=1), "a mask that hides keys"),
         ("summedvalues", replace(DENSE, ask="lse"), "the output"),
         ("lonehead", Case(64, 64), "two heads or batches"),
-        ("lastrow", DENSE, "causal bottom-right and two queries"),
-        ("lastrow", replace(CAUSAL, causal="top-left"), "causal bottom-right and two queries"),
-        ("lastrow", replace(CAUSAL, query_length=1), "causal bottom-right and two queries"),
+        ("lastrow", DENSE, "causal bottom-right, no block mask and two queries"),
+        ("lastrow", replace(CAUSAL, causal="top-left"), "causal bottom-right, no block mask and two queries"),
+        ("lastrow", replace(CAUSAL, query_length=1), "causal bottom-right, no block mask and two queries"),
     ],
 )
 def test_a_relation_that_does_not_exist_for_a_case_is_refused_by_name(relation: Any, case: Case, needs: str) -> None:
