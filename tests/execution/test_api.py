@@ -7,18 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
 
 import pytest_attn
-import pytest_attn.execution.api
-import pytest_attn.kernels.builtin.eager
-import pytest_attn.plugin.speed_gate
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.records.document import read_document
 from pytest_attn.records.record import Record
-
-assert all([hypothesis, pytest_attn.execution.api]), "loaded before pytester notes what a run of it imports"
 
 CASES = ["b1-h1-s8-d8-float32-out-exact", "b1-h1-s8-d8-float32-both-exact", "b1-h1-s8-d8-float32-causal-out-exact"]
 KERNEL = """

@@ -6,19 +6,10 @@ import os
 import subprocess
 from collections.abc import Callable
 
-# Loaded here: pytester forgets what a run in this process imports, torch cannot be imported twice, hypothesis is slow.
-import hypothesis
 import pytest
-import torch
 
-import pytest_attn.execution.session
-import pytest_attn.kernels.builtin.block_sparse
-import pytest_attn.kernels.builtin.eager
-import pytest_attn.plugin.speed_gate
 from pytest_attn.records.document import Document, read_document
 from pytest_attn.records.record import Record
-
-assert all([hypothesis, torch, pytest_attn.execution.session]), "imported for their effect"
 
 CASE = "b1-h1-s64-d32-float32-out-exact"
 
