@@ -25,7 +25,7 @@ def backward() -> Groups:
         "recipe": get_args(Recipe),
         "oracle": GRADIENT_ORACLES,
         "ask": ("grad",),
-        "batch": (1, 2),
+        "batch": (1, 2, 6),
         "scale": (None, 0.3),
         "variants": (*(InTurn(()), InTurn(*WINDOWS)), InTurn(*RAGGED)),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import pytest
@@ -170,20 +171,25 @@ def test_workers_find_what_one_process_finds() -> None:
     assert kill_matrix(chosen, groups, workers=2).fates == kill_matrix(chosen, groups, workers=1).fates
 
 
+def not_passed(loop: type[TileLoop], cases: Sequence[Case]) -> list[str]:
+    """Why cells of a clean loop did not pass, but for those that it does not claim; some pass."""
+    records = judged(tile_loop(loop), cases, Session(Options()))
+    reasons = [record.reason for record in records if record.outcome != "passed"]
+    assert len(reasons) < len(cases)
+    return [reason for reason in reasons if not reason.startswith("not claimed: ")]
+
+
 @pytest.mark.parametrize("group", [name for name in DEFAULT_TIER if name.startswith("boundary")])
 def test_the_clean_loop_passes_a_sample_of_the_boundary(group: str) -> None:
     cases = DEFAULT_TIER[group][::29]
     loop = SplitLoop if any(case.variants for case in cases) else TileLoop
-    records = judged(tile_loop(loop), cases, Session(Options()))
-    red = [record.reason for record in records if record.outcome != "passed"]
-    assert set(red) <= {"not claimed: dtype float64"}
+    assert not_passed(loop, cases) == []
 
 
 @pytest.mark.parametrize("group", [name for name in DEFAULT_TIER if name.startswith("backward")])
 def test_the_clean_backward_loop_passes_a_sample_of_the_sweep(group: str) -> None:
     loop = VariantBackwardLoop if DEFAULT_TIER[group][0].variants else BackwardLoop
-    records = judged(tile_loop(loop), DEFAULT_TIER[group][::7], Session(Options()))
-    assert [record.reason for record in records if record.outcome != "passed"] == []
+    assert not_passed(loop, DEFAULT_TIER[group][::7]) == []
 
 
 SWEEPS_OF = {
@@ -194,7 +200,7 @@ SWEEPS_OF = {
 }
 """The sweeps that show the bugs of loops other than the plain one."""
 
-SWEEPS_OF_FAMILY = {"dims": ("smoke", "boundary")}
+SWEEPS_OF_FAMILY = {"dims": ("boundary", "core")}
 """Those that show what is wrong at some head dimension alone, whatever the loop."""
 
 OF_TRUE_SIZE = "sizes"

@@ -47,6 +47,10 @@ def test_a_mutant_lives_where_the_result_is_returned(name: str) -> None:
     assert find_kills(Piece(find_mutants([name]), (whole,), {"test": DERIVED})).killed == {}
 
 
+SPLIT = [case for case in find_sweep("decode") if any(isinstance(each, NumSplits) for each in case.variants)]
+
+
 def test_the_clean_loop_passes_a_sample_of_the_sweep() -> None:
-    records = judged(tile_loop(SplitLoop), find_sweep("decode").groups["decode_splits"][::9], Session(Options()))
-    assert [record.reason for record in records if record.outcome != "passed"] == []
+    records = judged(tile_loop(SplitLoop), SPLIT[::9], Session(Options()))
+    reasons = [record.reason for record in records if record.outcome != "passed"]
+    assert {*reasons} <= {"not claimed: dtype float64"}
