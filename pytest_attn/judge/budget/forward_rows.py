@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.budget.chains import longest_chain, roundings
+from pytest_attn.judge.budget.chains import longest_chain, roundings, row_additions
+from pytest_attn.judge.budget.dominated_sums import lost_weight
 from pytest_attn.judge.budget.logit_roundings import LogitRoundings
 from pytest_attn.judge.budget.operands import OperandRounding, logit_operands
 from pytest_attn.judge.budget.precision import (
@@ -71,6 +72,9 @@ class ForwardRows:
     repeats: Tensor
     """r `[B, H]`: by how much the variance of summed roundings grows because weights of a row are equal."""
 
+    lost_weight: Tensor
+    """e: what the sum of weights may lose, relative to it, beside one key that dominates it."""
+
     @property
     def shared(self) -> Tensor:
         """r for every row, `[B, H, 1]`."""
@@ -103,6 +107,11 @@ class ForwardRows:
             sink_variance=_sink_variance(problem, numerics, sink, sink_weight),
             common_variance=common_variance,
             repeats=repeats(problem, inputs).to(dtype),
+            lost_weight=lost_weight(
+                (1 - torch.maximum(peak, sink_weight)).clamp_min(0.0),
+                row_additions(numerics, problem, keys),
+                unit_roundoff(precision(numerics.accumulator, problem)),
+            ),
         )
 
 
