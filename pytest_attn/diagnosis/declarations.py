@@ -17,11 +17,13 @@ from pytest_attn.diagnosis.limit import is_statistic
 from pytest_attn.diagnosis.runs import Runs
 from pytest_attn.judge.budget.budget import Budget
 from pytest_attn.judge.budget.errors import allowed_error
+from pytest_attn.judge.budget.precision import precision
 from pytest_attn.judge.verdict.judge import judge
 from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.problem import Problem
 
 LEAST_FILL = 0.65
 """The RMS, in standard deviations of a budget, of errors that are those of its roundings; correct kernels show 0.7 to
@@ -29,6 +31,12 @@ LEAST_FILL = 0.65
 
 LEAST_LSE_FILL = 0.3
 """The largest error of an LSE, of its limit, that is one of rounding."""
+
+STORED = ("probabilities", "values", "scale", "logits", "accumulator", "split_parts")
+"""Fields of `Numerics` that name a precision, and None that of sums."""
+
+ROUNDED = ("scaled_query", "unscaled_logits", "stored_accumulator")
+"""Fields of `Numerics` that name a precision, and None no rounding."""
 
 
 class Candidate(NamedTuple):
@@ -49,7 +57,7 @@ def undeclared(runs: Runs) -> Diagnosis | None:
         return None
     kernel, tensors = runs.subject.kernel, {finding.tensor for finding in runs.verdict.findings}
     own, best = kernel.numerics_for(problem), None
-    for candidate in candidates(own, wants_grad=problem.wants_grad):
+    for candidate in candidates(own, problem):
         if runs.box.left <= 0:
             return None
         allowed = allowed_error(problem, runs.inputs, truth, candidate.numerics)
@@ -65,8 +73,8 @@ def undeclared(runs: Runs) -> Diagnosis | None:
     return Diagnosis("precision", f"errors that {written} would explain: declare it if the kernel {does}")
 
 
-def candidates(own: Numerics, *, wants_grad: bool) -> Iterator[Candidate]:
-    """What differs from a kernel's own numerics, single fields first."""
+def candidates(own: Numerics, problem: Problem) -> Iterator[Candidate]:
+    """What differs from a kernel's own numerics in what it comes to for a problem, single fields first."""
     eager, scaled = Numerics.of_torch_eager(), Numerics.of_scaled_query()
     single = [
         ("logits='input'", "stores its scores in the input dtype", replace(own, logits="input")),
@@ -117,9 +125,27 @@ def candidates(own: Numerics, *, wants_grad: bool) -> Iterator[Candidate]:
         ),
         ("Numerics.of_scaled_query()", "is eager attention that scales its query first", scaled),
     ]
-    for each in [*single, *(of_gradients if wants_grad else ()), *sets]:
-        if each[2] != own:
+    for each in [*single, *(of_gradients if problem.wants_grad else ()), *sets]:
+        if _arithmetic(each[2], problem) != _arithmetic(own, problem):
             yield Candidate(*each)
+
+
+def _arithmetic(numerics: Numerics, problem: Problem) -> tuple[object, ...]:
+    """What numerics come to for a problem: "input" is no other precision where inputs are as precise as sums.
+
+    Merging parts is left out: as what they are stored in, it is suggested together with that.
+    """
+    backward = numerics.backward
+    fields = [getattr(numerics, name) for name in ("products", "normalized", "exp_error", "chain", "row_chain")]
+    stored = [getattr(numerics, name) for name in STORED]
+    # None is the precision of sums in some fields; in these it is no rounding at all.
+    rounded = [getattr(numerics, name) for name in ROUNDED]
+    if problem.wants_grad:
+        fields += [backward.delta_of, backward.weights_of]
+        stored += [backward.score_gradients, backward.grouped_gradients]
+        rounded += [backward.probability_gradients, backward.scaled_score_gradients, backward.stored_gradients]
+    once = (None if name is None else precision(name, problem) for name in rounded)
+    return (*fields, *(precision(name, problem) for name in stored), *once)
 
 
 def _fills(verdict: Verdict, tensor: str) -> bool:

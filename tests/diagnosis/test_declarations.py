@@ -9,11 +9,13 @@ import pytest
 import torch
 from failing import diagnosis_of, failed_cell
 
-from pytest_attn.diagnosis.declarations import undeclared
+from pytest_attn.diagnosis.declarations import candidates, undeclared
 from pytest_attn.diagnosis.evidence import Evidence
 from pytest_attn.diagnosis.timebox import TimeBox
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.case_id import parse
+from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.mutants.catalog import find_mutants
 from pytest_attn.selfcheck.mutants.tile_loop import tile_loop
 from tests.judge.torch_eager import (
@@ -92,3 +94,17 @@ def test_a_flat_tolerance_is_explained_by_no_declaration() -> None:
     cell = failed_cell(eager(Numerics(), without_last_key(product_first)), LONG)
     flat = replace(cell.subject, tolerance="bsa")
     assert undeclared(Evidence(flat, cell.judge(), TimeBox(120.0))) is None
+
+
+@pytest.mark.parametrize(("dtype", "offered"), [("float32", False), ("bfloat16", True)])
+@pytest.mark.parametrize(
+    "written", ["split=True, split_parts='input'", "logits='input'", "probabilities='input'", "scale='input'"]
+)
+def test_what_comes_to_the_precision_of_sums_is_no_declaration(written: str, dtype: str, offered: bool) -> None:
+    problem = Problem.of(parse(f"b1-h1-s9-d16-{dtype}-out-exact"))
+    assert (written in {each.written for each in candidates(WIDE, problem)}) == offered
+
+
+def test_one_more_rounding_is_a_declaration_in_float32_too() -> None:
+    problem = Problem.of(parse("b1-h1-s9-d16-float32-out-exact"))
+    assert "scaled_query='input'" in {each.written for each in candidates(WIDE, problem)}

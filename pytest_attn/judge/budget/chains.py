@@ -32,3 +32,11 @@ def roundings(terms: Tensor, chain: Tensor) -> tuple[Tensor, Tensor]:
     walks = [(length + terms / length) / 2 for length in lengths]
     steadies = [length * length / (3 * terms) + terms / (3 * length) for length in lengths]
     return torch.maximum(*walks), torch.maximum(*steadies)
+
+
+def row_additions(numerics: Numerics, problem: Problem, terms: Tensor) -> Tensor:
+    """The most additions to the running sum along a row without a product, of chains and of their results."""
+    longest = numerics.row_chain
+    chain = longest_chain(numerics, problem, terms) if longest is None else terms.clamp_max(longest)
+    lengths = [chain, (chain / SHORTEST_CHAIN).clamp_min(1)]
+    return torch.maximum(*(length + terms / length for length in lengths))

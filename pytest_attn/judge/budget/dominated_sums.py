@@ -15,6 +15,16 @@ def is_dominated(others: Tensor, dtype: torch.dtype) -> Tensor:
     return others < SPACING * torch.finfo(dtype).eps / 2
 
 
+def lost_weight(others: Tensor, additions: Tensor, unit: float) -> Tensor:
+    """What the sum of the weights of a row may lose, relative to it, where one key has nearly all of it.
+
+    Once that key is in the sum, each addition is off by at most half of a spacing, u, and by at most what is added:
+    `others` in all. Where the mean of what is added is less than a spacing, most of it is lost, all of one
+    sign. `additions`: how many numbers are added one after the other; `unit`: u of the sum. All of one shape.
+    """
+    return torch.minimum(others, additions * unit).where(others < SPACING * additions * unit, 0.0)
+
+
 def mean_rounding(exact: Tensor, stored: Tensor, dominated: Tensor, sigma: Tensor, dtype: torch.dtype) -> float:
     """The mean error of the sums `[B, H, S, D]` that one term dominates, relative as `OutBudget.systematic`.
 

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn.judge.budget.chains import longest_chain, roundings
+from pytest_attn.judge.budget.chains import longest_chain, roundings, row_additions
+from pytest_attn.judge.budget.dominated_sums import lost_weight
 from pytest_attn.judge.budget.logit_products import LogitProducts
 from pytest_attn.judge.budget.logit_roundings import LogitRoundings, rounds_products
 from pytest_attn.judge.budget.operands import OperandRounding
@@ -73,6 +74,9 @@ class ForwardRows:
     repeats: Tensor
     """r `[B, H]`: by how much the variance of summed roundings grows because weights of a row are equal."""
 
+    lost_weight: Tensor
+    """e: what the sum of weights may lose, relative to it, beside one key that dominates it."""
+
     @property
     def shared(self) -> Tensor:
         """r for every row, `[B, H, 1]`."""
@@ -109,6 +113,11 @@ class ForwardRows:
             # ((c u_o)^2 + (c u_q)^2) Y
             common_variance=products.common.to(dtype) * (ROUNDING_SQUARE * (operand.unit**2 + query)),
             repeats=repeats(problem, inputs).to(dtype),
+            lost_weight=lost_weight(
+                (1 - torch.maximum(peak, sink_weight)).clamp_min(0.0),
+                row_additions(numerics, problem, keys),
+                unit_roundoff(precision(numerics.accumulator, problem)),
+            ),
         )
 
 

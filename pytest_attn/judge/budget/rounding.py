@@ -31,6 +31,8 @@ p_ij^2.
   the rows, which the reference knows, is a systematic error of the output.
 - Where the keys beside the first have less than one spacing of the result between them, it is rounded to that key's
   value: the mean error of it, which the reference knows, is systematic (`pytest_attn.judge.budget.dominated_sums`).
+- Beside such a key, additions of less than a spacing to the sum of weights are lost, up to e = min(1 - peak, N u_a) of
+  it in N additions, all of one sign: e^2 out^2, the mean of e is systematic, and e^2 of the LSE.
 - Operands that are rounded to TF32: `pytest_attn.judge.budget.operands`. A scale that is rounded, a query that is
   rounded with it, and products that are stored before they are scaled: `pytest_attn.judge.budget.logit_roundings`.
 - Values that are rounded to u_v add (c u_v)^2 r_v A, with r_v equal values alike, and u_v sum_j p_j |v_j| to the bound.
@@ -158,9 +160,11 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     unit, grid = unit_roundoff(problem.dtype), smallest_spacing(problem.dtype)
     subnormal = _subnormal_spacing(problem, numerics, rows)
 
-    # r t^2 spread, the sums, t_z^2 p_z^2 out^2 and (2 m)^2 out^2
+    # r t^2 spread, the sums, t_z^2 p_z^2 out^2, (2 m)^2 out^2 and e^2 out^2
     rest = _accumulation(problem, numerics, rows, out) + _shifted_weight(rows, out)
-    rest = rest + out.square * (rows.sink_variance.unsqueeze(3) + (2 * operand.mean) ** 2)
+    rest = rest + out.square * (
+        rows.sink_variance.unsqueeze(3) + rows.lost_weight.square().unsqueeze(3) + (2 * operand.mean) ** 2
+    )
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     of_values, parts = operand.unit**2 + values_unit(problem, numerics) ** 2, split_unit(problem, numerics)
@@ -185,6 +189,8 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     systematic = _systematic(problem, numerics, rows, float(weight_unit.max()))
     dominated = is_dominated(1 - rows.peak, problem.dtype)
     systematic += mean_rounding(out.exact, out.exact, dominated, sigma, problem.dtype)
+    size = out.exact.abs() / sigma
+    systematic += float((size * rows.lost_weight.unsqueeze(3)).sum()) / max(float(size.sum()), 1e-300)
     return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)
 
 
@@ -262,14 +268,15 @@ def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_
 def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
     """The budget of the LSE, `[B, H, Sq]`:
 
-    var = (c u lse)^2 + (c u_a)^2 (max^2 + steady(n)) + r t^2 W + t_z^2 p_z^2 + (c u_o)^2 Y, the result, the sum of
-    weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s| + e_scale |s|.
+    var = (c u lse)^2 + (c u_a)^2 (max^2 + steady(n)) + r t^2 W + t_z^2 p_z^2 + (c u_o)^2 Y + e^2, the result, the
+    sum of weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s| + e_scale |s|.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
     result = ROUNDING_SQUARE * (unit_roundoff(problem.sum_dtype) ** 2 * rows.lse.square())
     sums = ROUNDING_SQUARE * accumulator * (rows.largest_logit.square() + steady)
     logits = rows.shared * rows.weight_variance * rows.weight_square + rows.sink_variance + rows.common_variance
+    logits += rows.lost_weight.square()
     # The reference of a half type is float32 as well, and rounds as much again.
     sides = 2 if problem.oracle_dtype == torch.float32 else 1
     largest = float(rows.logit_square.max()) ** 0.5
