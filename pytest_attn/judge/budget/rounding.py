@@ -53,6 +53,9 @@ D_i, so t_i^2 has steady of (|s| + D_i)^2 for the sums, and gains
     + (c u_l)^2 (|s| + D_i)^2              x stored before it is changed, where logits are stored
     + (e_tanh / 2)^2 s^2                   the tangent of capped logits is off by e_tanh of itself; it shifts the LSE.
 
+Where such a function is flat, errors of x hardly reach s: far beyond a cap the oracle measures the mean square of x
+ds/dx under p^2, which stands for (|s| + D_i)^2, pairs count in R and X by (ds/dx)^2, and D_i is at most |s| + cap.
+
 A sink of logit z has the weight p_z = exp(z - lse) and no value: the keys share M = 1 - p_z, and F(1) = lse + log M.
 Its own weight is off by t_z^2 = (c u_a z)^2 + (e_exp / 2)^2, which adds t_z^2 p_z^2 out^2 to var and t_z^2 p_z^2 to
 that of the LSE, where z may be the maximum.
