@@ -122,9 +122,17 @@ def test_a_large_key_widens_the_budget_of_the_rows_that_weigh_it_alone() -> None
     assert float(ratio[20:].max()) > 20
 
 
-def test_a_row_whose_sink_leaves_its_keys_next_to_nothing_has_a_budget() -> None:
+SUNK = (
+    "b3-h4-kv2-s3x2049-d80-float16-softcap50-sinks-hugelogit-lse-exact",
+    "b1-h2-s65x129-d64-float32-causal-softcap50-sinks-hugelogit-both-exact",
+    "b1-h2-s1x300-d64-float32-softcap50-sinks-hugelogit-both-exact",
+)
+
+
+@pytest.mark.parametrize("case", SUNK)
+def test_a_row_whose_sink_leaves_its_keys_next_to_nothing_has_a_budget(case: str) -> None:
     """The squares of weights of 1e-26 are 0 in float32."""
-    record = judged("gqa", Case.parse("b3-h4-kv2-s3x2049-d80-float16-softcap50-sinks-hugelogit-lse-exact"))
+    record = judged("gqa", Case.parse(case))
     assert record.outcome == "passed", record.reason
 
 
