@@ -18,7 +18,8 @@ class OnlineSoftmax:
     multiplied with decay = 2^(maximum before - maximum), or with its square.
 
     `maximum`, `total` = sum_j w_j, `weight_square` = sum_j w_j^2, `change_square` = sum_j w_j^2 (change of the
-    logit)^2 and `key_share`, the weight of the largest key beside a sink, are `[rows]`; `out` = sum_j w_j v_j and
+    logit)^2, `moved_square` = sum_j w_j^2 (logit before the change times its derivative)^2
+    and `key_share`, the weight of the largest key beside a sink, are `[rows]`; `out` = sum_j w_j v_j and
     `value_square` = sum_j w_j^2 v_j^2 are `[rows, Dv]`, of no columns where `value_dim` is None.
     """
 
@@ -27,6 +28,7 @@ class OnlineSoftmax:
         self.total = torch.zeros(rows, dtype=dtype)
         self.weight_square = torch.zeros(rows, dtype=dtype)
         self.change_square = torch.zeros(rows, dtype=dtype)
+        self.moved_square = torch.zeros(rows, dtype=dtype)
         self.key_share = torch.ones(rows, dtype=dtype)
         shape = (rows, value_dim or 0)
         self.out = torch.zeros(shape, dtype=dtype)
@@ -54,6 +56,10 @@ class OnlineSoftmax:
         """Add sum_j w_j^2 change_j^2 to `change_square`; the change `[rows, keys]` is that of natural logits."""
         self.change_square.mul_(decay.square()).add_((weights * change).square().sum(dim=1))
 
+    def add_moved(self, weights: Tensor, decay: Tensor, moved: Tensor) -> None:
+        """Add sum_j w_j^2 moved_j^2 to `moved_square`; `moved` `[rows, keys]` is x ds/dx, natural."""
+        self.moved_square.mul_(decay.square()).add_((weights * moved).square().sum(dim=1))
+
     def add_sink(self, logit: float) -> None:
         """Add a logit, in base 2, that has no value."""
         before = self.maximum
@@ -62,6 +68,7 @@ class OnlineSoftmax:
         self.out.mul_(decay.unsqueeze(1))
         self.weight_square.mul_(decay.square())
         self.change_square.mul_(decay.square())
+        self.moved_square.mul_(decay.square())
         self.value_square.mul_(decay.square().unsqueeze(1))
 
     def add_squares(self, weights: Tensor, decay: Tensor, squared: Tensor, squares: Tensor) -> None:

@@ -15,14 +15,16 @@ class Moments:
 
     `weight_square`: sum_j p_ij^2, and `peak`: the largest p_ij, both `[B, H, Sq]`; where only the LSE was asked for
     they may be upper bounds. `change_square`: sum_j p_ij^2 (change of the logit)^2, `[B, H, Sq]`, None where no variant
-    changes logits. `value_square`: sum_j p_ij^2 v_jd^2, `[B, H, Sq, Dv]`, to about 1 %; None where the
-    output was not asked for. Rows without keys hold zeros.
+    changes logits. `moved_square`: sum_j p_ij^2 (x ds/dx)^2 of the logit x before it is changed and s after,
+    `[B, H, Sq]`, None where no function of logits saturates. `value_square`: sum_j p_ij^2 v_jd^2, `[B, H, Sq, Dv]`, to
+    about 1 %; None where the output was not asked for. Rows without keys hold zeros.
     """
 
     weight_square: Tensor
     peak: Tensor
     value_square: Tensor | None = None
     change_square: Tensor | None = None
+    moved_square: Tensor | None = None
 
 
 class ReferenceGradients(NamedTuple):

@@ -18,7 +18,7 @@ from pytest_attn.devices.workers import share
 from pytest_attn.oracles.online_softmax import LOG2_E, OnlineSoftmax
 from pytest_attn.oracles.reference import Moments, Reference
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.logits import changed, sinks
+from pytest_attn.problem.logits import changed, saturates, sinks, steepness
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
 
@@ -148,17 +148,25 @@ def change_scores(
     return (after - before).masked_fill_(hidden, 0.0)
 
 
+def slopes(problem: Problem, inputs: Inputs, slab: Slab, spans: Sequence[Span], scores: Tensor, unit: float) -> Tensor:
+    """ds/dx `[rows, keys]` of scores, natural logits times `unit`, that are not changed yet; 1 where the mask forbids
+    the pair."""
+    keys = torch.cat([torch.arange(start, stop) for start, stop, _ in spans])
+    return steepness(problem, inputs, scores / unit, slab.batch, slab.head, slab.rows, keys)
+
+
 def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Reference:
     """out, lse and moments of a problem; no out where only the lse is asked for, no moments where they are not
     wanted."""
     operands, query, sink = Operands.of(problem, inputs, moments=moments), inputs.query.cpu(), sinks(problem, inputs)
-    results = _Results.empty(problem)
+    saturated = saturates(problem, inputs)
+    results = _Results.empty(problem, saturated=saturated)
 
     def work(shared: Iterator[Slab]) -> None:
         scratch = Scratch(problem, square_dtype())
         for slab in shared:
             scaled = query[slab.where].to(problem.oracle_dtype) * (problem.scale * LOG2_E)
-            softmax = _softmax_of(problem, inputs, operands, slab, scaled, scratch)
+            softmax = _softmax_of(problem, inputs, operands, slab, scaled, scratch, saturated=saturated)
             if sink is not None:
                 softmax.add_sink(float(sink[slab.head]) * LOG2_E)
             results.put(slab, softmax)
@@ -168,18 +176,29 @@ def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Referen
 
 
 def _softmax_of(
-    problem: Problem, inputs: Inputs, operands: Operands, slab: Slab, scaled: Tensor, scratch: Scratch
+    problem: Problem,
+    inputs: Inputs,
+    operands: Operands,
+    slab: Slab,
+    scaled: Tensor,
+    scratch: Scratch,
+    *,
+    saturated: bool,
 ) -> OnlineSoftmax:
-    """The softmax of one slab over all of its keys; `scaled` `[rows, D]` is its query times scale log2(e)."""
+    """The softmax of one slab over all of its keys; `scaled` `[rows, D]` is its query times scale log2(e); `saturated`:
+    whether it is asked for what is left of the logits after a function of them."""
     head = (slab.batch, slab.head // problem.group)
     softmax = OnlineSoftmax(len(slab.rows), problem.value_dim if problem.wants_out else None, problem.oracle_dtype)
     for spans in chunks(problem.mask.spans(problem.lengths, *slab), TILE_KEYS):
         key = gather(operands.key[head], spans)
         scores = masked_scores(problem, slab, spans, scaled, key, scratch.scores(len(slab.rows), len(key)))
+        moved = _moved(problem, inputs, slab, spans, scores) if saturated else None
         change = change_scores(problem, inputs, slab, spans, scores, LOG2_E) if problem.changes_logits else None
         weights, decay = softmax.add_scores(scores)
         if change is not None:
             softmax.add_change(weights, decay, change)
+        if moved is not None:
+            softmax.add_moved(weights, decay, moved)
         if operands.value is not None:
             softmax.add_values(weights, decay, gather(operands.value[head], spans))
         if operands.squared is not None:
@@ -188,10 +207,17 @@ def _softmax_of(
     return softmax
 
 
+def _moved(problem: Problem, inputs: Inputs, slab: Slab, spans: Sequence[Span], scores: Tensor) -> Tensor:
+    """x ds/dx of base 2 scores that are not changed yet, `[rows, keys]`, natural; 0 where the mask forbids the pair."""
+    steep = slopes(problem, inputs, slab, spans, scores, LOG2_E)
+    return steep.mul_(scores / LOG2_E).masked_fill_(scores.isneginf(), 0.0)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class _Results:
     """The tensors of a reference and its moments, filled slab by slab; `out`, `value_square` and `weight_square` only
-    where the output is asked for, `change_square` where a variant changes logits."""
+    where the output is asked for, `change_square` where a variant changes logits, `moved_square` where a function of
+    them may saturate."""
 
     lse: Tensor
     peak: Tensor
@@ -199,9 +225,10 @@ class _Results:
     weight_square: Tensor | None
     value_square: Tensor | None
     change_square: Tensor | None
+    moved_square: Tensor | None
 
     @staticmethod
-    def empty(problem: Problem) -> _Results:
+    def empty(problem: Problem, *, saturated: bool) -> _Results:
         """Uninitialised tensors of the shapes and dtypes that a problem asks for."""
         dtype, row_shape = problem.oracle_dtype, problem.lse_shape
         return _Results(
@@ -211,6 +238,7 @@ class _Results:
             weight_square=torch.empty(row_shape, dtype=dtype) if problem.wants_out else None,
             value_square=torch.empty(problem.out_shape, dtype=square_dtype()) if problem.wants_out else None,
             change_square=torch.empty(row_shape, dtype=dtype) if problem.changes_logits else None,
+            moved_square=torch.empty(row_shape, dtype=dtype) if saturated else None,
         )
 
     def put(self, slab: Slab, softmax: OnlineSoftmax) -> None:
@@ -228,11 +256,14 @@ class _Results:
             self.value_square[slab.where] = value_square.to(self.value_square.dtype)
         if self.change_square is not None:
             self.change_square[slab.where] = softmax.change_square * inverse_square
+        if self.moved_square is not None:
+            self.moved_square[slab.where] = softmax.moved_square * inverse_square
 
     def reference(self, *, moments: bool) -> Reference:
         """The reference, with its moments if these are wanted; they cost nothing where there is no output."""
         if self.out is None or self.weight_square is None:
             # sum p^2 is at most the largest p, and that bound costs nothing.
-            return Reference("exact", self.lse, moments=Moments(self.peak, self.peak, change_square=self.change_square))
-        known = Moments(self.weight_square, self.peak, self.value_square, self.change_square)
+            changes = {"change_square": self.change_square, "moved_square": self.moved_square}
+            return Reference("exact", self.lse, moments=Moments(self.peak, self.peak, **changes))
+        known = Moments(self.weight_square, self.peak, self.value_square, self.change_square, self.moved_square)
         return Reference("exact", self.lse, self.out, known if moments else None)

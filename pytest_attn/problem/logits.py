@@ -9,6 +9,9 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.variant import Tile
 
+FLAT = 4.0
+"""What |q| |k| scale exceeds, in multiples of what a function of the logits saturates at, where it may be flat."""
+
 
 def changed(
     problem: Problem, inputs: Inputs, logits: Tensor, batch: int, head: int, rows: range, keys: Tensor
@@ -22,6 +25,31 @@ def changed(
         if variant.changes_logits:
             logits = variant.change(logits, tile, inputs.extras)
     return logits
+
+
+def steepness(
+    problem: Problem, inputs: Inputs, logits: Tensor, batch: int, head: int, rows: range, keys: Tensor
+) -> Tensor:
+    """By how much an error of the scaled logits `[R, K]` of some rows and key positions is more or less after the
+    variants changed them, `[R, K]`: the difference quotient at 1 + 2^-8 times the logit, 1 for a logit of 0 or -inf."""
+    moved = logits * (1 + 2**-8)
+    at = batch, head, rows, keys
+    change = changed(problem, inputs, moved.clone(), *at) - changed(problem, inputs, logits.clone(), *at)
+    step = moved - logits
+    return torch.where((step != 0) & step.isfinite(), change / step, 1.0)
+
+
+def saturates(problem: Problem, inputs: Inputs) -> bool:
+    """Whether logits may be so large that a variant's function of them is flat there.
+
+    No logit is larger than |q| |k| scale, and normal ones are far smaller; below FLAT times what the function saturates
+    at its flat part is not worth looking for.
+    """
+    limit = min((variant.saturates for variant in problem.variants if variant.saturates), default=0.0)
+    if not limit:
+        return False
+    longest = [float(tensor.to(problem.sum_dtype).norm(dim=3).max()) for tensor in (inputs.query, inputs.key)]
+    return longest[0] * longest[1] * abs(problem.scale) > FLAT * limit
 
 
 def sinks(problem: Problem, inputs: Inputs) -> Tensor | None:

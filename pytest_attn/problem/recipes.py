@@ -275,9 +275,9 @@ def _cap(problem: Problem) -> float:
 def largest_logit(problem: Problem, recipe: Recipe) -> float:
     """The size that scaled logits reach where a recipe makes them that large on purpose; 0 where they are of usual
     size, or a variant changes them so that none of it is left."""
-    if recipe == "hugelogit":
-        return -HUGE_LOGIT
-    return BEYOND_CAP[1] if recipe == "saturating" and not _cap(problem) else 0.0
+    if _cap(problem):
+        return 0.0
+    return {"hugelogit": -HUGE_LOGIT, "saturating": BEYOND_CAP[1]}.get(recipe, 0.0)
 
 
 def content(problem: Problem, recipe: Recipe) -> str:

@@ -19,7 +19,7 @@ from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
-from pytest_attn.problem.variants import KeyLengths
+from pytest_attn.problem.variants import KeyLengths, Softcap
 from pytest_attn.records.record import Record
 
 EXACT = Numerics(exp_error=1e-7)
@@ -122,6 +122,20 @@ def test_a_large_key_widens_the_budget_of_the_rows_that_weigh_it_alone() -> None
     assert float(ratio[20:].max()) > 20
 
 
+SUNK = (
+    "b3-h4-kv2-s3x2049-d80-float16-softcap50-sinks-hugelogit-lse-exact",
+    "b1-h2-s65x129-d64-float32-causal-softcap50-sinks-hugelogit-both-exact",
+    "b1-h2-s1x300-d64-float32-softcap50-sinks-hugelogit-both-exact",
+)
+
+
+@pytest.mark.parametrize("case", SUNK)
+def test_a_row_whose_sink_leaves_its_keys_next_to_nothing_has_a_budget(case: str) -> None:
+    """The squares of weights of 1e-26 are 0 in float32."""
+    record = judged("gqa", Case.parse(case))
+    assert record.outcome == "passed", record.reason
+
+
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
 def test_logits_that_are_summed_in_half_are_red_where_channels_cancel(dtype: str) -> None:
     half = torch.float16 if dtype == "float32" else getattr(torch, dtype)
@@ -136,3 +150,17 @@ def test_logits_that_are_summed_in_half_are_red_where_channels_cancel(dtype: str
     case = Case(65, 129, head_dim=64, query_heads=2, dtype=dtype, ask="out", recipe="cancelling")
     assert judged(kernel()(summed_in_half), case).outcome == "failed"
     assert judged("eager", case).outcome == "passed"
+
+
+@pytest.mark.parametrize(("dtype", "factor"), [("float32", 0.9999), ("float16", 0.99), ("bfloat16", 0.99)])
+def test_a_cap_that_is_a_little_off_is_red_where_logits_are_saturated(dtype: str, factor: float) -> None:
+    def capped(
+        query: Tensor, key: Tensor, value: Tensor, *, scale: float, softcap: float, return_lse: bool
+    ) -> tuple[Tensor, Tensor]:
+        logits = query.float() @ key.float().mT * scale
+        logits = (logits / softcap).tanh() * (softcap * factor)
+        return (logits.softmax(dim=3) @ value.float()).to(query.dtype), logits.logsumexp(dim=3)
+
+    case = Case(65, 129, head_dim=64, dtype=dtype, recipe="saturating", variants=(Softcap(30.0),))
+    assert judged(kernel(lse=True, softcap=True)(capped), case).outcome == "failed"
+    assert judged("naive", case).outcome == "passed"

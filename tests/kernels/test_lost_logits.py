@@ -12,6 +12,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.recipes import largest_logit
 from pytest_attn.problem.variants import Softcap
+from pytest_attn.problem.vocabulary import Recipe
 
 
 def lost(case: Case, numerics: Numerics) -> bool:
@@ -43,9 +44,10 @@ def test_float32_keeps_them(dtype: str) -> None:
     assert not lost(Case(5, 30, dtype="float32", recipe="hugelogit"), Numerics.of_torch_eager())
 
 
-def test_what_a_cap_leaves_of_saturated_logits_is_stored_well() -> None:
-    plain = Case(5, 30, dtype="bfloat16", recipe="saturating")
-    capped = Case(5, 30, dtype="bfloat16", recipe="saturating", variants=(Softcap(30.0),))
+@pytest.mark.parametrize("recipe", ["saturating", "hugelogit"])
+def test_what_a_cap_leaves_of_huge_logits_is_stored_well(recipe: Recipe) -> None:
+    plain = Case(5, 30, dtype="bfloat16", recipe=recipe)
+    capped = Case(5, 30, dtype="bfloat16", recipe=recipe, variants=(Softcap(30.0),))
     assert [lost(case, Numerics(logits="input")) for case in (plain, capped)] == [True, False]
 
 

@@ -108,6 +108,27 @@ def test_the_moments_are_those_of_the_keys_and_the_change_of_their_logits() -> N
     torch.testing.assert_close(found.change_square, (weights * change).square().sum(3), atol=1e-10, rtol=1e-6)
 
 
+def test_what_an_error_of_a_capped_logit_moves_is_measured_where_the_cap_is_flat() -> None:
+    problem = Problem.of(Case(9, 14, head_dim=8, dtype="float32", scale=2.0, variants=(Softcap(1.5), Alibi())))
+    inputs = Inputs.draw(problem, 3)
+    found = stream(problem, inputs).moments
+    assert found is not None
+    assert found.moved_square is not None
+    plain = inputs.query.double() @ inputs.key.double().mT * problem.scale
+    distance = (torch.arange(14) - torch.arange(9).unsqueeze(1) - 5).abs()
+    logits = 1.5 * (plain / 1.5).tanh() - inputs.extras["alibi_slopes"].view(-1, 1, 1) * distance
+    moved = plain * (1 - (plain / 1.5).tanh().square())
+    expected = (logits.softmax(dim=3) * moved).square().sum(dim=3)
+    torch.testing.assert_close(found.moved_square, expected, atol=1e-6, rtol=0.05)
+
+
+def test_logits_far_below_their_cap_are_not_looked_at() -> None:
+    problem = Problem.of(Case(65, 129, head_dim=64, dtype="float32", variants=(Softcap(30.0),)))
+    found = stream(problem, Inputs.draw(problem, 3)).moments
+    assert found is not None
+    assert found.moved_square is None
+
+
 def _weights_of_key(j: int, inputs: Inputs) -> torch.Tensor:
     value = torch.zeros_like(inputs.value)
     value[:, :, j] = 1.0

@@ -33,6 +33,33 @@ from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
 
 
+@dataclass(frozen=True, eq=False)
+class LogitSquares:
+    """Mean squares of the logits of each row under p^2, `[B, H, Sq]`.
+
+    `after` s^2 of what the softmax takes; `before` x^2 of query . key, s^2 where nothing changes them, else at most
+    (|s| + D_i)^2, and where a function of them is flat x times its derivative; `change` D_i^2 of what the variants add,
+    None where there are none. Beside a cap what is added to at most the cap is at most (|s| + cap)^2.
+    """
+
+    after: Tensor
+    before: Tensor
+    change: Tensor | None
+
+    @staticmethod
+    def of(problem: Problem, moments: Moments, weight_square: Tensor, after: Tensor) -> LogitSquares:
+        """From the moments of a reference, and s^2."""
+        if moments.change_square is None:
+            return LogitSquares(after, after, None)
+        change = moments.change_square / weight_square
+        before = (after.sqrt() + change.sqrt()).square()
+        if moments.moved_square is None:
+            return LogitSquares(after, before, change)
+        cap = max(variant.saturates for variant in problem.variants)
+        before = torch.minimum(before, moments.moved_square / weight_square)
+        return LogitSquares(after, before, torch.minimum(change, (after.sqrt() + cap).square()))
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class ForwardRows:
     """What the budget needs to know of each row, `[B, H, Sq]` in the oracle's precision but for `repeats`. Rows without
@@ -94,11 +121,11 @@ class ForwardRows:
         sink, sink_weight = _sink(problem, inputs, lse)
         # The keys share M = 1 - p_z: of them alone F(1) = lse + log M and W is that over M^2.
         mass = torch.maximum(1 - sink_weight, peak)
-        logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
-        change_square = None if moments.change_square is None else moments.change_square / weight_square
+        logit_square = _logit_square(lse + mass.log(), keys, weight_square.log() - 2 * mass.log(), largest)
+        logits = LogitSquares.of(problem, moments, weight_square, logit_square)
         operand, query = OperandRounding.of(problem, numerics), LogitRoundings.of(problem, numerics).query
         products = LogitProducts.of(problem, inputs, reference, of_pairs=bool(operand.unit or query))
-        weight_variance = _weight_variance(problem, products, numerics, logit_square, change_square)
+        weight_variance = _weight_variance(problem, products, numerics, logits)
         return ForwardRows(
             lse=lse,
             keys=keys,
@@ -106,7 +133,7 @@ class ForwardRows:
             weight_square=weight_square,
             peak=peak,
             weight_variance=weight_variance + _operand_variance(products, operand, query, logit_square),
-            reference_variance=_reference_variance(problem, products, logit_square, change_square),
+            reference_variance=_reference_variance(problem, products, logits),
             logit_square=logit_square,
             sink_weight=sink_weight,
             sink_variance=_sink_variance(problem, numerics, sink, sink_weight),
@@ -136,51 +163,40 @@ def _sink_variance(problem: Problem, numerics: Numerics, sink: Tensor, sink_weig
     return (logit_error + (exp_error(problem, numerics) / 2) ** 2) * sink_weight.square()
 
 
-def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> Tensor:
+def _logit_square(lse: Tensor, keys: Tensor, log_weight_square: Tensor, largest: Tensor) -> Tensor:
     """Mean square of the logits under p^2, F'(2)^2 + F''(2), `[B, H, Sq]`.
 
     From the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W: F'' = F(2) - 2 F(1) + F(0) and F'(2) =
     F(2) - F(1) + F'' / 2, which no logit exceeds.
     """
     first_slope = lse - keys.log()
-    second_slope = lse + weight_square.log()
+    second_slope = lse + log_weight_square
     curvature = (second_slope - first_slope).clamp_min(0.0)
     mean = torch.minimum(second_slope + curvature / 2, torch.maximum(second_slope, largest))
     return mean.square() + curvature
 
 
-def _weight_variance(
-    problem: Problem, products: LogitProducts, numerics: Numerics, logit_square: Tensor, change_square: Tensor | None
-) -> Tensor:
+def _weight_variance(problem: Problem, products: LogitProducts, numerics: Numerics, logits: LogitSquares) -> Tensor:
     """t_i^2 `[B, H, Sq]` without roundings of operands: the variance of the relative error of a weight.
 
-    (c u_a)^2 sums + (c u_x)^2 x^2 + (c u_l)^2 s^2 + (e_exp / 2)^2 + (e_scale x)^2, with x = s; where logits are changed
-    x = |s| + D_i, and (c u_a)^2 4 (x^2 + D_i^2) + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
+    (c u_a)^2 sums + (c u_x)^2 x^2 + (c u_l)^2 s^2 + (e_exp / 2)^2 + (e_scale x)^2; where logits are changed (c u_a)^2 4
+    (x^2 + D_i^2) + (c u_l)^2 x^2 + (e_tanh / 2)^2 s^2 is added.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
-    logits = LogitRoundings.of(problem, numerics)
-    before = _before_change(logit_square, change_square)
-    roundoff = accumulator * _sums(problem, products, numerics, before) + logits.unchanged * before
-    if change_square is not None:
-        roundoff += accumulator * CHANGE_ROUNDINGS * (before + change_square) + logits.stored * logit_square
-    functions = (exp_error(problem, numerics) / 2) ** 2 + (tanh_error(problem, numerics) / 2) ** 2 * logit_square
-    return roundoff * ROUNDING_SQUARE + functions + logits.scale_error**2 * before
+    rounded = LogitRoundings.of(problem, numerics)
+    roundoff = accumulator * _sums(problem, products, numerics, logits.before) + rounded.unchanged * logits.before
+    if logits.change is not None:
+        roundoff += accumulator * CHANGE_ROUNDINGS * (logits.before + logits.change) + rounded.stored * logits.after
+    functions = (exp_error(problem, numerics) / 2) ** 2 + (tanh_error(problem, numerics) / 2) ** 2 * logits.after
+    return roundoff * ROUNDING_SQUARE + functions + rounded.scale_error**2 * logits.before
 
 
-def _reference_variance(
-    problem: Problem, products: LogitProducts, logit_square: Tensor, change_square: Tensor | None
-) -> Tensor:
+def _reference_variance(problem: Problem, products: LogitProducts, logits: LogitSquares) -> Tensor:
     """What the sums of the reference's own logits add to t_i^2, where it keeps them no longer than the kernel does: of
     half types, (c u)^2 sums of float32; 0 of others, whose reference has float64 or a budget of its own."""
     if problem.oracle_dtype != torch.float32:
-        return torch.zeros_like(logit_square)
-    sums = _sums(problem, products, Numerics(), _before_change(logit_square, change_square))
-    return sums * variance_of("float32", problem)
-
-
-def _before_change(logit_square: Tensor, change_square: Tensor | None) -> Tensor:
-    """x^2: the mean square of the logits before they are changed, at most (|s| + D_i)^2."""
-    return logit_square if change_square is None else (logit_square.sqrt() + change_square.sqrt()).square()
+        return torch.zeros_like(logits.after)
+    return _sums(problem, products, Numerics(), logits.before) * variance_of("float32", problem)
 
 
 def _sums(problem: Problem, products: LogitProducts, numerics: Numerics, logit_square: Tensor) -> Tensor:

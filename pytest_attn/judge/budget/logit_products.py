@@ -6,7 +6,8 @@ With x_d = scale q_d k_d, p_ij the weights of row i, and means over its keys und
     R_i   the mean of the random part of partial sums (`pytest_attn.judge.budget.partial_sums`)
     Y_i = sum_d (scale q_d sum_j p_j k_jd)^2
 
-Masked keys, and those that no sequence has, weigh nothing.
+Masked keys, and those that no sequence has, weigh nothing. Where a function of the logits is flat, pairs count in X and
+R by the square of its derivative.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from torch import Tensor
 from pytest_attn.devices.workers import share
 from pytest_attn.judge.budget.partial_sums import channels_differ, keys_differ, random_parts
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, Slab, change_scores, chunks, gather, masked_scores, slabs
+from pytest_attn.oracles.streaming import TILE_KEYS, Slab, change_scores, chunks, gather, masked_scores, slabs, slopes
 from pytest_attn.problem.inputs import Inputs
+from pytest_attn.problem.logits import saturates
 from pytest_attn.problem.problem import Problem
 
 MOST_ROWS = 128
@@ -49,7 +51,10 @@ class LogitProducts:
 
 
 def _usual_partial_sums(problem: Problem, inputs: Inputs) -> Tensor | None:
-    """R where keys and channels are alike: scale^2 sum_d q_d^2 mean_j k_jd^2; None where they are not."""
+    """R where keys and channels are alike: scale^2 sum_d q_d^2 mean_j k_jd^2; None where they are not, or where a
+    function of the logits is flat."""
+    if saturates(problem, inputs):
+        return None
     found = torch.empty(problem.lse_shape, dtype=problem.sum_dtype)
     for batch, head in product(range(problem.batch), range(problem.key_heads)):
         own = slice(head * problem.group, (head + 1) * problem.group)
@@ -65,6 +70,7 @@ def _measured(problem: Problem, inputs: Inputs, reference: Reference) -> LogitPr
     """X, R and Y from every pair."""
     squares, ordered, common = (torch.zeros(problem.lse_shape) for _ in range(3))
     query, key = (tensor.to("cpu", torch.float32) for tensor in (inputs.query, inputs.key))
+    saturated = saturates(problem, inputs)
 
     def work(drawn: Iterator[Slab]) -> None:
         for slab in drawn:
@@ -77,12 +83,15 @@ def _measured(problem: Problem, inputs: Inputs, reference: Reference) -> LogitPr
             for group in chunks(problem.mask.spans(problem.lengths, batch, head, rows), TILE_KEYS):
                 tile = gather(keys, group)
                 scores = masked_scores(problem, slab, group, scaled, tile, scaled.new_empty(len(rows), len(tile)))
+                steep = slopes(problem, inputs, slab, group, scores, 1.0).square_() if saturated else None
                 if problem.changes_logits:
                     change_scores(problem, inputs, slab, group, scores, 1.0)
                 weights = (scores - lse).exp_()
                 mean_key += weights @ tile
                 weights.square_()
                 weights_square += weights.sum(dim=1)
+                if steep is not None:
+                    weights *= steep
                 for total, of_pairs in zip((squares, ordered), random_parts(scaled, tile), strict=True):
                     total[where] += (weights * of_pairs).sum(dim=1)
             for total in (squares, ordered):

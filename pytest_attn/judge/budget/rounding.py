@@ -55,6 +55,9 @@ D_i, so t_i^2 has steady of (|s| + D_i)^2 for the sums, and gains
     + (c u_l)^2 (|s| + D_i)^2              x stored before it is changed, where logits are stored
     + (e_tanh / 2)^2 s^2                   the tangent of capped logits is off by e_tanh of itself; it shifts the LSE.
 
+Where such a function is flat, errors of x hardly reach s: far beyond a cap the oracle measures the mean square of x
+ds/dx under p^2, which stands for (|s| + D_i)^2, pairs count in R and X by (ds/dx)^2, and D_i is at most |s| + cap.
+
 A sink of logit z has the weight p_z = exp(z - lse) and no value: the keys share M = 1 - p_z, and F(1) = lse + log M.
 Its own weight is off by t_z^2 = (c u_a z)^2 + (e_exp / 2)^2, which adds t_z^2 p_z^2 out^2 to var and t_z^2 p_z^2 to
 that of the LSE, where z may be the maximum.
@@ -102,6 +105,9 @@ LONE_KEY = 8
 2 (1 - peak) max |v| from the output, which is 4 of them; the others weigh 1 - peak together and lie at most 2 max |v|
 from it, which is 4 more. Derived: it is reached where the peak is nearly 1."""
 
+LEAST_SQUARE = 2.0**-100
+"""Sums of squares that are smaller have lost digits in float32, or all of them."""
+
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
     """The budget of a kernel of these numerics on this problem; see the module's docstring for the derivation."""
@@ -143,10 +149,13 @@ class _Output:
                 value.abs().sum(dim=2, keepdim=True),
             )
         )
+        known = reference.moments.value_square.to(reference.out.dtype)
+        # A of a row whose sink leaves its keys next to nothing is lost in the moments, which are of 8 bits of exponent.
+        most = reference.moments.weight_square.to(known.dtype).unsqueeze(3) * largest.square()
         return _Output(
             exact=reference.out,
             square=reference.out.square(),
-            value_square=reference.moments.value_square.to(reference.out.dtype),
+            value_square=torch.where(most < LEAST_SQUARE, most, known),
             largest_value=largest,
             sum_square=square,
             sum_size=size,
