@@ -125,7 +125,8 @@ def unwritten(evidence: Evidence) -> Diagnosis | None:
     second = evidence.second
     if not isinstance(second, Output):
         return None
-    kept = (result.out == UNWRITTEN) & second.out.isnan()
+    # What the memory held before need not have been NaN everywhere.
+    kept = (result.out == UNWRITTEN) & (second.out != UNWRITTEN)
     if evidence.problem.wants_out and bool(kept.any()):
         rows = kept.all(dim=3)
         if bool(rows.any()):
@@ -135,7 +136,7 @@ def unwritten(evidence: Evidence) -> Diagnosis | None:
         return Diagnosis("unwritten rows", f"{int(kept.sum())} of {kept.numel()} elements of out are never written")
     if result.lse is None or second.lse is None:
         return None
-    rows = (result.lse == UNWRITTEN) & second.lse.isnan()
+    rows = (result.lse == UNWRITTEN) & (second.lse != UNWRITTEN)
     if bool(rows.any()):
         return Diagnosis("lse unwritten", f"{_rows(rows)} of lse are never written")
     return None
