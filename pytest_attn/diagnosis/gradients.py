@@ -98,15 +98,16 @@ class _Errors:
             # The kernel rounds the other way where a number lies in the middle, and is then off by a whole last bit.
             if not guess.rounds and not self._is_rounding(name, off, expected):
                 return False
-            if guess.rounds and _rms(off) > _rms(expected - truth):
-                return False
-            # Most of packed gradients may be padding, which has none.
-            there = truth != 0
-            size = _median if guess.rounds else _rms
-            if not size(off[there]) * CLOSER < size(wrong[there]):
+            if not (self._rounds_to(off, wrong, truth) if guess.rounds else _rms(off) * CLOSER <= _rms(wrong)):
                 return False
             changed = True
         return changed
+
+    def _rounds_to(self, off: Tensor, wrong: Tensor, truth: Tensor) -> bool:
+        """Whether most errors vanish with a rounding, and none is larger than roundings are."""
+        # Most of packed gradients may be padding, which has none.
+        there = truth != 0
+        return _rms(off) <= _rms(wrong - off) and _median(off[there]) * CLOSER < _median(wrong[there])
 
     def _is_rounding(self, name: str, off: Tensor, expected: Tensor) -> bool:
         """Whether errors are no more than rounding makes of a gradient of that size."""

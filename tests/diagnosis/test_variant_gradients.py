@@ -50,6 +50,12 @@ def test_what_no_guess_gives_has_no_phrase(name: str) -> None:
     assert diagnosis_of(mutant.kernel, KILLED_ON[name].id) is None
 
 
+def test_gradients_of_padding_alone_are_named() -> None:
+    (mutant,) = find_mutants(["padding-attended-backward"])
+    found = phrase_of(mutant.kernel, "b3-h1-s65-d64x32-float32-causal-ragged-onehotgrad-grad-exact")
+    assert found == FIRST_LENGTH
+
+
 def test_a_step_that_is_wrong_beside_a_window_is_named() -> None:
     class WithoutDelta(VariantBackwardLoop):
         def score_gradients(self, weights: Tensor, products: Tensor, delta: Tensor) -> Tensor:
