@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.chains import longest_chain, roundings
-from pytest_attn.judge.budget.logit_roundings import LogitRoundings
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings, shifted_unit_square
 from pytest_attn.judge.budget.operands import OperandRounding, logit_operands
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -65,6 +65,9 @@ class ForwardRows:
     sink_variance: Tensor
     """t_z^2 p_z^2."""
 
+    sink_rounding: Tensor
+    """p_z |e_z|: what the row is off by, relative to it, where the sink's logit is rounded."""
+
     common_variance: Tensor
     """(c u_o)^2 Y: the variance of an error that all logits of a row have in common."""
 
@@ -88,7 +91,10 @@ class ForwardRows:
         sink, sink_weight = _sink(problem, inputs, lse)
         # The keys share M = 1 - p_z: of them alone F(1) = lse + log M and W is that over M^2.
         mass = torch.maximum(1 - sink_weight, peak)
-        logit_square = _logit_square(lse + mass.log(), keys, weight_square / mass.square(), largest)
+        mean, curvature = _logits(lse + mass.log(), keys, weight_square / mass.square(), largest)
+        logit_square = mean.square() + curvature
+        maximum = torch.where(sink_weight > 0, torch.maximum(largest, sink), largest)
+        shifted = shifted_unit_square(numerics, problem)
         change_square = None if moments.change_square is None else moments.change_square / weight_square
         operand_variance, common_variance = _operand_variances(problem, inputs, reference, numerics, logit_square)
         return ForwardRows(
@@ -97,10 +103,14 @@ class ForwardRows:
             largest_logit=torch.where(sink_weight > 0, torch.maximum(largest.abs(), sink.abs()), largest),
             weight_square=weight_square,
             peak=peak,
-            weight_variance=_weight_variance(problem, inputs, numerics, logit_square, change_square) + operand_variance,
+            weight_variance=_weight_variance(problem, inputs, numerics, logit_square, change_square)
+            + operand_variance
+            + shifted * ((mean - maximum).square() + curvature),
             logit_square=logit_square,
             sink_weight=sink_weight,
-            sink_variance=_sink_variance(problem, numerics, sink, sink_weight),
+            sink_variance=_sink_variance(problem, numerics, sink, sink_weight)
+            + shifted * ((sink - maximum) * sink_weight).square(),
+            sink_rounding=_sink_error(problem, numerics, sink) * sink_weight,
             common_variance=common_variance,
             repeats=repeats(problem, inputs).to(dtype),
         )
@@ -121,8 +131,15 @@ def _sink_variance(problem: Problem, numerics: Numerics, sink: Tensor, sink_weig
     return (logit_error + (exp_error(problem, numerics) / 2) ** 2) * sink_weight.square()
 
 
-def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> Tensor:
-    """Mean square of the logits under p^2, F'(2)^2 + F''(2), `[B, H, Sq]`.
+def _sink_error(problem: Problem, numerics: Numerics, sink: Tensor) -> Tensor:
+    """|e_z| = |round(z) - z| `[B, H, Sq]`; zeros where the logit of the sink is kept."""
+    if numerics.sinks is None:
+        return torch.zeros_like(sink)
+    return (sink.to(precision(numerics.sinks, problem)).to(sink.dtype) - sink).abs()
+
+
+def _logits(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, variance) of the logits under p^2, F'(2) and F''(2), `[B, H, Sq]`.
 
     From the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W: F'' = F(2) - 2 F(1) + F(0) and F'(2) =
     F(2) - F(1) + F'' / 2, which no logit exceeds.
@@ -131,7 +148,7 @@ def _logit_square(lse: Tensor, keys: Tensor, weight_square: Tensor, largest: Ten
     second_slope = lse + weight_square.log()
     curvature = (second_slope - first_slope).clamp_min(0.0)
     mean = torch.minimum(second_slope + curvature / 2, torch.maximum(second_slope, largest))
-    return mean.square() + curvature
+    return mean, curvature
 
 
 def _weight_variance(

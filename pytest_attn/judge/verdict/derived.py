@@ -160,7 +160,7 @@ def _lse(lse: Tensor, reference: Reference, allowed: LseBudget, figures: dict[st
     kept = ~reference.empty_rows
     # -inf - -inf is NaN: empty rows were compared as facts.
     error = torch.where(kept, lse - reference.lse, 0.0)
-    limits = allowed.shift + largest_deviation(error.numel()) * allowed.sigma
+    limits = allowed.limits(largest_deviation(error.numel()))
     worst = Worst.of(torch.where(kept, error.abs() / limits.clamp_min(1e-300), 0.0))
     figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
     if worst.share <= 1.0:
