@@ -1,0 +1,107 @@
+"""Numerics that a kernel may have and not have declared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import torch
+
+from pytest_attn.kernels.numerics import Numerics
+from pytest_attn.problem.problem import Problem
+
+FIELDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("logits='input'", "stores its scores in the input dtype", {"logits": "input"}),
+    (
+        "unscaled_logits='input'",
+        "stores query . key in the input dtype before it is scaled",
+        {"unscaled_logits": "input"},
+    ),
+    (
+        "shifted_logits='input'",
+        "stores its scores, less their maximum, in the input dtype",
+        {"shifted_logits": "input"},
+    ),
+    ("scaled_query='input'", "stores query times scale in the input dtype", {"scaled_query": "input"}),
+    ("scale='input'", "rounds the scale to the input dtype", {"scale": "input"}),
+    ("products='tf32'", "multiplies in TF32", {"products": "tf32"}),
+    ("probabilities='input'", "stores its weights in the input dtype", {"probabilities": "input"}),
+    ("stored_accumulator='input'", "stores its output after each tile", {"stored_accumulator": "input"}),
+    (
+        "split=True, split_parts='input'",
+        "merges parts that it stored in the input dtype",
+        {"split": True, "split_parts": "input"},
+    ),
+)
+"""Single fields: how each is written, what a kernel does that has it, and its value."""
+
+
+class Candidate(NamedTuple):
+    """Numerics that a kernel may have left undeclared: how they are written, and what a kernel does that has them.
+
+    `place`: how early it is tried, single fields first; `named_set`: whether it replaces all that is declared.
+    """
+
+    written: str
+    does: str
+    numerics: Numerics
+    place: int
+    named_set: bool = False
+
+
+def candidates(own: Numerics, problem: Problem) -> Iterator[Candidate]:
+    """What differs from a kernel's own numerics and may matter to a problem, single fields first."""
+    found = [*_fields(own, problem), *(_gradients(own) if problem.wants_grad else ())]
+    sets = _sets(own)
+    for place, (written, does, numerics) in enumerate([*found, *sets]):
+        if numerics != own:
+            yield Candidate(written, does, numerics, place, named_set=place >= len(found))
+
+
+def _fields(own: Numerics, problem: Problem) -> Iterator[tuple[str, str, Numerics]]:
+    for written, does, fields in FIELDS:
+        yield written, does, replace(own, **fields)
+    if problem.dtype.itemsize < torch.float32.itemsize:
+        # In float32 such an exponential would hide nearly every bug of the last bits.
+        yield "exp_error=7e-5", "has a fast exponential", replace(own, exp_error=max(7e-5, own.exp_error or 0.0))
+    if problem.variant("sinks") is not None:
+        yield "sinks='input'", "rounds its sinks to the input dtype", replace(own, sinks="input")
+    if problem.wants_lse:
+        yield "stored_lse='input'", "rounds its LSE to the input dtype", replace(own, stored_lse="input")
+
+
+def _gradients(own: Numerics) -> Iterator[tuple[str, str, Numerics]]:
+    backward = own.backward
+    stored = replace(backward, stored_gradients="input")
+    written = "backward=BackwardNumerics(stored_gradients='input')"
+    yield written, "adds each tile to gradients of the input dtype", replace(own, backward=stored)
+    yield (
+        "backward=BackwardNumerics(stored_gradients='input', shared_gradients=True)",
+        "adds the tiles of all heads of a group to gradients of the input dtype",
+        replace(own, backward=replace(stored, shared_gradients=True)),
+    )
+    yield (
+        "backward=Numerics.of_torch_eager().backward",
+        "leaves its gradients to autograd of eager attention",
+        replace(own, backward=Numerics.of_torch_eager().backward),
+    )
+
+
+def _sets(own: Numerics) -> Iterator[tuple[str, str, Numerics]]:
+    def chained(numerics: Numerics) -> Numerics:
+        return replace(numerics, chain=own.chain, row_chain=own.row_chain)
+
+    eager, scaled = Numerics.of_torch_eager, Numerics.of_scaled_query
+    yield "Numerics.of_torch_eager()", "is eager attention in the input dtype", chained(eager())
+    yield (
+        "Numerics.of_torch_eager(scale='input')",
+        "is eager attention with a scalar scale",
+        chained(eager(scale="input")),
+    )
+    yield "Numerics.of_scaled_query()", "is eager attention that scales its query first", chained(scaled())
+    yield (
+        "Numerics.of_scaled_query(scale='input')",
+        "is eager attention that scales its query first, by a scalar of the input dtype",
+        chained(scaled(scale="input")),
+    )
