@@ -40,7 +40,7 @@ FIELDS: tuple[tuple[str, str, dict[str, Any]], ...] = (
 class Candidate(NamedTuple):
     """Numerics that a kernel may have left undeclared: how they are written, and what a kernel does that has them.
 
-    `place`: how early it is tried, single fields first; `named_set`: whether it replaces all that is declared.
+    `place`: how much it declares, single fields first; `named_set`: whether it replaces all that is declared.
     """
 
     written: str
@@ -51,12 +51,15 @@ class Candidate(NamedTuple):
 
 
 def candidates(own: Numerics, problem: Problem) -> Iterator[Candidate]:
-    """What differs from a kernel's own numerics and may matter to a problem, single fields first."""
+    """What differs from a kernel's own numerics and may matter to a problem."""
     found = [*_fields(own, problem), *(_gradients(own) if problem.wants_grad else ())]
-    sets = _sets(own)
-    for place, (written, does, numerics) in enumerate([*found, *sets]):
-        if numerics != own:
-            yield Candidate(written, does, numerics, place, named_set=place >= len(found))
+    every = [
+        Candidate(written, does, numerics, place, named_set=place >= len(found))
+        for place, (written, does, numerics) in enumerate([*found, *_sets(own)])
+        if numerics != own
+    ]
+    # Budgets of gradients take long: what most such kernels are comes first.
+    return iter(every[::-1] if problem.wants_grad else every)
 
 
 def _fields(own: Numerics, problem: Problem) -> Iterator[tuple[str, str, Numerics]]:

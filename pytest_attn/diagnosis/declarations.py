@@ -73,7 +73,7 @@ class Fit(NamedTuple):
 def undeclared(runs: Runs) -> Diagnosis | None:
     """The numerics under which the result of a kernel is right, and whose errors those are likeliest to be."""
     found = sorted((fit for fit in fits(runs) if fit.full), key=lambda fit: fit.surprise)
-    if not found or runs.box.left <= 0:
+    if not found:
         return None
     equal = [fit for fit in found if fit.surprise - found[0].surprise <= EQUALLY_LIKELY]
     # Candidates stand in order from the single field to the named set: the first says least.
