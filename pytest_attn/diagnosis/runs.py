@@ -150,14 +150,18 @@ class Runs:
 
     @cached_property
     def rows(self) -> Tensor:
-        """Rows that are looked at: all of a small problem, of a large one the worst and some that lie evenly."""
+        """Rows that are looked at: all of a small problem, of a large one the worst and some that lie evenly; of those
+        without keys, none where the kernel leaves them unspecified."""
         error = torch.zeros(self.problem.lse_shape)
         output = self.second
         if isinstance(output, Output) and self.truth.out is not None:
             error += (output.out - self.truth.out).abs().mean(dim=3) / self.truth.out.abs().mean(dim=3)
         if isinstance(output, Output) and output.lse is not None:
             error += (output.lse - self.truth.lse).abs()
-        return sampled_rows(self.problem, error.nan_to_num(0.0, posinf=1e30).clamp_max(1e30).amax(dim=(0, 1)))
+        rows = sampled_rows(self.problem, error.nan_to_num(0.0, posinf=1e30).clamp_max(1e30).amax(dim=(0, 1)))
+        keyless = self.truth.empty_rows.all(dim=1).all(dim=0)[rows]
+        unspecified = self.subject.kernel.empty_rows.out == "any" and not bool(keyless.all())
+        return rows[~keyless] if unspecified else rows
 
     @cached_property
     def model(self) -> Model:

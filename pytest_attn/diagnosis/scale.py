@@ -37,13 +37,14 @@ ALONG = 0.4
 def softmax_scale(evidence: Evidence) -> Diagnosis | None:
     """The scale with which exact attention gives the kernel's result, or its weights."""
     expected = evidence.problem.scale
-    for name in ("bfloat16", "float16"):
+    own = evidence.problem.data_type.name
+    for name in sorted(("bfloat16", "float16"), key=lambda name: name != own):
         rounded = float(torch.tensor(expected, dtype=torch_dtype(name)))
         if rounded == expected or not _plausible(evidence, rounded):
             continue
         if evidence.explained_by(replace(evidence.model, scale=rounded).reference()) and _goes_along(evidence, rounded):
             words = f"softmax scale is rounded to {name}: {rounded:.6g}, expected {expected:.6g}"
-            if name == evidence.problem.data_type.name:
+            if name == own:
                 words += "; scale='input' declares it"
             return Diagnosis("precision", words)
     for scale, _ in _meanings(evidence.problem):

@@ -49,6 +49,10 @@ class BackwardNumerics:
     key_tile: int = 64
     """Keys of a tile, after which the running gradient of the query is stored."""
 
+    shared_gradients: bool = False
+    """Whether all query heads of a group add their tiles to one running gradient of key and value; else each head has
+    its own, and those of a group are added at the end."""
+
     grouped_gradients: Precision = "input"
     """Precision to which the gradients of key and value by each query head are rounded before those of a group are
     added."""
@@ -60,6 +64,8 @@ class BackwardNumerics:
         for name, choices in (("delta_of", get_args(DeltaOf)), ("weights_of", get_args(WeightsOf))):
             if getattr(self, name) not in choices:
                 raise ValueError(f"BackwardNumerics: {name} is {getattr(self, name)!r}; allowed: {', '.join(choices)}")
+        if not isinstance(self.shared_gradients, bool):
+            raise ValueError(f"BackwardNumerics: shared_gradients is {self.shared_gradients!r}; allowed: True, False")
         for name in ("query_tile", "key_tile"):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or value < 1:

@@ -23,9 +23,12 @@ OPTIONAL_PRECISIONS = (
     "scaled_query",
     "unscaled_logits",
     "logits",
+    "shifted_logits",
+    "sinks",
     "accumulator",
     "stored_accumulator",
     "split_parts",
+    "stored_lse",
 )
 
 EmptyOut = Literal["zero", "any"]
@@ -59,6 +62,14 @@ class Numerics:
     """Precision in which the scaled scores are stored before the softmax. None: float32, or float64 for inputs of
     float64."""
 
+    shifted_logits: Precision | None = None
+    """Precision to which a logit less the maximum of its row is rounded before its exponential. None: float32, or
+    float64 for inputs of float64."""
+
+    sinks: Precision | None = None
+    """Precision to which the logit of a sink is rounded, as models do whose sinks are parameters of the type of the
+    inputs. None: it is taken as it is given, in float32."""
+
     accumulator: Precision | None = None
     """Precision in which both products and the sum of weights accumulate. None: float32, or float64 for inputs of
     float64."""
@@ -88,6 +99,10 @@ class Numerics:
     """Precision to which the result of each part is rounded before they are merged, where `split` says that they are:
     "input" where parts are stored as results are, as cascade and ring attention do. None: float32, or float64 for
     inputs of float64."""
+
+    stored_lse: Precision | None = None
+    """Precision to which the log-sum-exp is rounded before it is returned, in float32 whatever it was. None: float32,
+    or float64 for inputs of float64."""
 
     exp_error: float | None = None
     """Largest relative error of the exponential. None: 2^-16 for half types (hardware exp2, short polynomials), 2^-22
@@ -160,20 +175,20 @@ class Numerics:
         )
 
     @staticmethod
-    def of_scaled_query() -> Numerics:
-        """As `of_torch_eager`, of `softmax((query * scale) @ key.mT) @ value`."""
-        eager = Numerics.of_torch_eager()
+    def of_scaled_query(*, scale: Precision | None = None) -> Numerics:
+        """As `of_torch_eager`, of `softmax((query * scale) @ key.mT) @ value`: MLX's on a CPU, with `scale="input"`."""
+        eager = Numerics.of_torch_eager(scale=scale)
         backward = replace(eager.backward, scaled_score_gradients=None)
         return replace(eager, scaled_query="input", unscaled_logits=None, backward=backward)
 
     @staticmethod
     def of_torch_flash(*, query_tile: int = 32) -> Numerics:
         """PyTorch's flash kernel for the CPU (`SDPBackend.FLASH_ATTENTION`) on half types: its vector exponential is
-        off by up to 7e-5, and going back it adds every tile to gradients of the input dtype.
+        off by up to 7e-5, and going back it adds every tile, of all heads of a group, to gradients of the input dtype.
 
         `query_tile`: queries that it takes at a time, 32, from 192 of them on 64, from 768 on 256; fewer allow more.
         """
-        tiles = BackwardNumerics(stored_gradients="input", query_tile=query_tile, key_tile=512)
+        tiles = BackwardNumerics(stored_gradients="input", query_tile=query_tile, key_tile=512, shared_gradients=True)
         return Numerics(exp_error=7e-5, backward=tiles)
 
     @staticmethod

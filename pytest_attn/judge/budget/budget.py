@@ -70,23 +70,34 @@ class GradientBudget(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LseBudget:
-    """What the LSE may be off by: one standard deviation `sigma` `[B, H, Sq]`, and a bound on what shifts it as a
-    whole."""
+    """What the LSE may be off by: one standard deviation `sigma` `[B, H, Sq]`, the most that roundings which are not
+    in it come to, `bound` of the same shape, and the most that shifts it as a whole."""
 
     sigma: Tensor
     shift: float
+    bound: Tensor
+
+    @staticmethod
+    def nothing(lse: Tensor) -> LseBudget:
+        """That of an LSE which is exact."""
+        return LseBudget(torch.zeros_like(lse), 0.0, torch.zeros_like(lse))
+
+    def limits(self, deviation: float) -> Tensor:
+        """The largest error of each row `[B, H, Sq]`, with so many standard deviations of what is random."""
+        return self.shift + self.bound + deviation * self.sigma
 
     def plus(self, other: LseBudget) -> LseBudget:
         """The budget of the sum, or the difference, of two LSEs whose errors are independent."""
-        return LseBudget(torch.hypot(self.sigma, other.sigma), self.shift + other.shift)
+        return LseBudget(torch.hypot(self.sigma, other.sigma), self.shift + other.shift, self.bound + other.bound)
 
     def weighted(self, weight: Tensor | float) -> LseBudget:
         """The budget of the LSE times a weight, a number or `[B, H, Sq]`."""
-        return LseBudget(self.sigma * weight, self.shift * float(torch.as_tensor(weight).max()))
+        shift = self.shift * float(torch.as_tensor(weight).max())
+        return LseBudget(self.sigma * weight, shift, self.bound * weight)
 
     def last_rows(self, count: int) -> LseBudget:
         """The budget of the last `count` queries alone."""
-        return LseBudget(self.sigma[:, :, -count:], self.shift)
+        return LseBudget(self.sigma[:, :, -count:], self.shift, self.bound[:, :, -count:])
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from torch import Tensor
 from pytest_attn.judge.budget.chains import longest_chain, roundings, row_additions
 from pytest_attn.judge.budget.dominated_sums import lost_weight
 from pytest_attn.judge.budget.logit_products import LogitProducts
-from pytest_attn.judge.budget.logit_roundings import LogitRoundings, rounds_products
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings, rounds_products, shifted_unit_square
 from pytest_attn.judge.budget.operands import OperandRounding
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -95,6 +95,9 @@ class ForwardRows:
     sink_variance: Tensor
     """t_z^2 p_z^2."""
 
+    sink_rounding: Tensor
+    """p_z |e_z|: what the row is off by, relative to it, where the sink's logit is rounded."""
+
     common_variance: Tensor
     """(c u_o)^2 Y: the variance of an error that all logits of a row have in common."""
 
@@ -121,7 +124,10 @@ class ForwardRows:
         sink, sink_weight = _sink(problem, inputs, lse)
         # The keys share M = 1 - p_z: of them alone F(1) = lse + log M and W is that over M^2.
         mass = torch.maximum(1 - sink_weight, peak)
-        logit_square = _logit_square(lse + mass.log(), keys, weight_square.log() - 2 * mass.log(), largest)
+        mean, curvature = _logits(lse + mass.log(), keys, weight_square.log() - 2 * mass.log(), largest)
+        logit_square = mean.square() + curvature
+        maximum = torch.where(sink_weight > 0, torch.maximum(largest, sink), largest)
+        shifted = shifted_unit_square(numerics, problem)
         logits = LogitSquares.of(problem, moments, weight_square, logit_square)
         operand, query = OperandRounding.of(problem, numerics), LogitRoundings.of(problem, numerics).query
         products = LogitProducts.of(problem, inputs, reference, of_pairs=bool(operand.unit or query))
@@ -132,11 +138,15 @@ class ForwardRows:
             largest_logit=torch.where(sink_weight > 0, torch.maximum(largest.abs(), sink.abs()), largest),
             weight_square=weight_square,
             peak=peak,
-            weight_variance=weight_variance + _operand_variance(products, operand, query, logit_square),
+            weight_variance=weight_variance
+            + _operand_variance(products, operand, query, logit_square)
+            + shifted * ((mean - maximum).square() + curvature),
             reference_variance=_reference_variance(problem, products, logits),
             logit_square=logit_square,
             sink_weight=sink_weight,
-            sink_variance=_sink_variance(problem, numerics, sink, sink_weight),
+            sink_variance=_sink_variance(problem, numerics, sink, sink_weight)
+            + shifted * ((sink - maximum) * sink_weight).square(),
+            sink_rounding=_sink_error(problem, numerics, sink) * sink_weight,
             # ((c u_o)^2 + (c u_q)^2) Y
             common_variance=products.common.to(dtype) * (ROUNDING_SQUARE * (operand.unit**2 + query)),
             repeats=repeats(problem, inputs).to(dtype),
@@ -163,8 +173,15 @@ def _sink_variance(problem: Problem, numerics: Numerics, sink: Tensor, sink_weig
     return (logit_error + (exp_error(problem, numerics) / 2) ** 2) * sink_weight.square()
 
 
-def _logit_square(lse: Tensor, keys: Tensor, log_weight_square: Tensor, largest: Tensor) -> Tensor:
-    """Mean square of the logits under p^2, F'(2)^2 + F''(2), `[B, H, Sq]`.
+def _sink_error(problem: Problem, numerics: Numerics, sink: Tensor) -> Tensor:
+    """|e_z| = |round(z) - z| `[B, H, Sq]`; zeros where the logit of the sink is kept."""
+    if numerics.sinks is None:
+        return torch.zeros_like(sink)
+    return (sink.to(precision(numerics.sinks, problem)).to(sink.dtype) - sink).abs()
+
+
+def _logits(lse: Tensor, keys: Tensor, log_weight_square: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
+    """(mean, variance) of the logits under p^2, F'(2) and F''(2), `[B, H, Sq]`.
 
     From the parabola through F(0) = log n, F(1) = lse and F(2) = 2 lse + log W: F'' = F(2) - 2 F(1) + F(0) and F'(2) =
     F(2) - F(1) + F'' / 2, which no logit exceeds.
@@ -173,7 +190,7 @@ def _logit_square(lse: Tensor, keys: Tensor, log_weight_square: Tensor, largest:
     second_slope = lse + log_weight_square
     curvature = (second_slope - first_slope).clamp_min(0.0)
     mean = torch.minimum(second_slope + curvature / 2, torch.maximum(second_slope, largest))
-    return mean.square() + curvature
+    return mean, curvature
 
 
 def _weight_variance(problem: Problem, products: LogitProducts, numerics: Numerics, logits: LogitSquares) -> Tensor:

@@ -53,9 +53,9 @@ class Pairs:
 def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
     """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P.
 
-    (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2
-    + (c u_x)^2 s^2 + (e_scale s)^2 + (e_exp / 2)^2, and (2 (c u_o)^2 + (c u_q)^2) sum_d (scale q_d k_d)^2 where
-    operands are rounded.
+    (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2 + (c u_x)^2 s^2
+    + (c u_y)^2 (s - shift)^2 + (e_scale s)^2 + (e_exp / 2)^2, and (2 (c u_o)^2 + (c u_q)^2) sum_d (scale q_d k_d)^2
+    where operands are rounded.
     """
     problem, key = head.problem, gather(head.key, tile.spans)
     walk, steady = dot_roundings(problem.head_dim, problem, numerics)
@@ -63,6 +63,7 @@ def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, 
     score_square = tile.scores.square()
     shifted_square = (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
     kept = units.accumulator * (partial_sums + (steady + 1) * score_square + shifted_square)
+    kept = kept + units.shifted * shifted_square
     variance = kept + (units.logits + units.scale) * score_square + units.exponential
     if units.operands or units.query:
         rounded = (2 * units.operands + units.query) * problem.scale**2

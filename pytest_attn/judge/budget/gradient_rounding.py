@@ -40,6 +40,8 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 
 - A partial sum after the share f of random terms whose whole is g has the mean square f^2 g^2 + f (1 - f) A; summed
   over the tiles, walk_t = (t^2 - 1) / (6 t) and steady_t = (t - 1) (2 t - 1) / (6 t).
+- Where the heads of a group add to one running gradient, t counts the tiles of all of them, g stands in the place of
+  g_h, and the heads' own gradients walk as terms do: max(A, sum_h g_h^2) in the place of A. None is rounded alone.
 - n counts the terms that a mask lets in; of dV, at most those whose dO is not 0, as adding a zero rounds nothing.
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more; in var[dK] the part of dS that
@@ -66,7 +68,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from itertools import product
+from typing import TypedDict
 
 import torch
 from torch import Tensor
@@ -84,6 +86,7 @@ from pytest_attn.judge.budget.precision import (
     unit_roundoff,
 )
 from pytest_attn.judge.budget.repeats import repeats
+from pytest_attn.judge.budget.stored_tiles import tiles_of_keys, tiles_of_queries
 from pytest_attn.judge.budget.value_rank import value_rank
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
@@ -111,7 +114,8 @@ class _Gradient:
     """One gradient and the sums that it is.
 
     `exact`: g `[B, H, S, D]`, float64. `head_square`: sum_h g_h^2 over the `heads` whose results are added, g^2 of one.
-    `terms`: n, which broadcasts to g; `tiles`: t `[B, H, S]`. `weight_unit`: unit roundoff of the weights of its terms;
+    `walk_square`: A, or sum_h g_h^2 of heads that add to one running gradient, where that is more. `terms`: n, which
+    broadcasts to g; `tiles`: t `[B, H, S]`. `weight_unit`: unit roundoff of the weights of its terms;
     `rank` `[B, H]`: effective rank of the vectors that they multiply; `repeats`: in how many terms, at most, roundings
     are one error. `vectors`: (c u)^2 of rounding these vectors; `stored`: of rounding the result before its last step.
     """
@@ -119,6 +123,7 @@ class _Gradient:
     exact: Tensor
     sums: TermSums
     head_square: Tensor
+    walk_square: Tensor
     heads: int
     terms: Tensor
     tiles: Tensor
@@ -138,9 +143,10 @@ def _query_gradient(given: GradientPass, sums: GradientSums, equal_terms: float)
         exact=exact,
         sums=sums.dq,
         head_square=exact.square(),
+        walk_square=sums.dq.term_square,
         heads=1,
         terms=given.keys.unsqueeze(3),
-        tiles=_tiles_of_keys(given),
+        tiles=tiles_of_keys(problem, given.numerics.backward),
         weight_unit=given.units.round_scores.unit,
         rank=value_rank(given.inputs.key.cpu()).repeat_interleave(problem.group, dim=1),
         repeats=equal_terms,
@@ -156,10 +162,9 @@ def _key_gradient(given: GradientPass, sums: GradientSums, equal_terms: float) -
     return _Gradient(
         exact=exact,
         sums=sums.dk,
-        head_square=sums.dk_head_square if problem.group > 1 else exact.square(),
-        heads=problem.group,
+        **_of_group(given, exact, sums.dk_head_square, sums.dk),
         terms=_seeing_queries(problem).unsqueeze(3),
-        tiles=_tiles_of_queries(given),
+        tiles=tiles_of_queries(problem, given.numerics.backward),
         weight_unit=given.units.round_scores.unit,
         rank=_by_key_head(problem, value_rank(given.inputs.query.cpu())).amax(dim=2),
         repeats=equal_terms,
@@ -177,10 +182,9 @@ def _value_gradient(given: GradientPass, sums: GradientSums, equal_terms: float)
     return _Gradient(
         exact=exact,
         sums=sums.dv,
-        head_square=sums.dv_head_square if problem.group > 1 else exact.square(),
-        heads=problem.group,
+        **_of_group(given, exact, sums.dv_head_square, sums.dv),
         terms=torch.minimum(_seeing_queries(problem).unsqueeze(3), not_zero.unsqueeze(2)).clamp_min(1),
-        tiles=_tiles_of_queries(given),
+        tiles=tiles_of_queries(problem, given.numerics.backward),
         weight_unit=given.units.round_probabilities.unit,
         rank=_by_key_head(problem, value_rank(grad_out)).amax(dim=2),
         repeats=equal_terms,
@@ -226,7 +230,7 @@ def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:
     operands = (units.operands + gradient.vectors) * sums.term_square
     # (c u_t)^2 (walk_t A + steady_t sum_h g_h^2)
     tile_walk, tile_steady = (tiles.square() - 1) / (6 * tiles), (tiles - 1) * (2 * tiles - 1) / (6 * tiles)
-    stored = units.stored * (tile_walk * sums.term_square + tile_steady * gradient.head_square)
+    stored = units.stored * (tile_walk * gradient.walk_square + tile_steady * gradient.head_square)
     variance = sums.variance + accumulated + exponential + operands + stored
     if gradient.heads > 1:
         variance += units.grouped * gradient.head_square
@@ -261,6 +265,25 @@ def _degrees(gradient: _Gradient, result: Tensor) -> Tensor:
     return 1.0 / (1.0 / errors + 1.0 / gradient.rank.unsqueeze(2).double())
 
 
+class _Group(TypedDict):
+    """What the query heads of a group make of a gradient of key or value."""
+
+    heads: int
+    head_square: Tensor
+    walk_square: Tensor
+
+
+def _of_group(given: GradientPass, exact: Tensor, head_square: Tensor, sums: TermSums) -> _Group:
+    """That of a gradient g, `exact`, whose heads come to `head_square`, sum_h g_h^2."""
+    group, backward = given.problem.group, given.numerics.backward
+    if group == 1:
+        return _Group(heads=1, head_square=exact.square(), walk_square=sums.term_square)
+    if backward.shared_gradients and is_stored(backward.stored_gradients, given.problem):
+        walk_square = torch.maximum(sums.term_square, head_square)
+        return _Group(heads=1, head_square=exact.square(), walk_square=walk_square)
+    return _Group(heads=group, head_square=head_square, walk_square=sums.term_square)
+
+
 def _seeing_queries(problem: Problem) -> Tensor:
     """n of a key: queries of its group that attend to it, at least 1 of each head, `[B, Hkv, Skv]`."""
     queries = seeing_queries(problem.mask, problem.lengths, problem.batch, problem.query_heads)
@@ -270,33 +293,3 @@ def _seeing_queries(problem: Problem) -> Tensor:
 def _by_key_head(problem: Problem, tensor: Tensor) -> Tensor:
     """A tensor `[B, Hq, ...]` as `[B, Hkv, group, ...]`."""
     return tensor.view(problem.batch, problem.key_heads, problem.group, *tensor.shape[2:])
-
-
-def _tiles_of_keys(given: GradientPass) -> Tensor:
-    """t of dQ: tiles of keys after which the gradient of a query is stored, 1 where it is not; `[B, Hq, Sq]`."""
-    problem, backward = given.problem, given.numerics.backward
-    if not is_stored(backward.stored_gradients, problem):
-        return torch.ones_like(given.keys)
-    return _tiles(problem, backward.key_tile, of_queries=False)
-
-
-def _tiles_of_queries(given: GradientPass) -> Tensor:
-    """t of dK and dV: tiles of queries after which the gradient of a key is stored, the most that one head of its group
-    has; 1 where it is not; `[B, Hkv, Skv]`."""
-    problem, backward = given.problem, given.numerics.backward
-    if not is_stored(backward.stored_gradients, problem):
-        return torch.ones(problem.batch, problem.key_heads, problem.key_length, dtype=torch.float64)
-    return _by_key_head(problem, _tiles(problem, backward.query_tile, of_queries=True)).amax(dim=2)
-
-
-def _tiles(problem: Problem, size: int, *, of_queries: bool) -> Tensor:
-    """How many tiles of so many queries each key is seen by, `[B, Hq, Skv]`; or tiles of so many keys each query sees,
-    `[B, Hq, Sq]`."""
-    lengths = problem.lengths
-    cut, whole = (lengths.query, lengths.key) if of_queries else (lengths.key, lengths.query)
-    found = torch.zeros(problem.batch, problem.query_heads, whole, dtype=torch.float64)
-    for batch, head, start in product(range(problem.batch), range(problem.query_heads), range(0, cut, size)):
-        tile = range(start, min(start + size, cut))
-        rows, keys = (tile, range(whole)) if of_queries else (range(whole), tile)
-        found[batch, head] += problem.mask.allowed(lengths, batch, head, rows, keys).any(dim=0 if of_queries else 1)
-    return found.clamp_min(1.0)

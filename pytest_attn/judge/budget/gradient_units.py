@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.budget.chains import longest_chain, roundings
-from pytest_attn.judge.budget.logit_roundings import LogitRoundings, beyond_sums, is_power_of_two
+from pytest_attn.judge.budget.logit_roundings import LogitRoundings, beyond_sums, is_power_of_two, shifted_unit_square
 from pytest_attn.judge.budget.operands import OperandRounding
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -68,9 +68,9 @@ class Units:
 
     `accumulator` u_a; `logits` u_l, 0 where they are not stored; `probabilities` u_p; `stored` u_t, of the running
     gradients; `grouped` u_g, 0 where no group shares a key head; `result` u; `operands` u_o. `exponential` is
-    (e_exp / 2)^2, `scale` e_scale^2; `query` u_q, `values` u_v, `parts` u_m, 0 where nothing is rounded there.
-    `round_products`, `round_scores` and `round_probabilities` are the roundings of dP, and of scale dS and P before
-    their products; that of dP is None where it is not stored.
+    (e_exp / 2)^2, `scale` e_scale^2; `query` u_q, `shifted` u_y, `values` u_v, `parts` u_m, 0 where nothing is rounded
+    there. `round_products`, `round_scores` and `round_probabilities` are the roundings of dP, and of scale dS and P
+    before their products; that of dP is None where it is not stored.
     """
 
     accumulator: float
@@ -83,6 +83,7 @@ class Units:
     exponential: float
     scale: float
     query: float
+    shifted: float
     values: float
     parts: float
     round_products: Rounding | None
@@ -105,6 +106,7 @@ class Units:
             exponential=(exp_error(problem, numerics) / 2) ** 2,
             scale=logits.scale_error**2,
             query=ROUNDING_SQUARE * logits.query,
+            shifted=shifted_unit_square(numerics, problem),
             values=ROUNDING_SQUARE * values_unit(problem, numerics) ** 2,
             parts=ROUNDING_SQUARE * split_unit(problem, numerics) ** 2,
             round_products=_round_products(problem, numerics),

@@ -8,6 +8,7 @@ Let x = scale query . key, before a variant changes it, and s what becomes of it
   one operand of two does in `pytest_attn.judge.budget.operands`.
 - A product that is rounded to u_x before it is multiplied with the scale is off by (c u_x)^2 x^2, and stored once more
   by (c u_l)^2 x^2; a scale that is a power of two rounds nothing that fits already, so then it is one of the two.
+- A logit that is rounded to u_y less the maximum m of its row is off by (c u_y)^2 (s - m)^2; so is the sink's.
 - A scale that is rounded is off by e_scale of itself, which is known: all x are, by e_scale x.
 """
 
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 
 import torch
 
-from pytest_attn.judge.budget.precision import is_stored, precision, unit_roundoff
+from pytest_attn.judge.budget.precision import is_stored, precision, unit_roundoff, variance_of
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.problem.problem import Problem
 
@@ -68,6 +69,11 @@ def rounds_products(problem: Problem, numerics: Numerics) -> bool:
     """Whether the product of two inputs has more bits than sums keep, and is rounded where it is not fused with its
     addition."""
     return unit_roundoff(problem.dtype) ** 2 < unit_roundoff(precision(numerics.accumulator, problem))
+
+
+def shifted_unit_square(numerics: Numerics, problem: Problem) -> float:
+    """(c u_y)^2 of rounding a logit less the maximum of its row; 0 where that stays as sums are kept."""
+    return variance_of(numerics.shifted_logits, problem) if numerics.shifted_logits is not None else 0.0
 
 
 def is_power_of_two(scale: float) -> bool:

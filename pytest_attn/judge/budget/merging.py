@@ -54,7 +54,7 @@ def merged(parts: Sequence[Partial]) -> Partial:
     out = (weights * torch.stack(outs)).sum(dim=0)
     for each, w, part in zip(outs, weights, parts, strict=True):
         assert part.error.lse is not None
-        moved = w * (each - out).abs() * (part.error.lse.sigma + part.error.lse.shift).unsqueeze(3)
-        nothing = LseBudget(torch.zeros_like(lse), 0.0)
+        moved = w * (each - out).abs() * part.error.lse.limits(1.0).unsqueeze(3)
+        nothing = LseBudget.nothing(lse)
         errors.append(Budget(OutBudget(moved, moved, torch.zeros_like(moved), 0.0), nothing, part.error.repeats))
     return Partial(out, lse, reduce(Budget.plus, errors))

@@ -57,6 +57,12 @@ def split_unit(problem: Problem, numerics: Numerics) -> float:
     return unit_roundoff(precision(numerics.split_parts, problem)) if numerics.split_parts is not None else 0.0
 
 
+def stored_lse_unit(problem: Problem, numerics: Numerics) -> float:
+    """u_e of an LSE that is rounded before it is returned; 0 where it stays as it is returned."""
+    unit = unit_roundoff(precision(numerics.stored_lse, problem))
+    return unit if unit > unit_roundoff(problem.sum_dtype) else 0.0
+
+
 def exp_error(problem: Problem, numerics: Numerics) -> float:
     """The largest relative error of the exponential."""
     return problem.data_type.exp_error if numerics.exp_error is None else numerics.exp_error

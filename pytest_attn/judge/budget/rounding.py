@@ -47,6 +47,8 @@ For the log-sum-exp, whose logit errors average over the keys,
 
     var[i] = r t_i^2 W + (c u_a)^2 (lse^2 + max^2 + steady(n)), shifted at most by the bias of the exponential.
 
+An LSE that is rounded to u_e before it is returned is off by at most u_e |lse|.
+
 **Variants.** Where logits are changed, s = change(x) with |change(a) - change(b)| <= |a - b|, so an error of x is at
 most as large in s. Under p^2 let D_i^2 = sum_j p_ij^2 (s_ij - x_ij)^2 / W; then the RMS of x is at most that of s plus
 D_i, so t_i^2 has steady of (|s| + D_i)^2 for the sums, and gains
@@ -60,7 +62,8 @@ ds/dx under p^2, which stands for (|s| + D_i)^2, pairs count in R and X by (ds/d
 
 A sink of logit z has the weight p_z = exp(z - lse) and no value: the keys share M = 1 - p_z, and F(1) = lse + log M.
 Its own weight is off by t_z^2 = (c u_a z)^2 + (e_exp / 2)^2, which adds t_z^2 p_z^2 out^2 to var and t_z^2 p_z^2 to
-that of the LSE, where z may be the maximum.
+that of the LSE, where z may be the maximum. A z that is rounded is off by e_z, which is known: so is all of the row,
+by p_z e_z out, and its LSE by p_z e_z.
 
 **Bound.** Where few keys carry a row its errors share their cause and are not normal. Rounding to nearest is never off
 by more than u, so what is rounded to the precision of the probabilities and of the result is off by at most
@@ -90,6 +93,7 @@ from pytest_attn.judge.budget.precision import (
     precision,
     smallest_spacing,
     split_unit,
+    stored_lse_unit,
     tanh_error,
     unit_roundoff,
     values_unit,
@@ -169,11 +173,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     unit, grid = unit_roundoff(problem.dtype), smallest_spacing(problem.dtype)
     subnormal = _subnormal_spacing(problem, numerics, rows)
 
-    # r t^2 spread, the sums, t_z^2 p_z^2 out^2, (2 m)^2 out^2 and e^2 out^2
+    # r t^2 spread, the sums, (t_z^2 + e_z^2) p_z^2 out^2, (2 m)^2 out^2 and e^2 out^2
     rest = _accumulation(problem, numerics, rows, out) + _shifted_weight(rows, out)
-    rest = rest + out.square * (
-        rows.sink_variance.unsqueeze(3) + rows.lost_weight.square().unsqueeze(3) + (2 * operand.mean) ** 2
-    )
+    of_row = rows.sink_variance + rows.sink_rounding.square() + rows.lost_weight.square()
+    rest = rest + out.square * (of_row.unsqueeze(3) + (2 * operand.mean) ** 2)
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     of_values, parts = operand.unit**2 + values_unit(problem, numerics) ** 2, split_unit(problem, numerics)
@@ -256,8 +259,8 @@ def _shifted_weight(rows: ForwardRows, out: _Output) -> Tensor:
 def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_unit: float) -> float:
     """Relative errors of the output that need not average out, but for those of sums that one key dominates:
 
-    e_exp + e_tanh + u^2 + u_p^2 + (2 m + e_scale) (1 + mean |s|) + u_o^2 + u_v^2 + u_m^2, the mean rounding error of
-    the largest weight where weights are divided first, and 2 u max |lse| where splits are merged.
+    e_exp + e_tanh + u^2 + u_p^2 + (2 m + e_scale) (1 + mean |s|) + u_o^2 + u_v^2 + u_m^2 + max p_z e_z, the mean
+    rounding error of the largest weight where weights are divided first, and 2 u max |lse| where splits are merged.
     """
     operand, unit = OperandRounding.of(problem, numerics), unit_roundoff(problem.dtype)
     systematic = exp_error(problem, numerics) + tanh_error(problem, numerics) + unit**2 + weight_unit**2
@@ -265,6 +268,7 @@ def _systematic(problem: Problem, numerics: Numerics, rows: ForwardRows, weight_
     systematic += 2 * operand.mean * (1 + mean_size) + operand.unit**2
     systematic += LogitRoundings.of(problem, numerics).scale_error * (1 + mean_size)
     systematic += values_unit(problem, numerics) ** 2 + split_unit(problem, numerics) ** 2
+    systematic += float(rows.sink_rounding.max())
     if numerics.normalized:
         stored = rows.peak.to(precision(numerics.probabilities, problem)).to(rows.peak.dtype)
         systematic += abs(float((stored - rows.peak).mean()))
@@ -278,7 +282,8 @@ def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
     """The budget of the LSE, `[B, H, Sq]`:
 
     var = (c u lse)^2 + (c u_a)^2 (max^2 + steady(n)) + r t^2 W + t_z^2 p_z^2 + (c u_o)^2 Y + e^2, the result, the
-    sum of weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s| + e_scale |s|.
+    sum of weights and the logits; shifted by at most e_exp + e_tanh |s| + 2 m |s| + e_scale |s|, and bounded beside by
+    p_z e_z + u_e |lse|.
     """
     accumulator = unit_roundoff(precision(numerics.accumulator, problem)) ** 2
     _, steady = row_roundings(numerics, problem, rows.keys)
@@ -292,4 +297,5 @@ def _lse(problem: Problem, numerics: Numerics, rows: ForwardRows) -> LseBudget:
     shift = exp_error(problem, numerics) + tanh_error(problem, numerics) * largest
     shift += 2 * OperandRounding.of(problem, numerics).mean * largest
     shift += LogitRoundings.of(problem, numerics).scale_error * largest
-    return LseBudget((sides * (result + sums + logits)).sqrt_(), shift)
+    bound = rows.sink_rounding + stored_lse_unit(problem, numerics) * rows.lse.abs()
+    return LseBudget((sides * (result + sums + logits)).sqrt_(), shift, bound)

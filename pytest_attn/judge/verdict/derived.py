@@ -241,7 +241,7 @@ def _lse(lse: Tensor, reference: Reference, allowed: LseBudget) -> Statistic:
     error = torch.where(kept, lse - reference.lse, 0.0)
 
     def measure(alarms: FalseAlarms, figures: dict[str, float]) -> Finding | None:
-        limits = allowed.shift + alarms.largest_deviation(error.numel()) * allowed.sigma
+        limits = allowed.limits(alarms.largest_deviation(error.numel()))
         worst = Worst.of(torch.where(kept, error.abs() / limits.clamp_min(1e-300), 0.0))
         figures |= {"lse_error": float(error.abs().max()), "lse_share": worst.share}
         if worst.share <= 1.0:
