@@ -17,12 +17,18 @@ WINDOWS = ((WindowSize(64, 0),), (WindowSize(None, 16),), (WindowSize(33, 17),))
 RAGGED = ((KeyLengths(),), (Packed(),), (Packed(), WindowSize(33, None)), (KeyLengths(), WindowSize(40, 0)))
 
 
+FORWARD_RECIPES: tuple[Recipe, ...] = ("saturating", "hugevalue")
+"""Recipes of which the budget of gradients is not calibrated."""
+
+RECIPES = tuple(recipe for recipe in get_args(Recipe) if recipe not in FORWARD_RECIPES)
+
+
 @register("backward", "gradients of query, key and value; all pairs")
 def backward() -> Groups:
     """Dense, causal, block-sparse, windowed and ragged problems, in any memory, called again, and long."""
     axes = {
         **crossed_axes(),
-        "recipe": get_args(Recipe),
+        "recipe": RECIPES,
         "oracle": GRADIENT_ORACLES,
         "ask": ("grad",),
         "batch": (1, 2, 6),
