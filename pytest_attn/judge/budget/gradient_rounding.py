@@ -208,7 +208,7 @@ def _value_errors(given: GradientPass, gradient: _Gradient, stored_dv: Tensor) -
 def _errors(given: GradientPass, gradient: _Gradient) -> GradientErrors:
     """What a gradient may be off by: var = rest + roundings of the weights + (c u)^2 g^2 + grid^2 / 12."""
     dtype, sums = given.problem.dtype, gradient.sums
-    grid, tiny = smallest_spacing(dtype), torch.finfo(torch.float32).tiny
+    grid, tiny = smallest_spacing(dtype), _flushed(given)
     unit = unit_roundoff(dtype) + (gradient.stored / ROUNDING_SQUARE) ** 0.5
     result = (given.units.result + gradient.stored) * gradient.exact.square()
     rest = _rest_variance(given, gradient)
@@ -217,6 +217,20 @@ def _errors(given: GradientPass, gradient: _Gradient) -> GradientErrors:
     sigma, systematic = variance.sqrt().clamp_min(tiny), _systematic(given, gradient.weight_unit)
     allowed = OutBudget(sigma, rest.sqrt(), bound.clamp_min(tiny), systematic, _common(given))
     return GradientErrors(allowed, _degrees(gradient, result), gradient.repeats)
+
+
+def _flushed(given: GradientPass) -> float:
+    """What a weight below the smallest normal number of float32, for which 0 may stand, comes to in a gradient: at
+    most so many times 1, max |dO|, or 2 scale max |dO| max |v| max(|q|, |k|), by the norms of rows."""
+    inputs = given.inputs
+    assert inputs.grad_out is not None
+    norms = [
+        float(tensor.cpu().double().norm(dim=3).max())
+        for tensor in (inputs.query, inputs.key, inputs.value, inputs.grad_out)
+    ]
+    query, key, value, grad_out = norms
+    largest = max(1.0, grad_out, 2 * abs(given.problem.scale) * grad_out * value * max(query, key))
+    return torch.finfo(torch.float32).tiny * largest
 
 
 def _rest_variance(given: GradientPass, gradient: _Gradient) -> Tensor:

@@ -27,8 +27,8 @@ from pytest_attn.problem.problem import Problem
 def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Tensor:
     """lambda^2 `[B, Hq, Sq]`, float64: the variance of the relative error that all P of a row have in common.
 
-    That of the LSE where P = exp(s - lse); of a softmax, r t^2 W + (c u_a)^2 (steady(n) + 1) and what all its logits
-    have in common. A rounded scale moves either by at most e_scale |s|.
+    That of the LSE where P = exp(s - lse); of a softmax, r t^2 W + (c u_a)^2 (steady(n) + 1) + e^2 and what all its
+    logits have in common. A rounded scale moves either by at most e_scale |s|.
     """
     rows = ForwardRows.of(problem, inputs, reference, numerics)
     scaled = LogitRoundings.of(problem, numerics).scale_error ** 2 * rows.logit_square
@@ -39,7 +39,7 @@ def row_variance(problem: Problem, inputs: Inputs, reference: Reference, numeric
     _, steady = row_roundings(numerics, problem, rows.keys)
     divided = variance_of(numerics.accumulator, problem) * (steady + 1)
     logits = rows.shared * rows.weight_variance * rows.weight_square + rows.common_variance
-    return (divided + logits + scaled).double()
+    return (divided + logits + scaled + rows.lost_weight.square()).double()
 
 
 def scale_shift(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> float:

@@ -17,8 +17,8 @@ WINDOWS = ((WindowSize(64, 0),), (WindowSize(None, 16),), (WindowSize(33, 17),))
 RAGGED = ((KeyLengths(),), (Packed(),), (Packed(), WindowSize(33, None)), (KeyLengths(), WindowSize(40, 0)))
 
 
-FORWARD_RECIPES: tuple[Recipe, ...] = ("saturating", "hugevalue")
-"""Recipes of which the budget of gradients is not calibrated."""
+FORWARD_RECIPES: tuple[Recipe, ...] = ("saturating", "hugevalue", "hugelogit")
+"""Recipes for which the budget of gradients is not calibrated."""
 
 RECIPES = tuple(recipe for recipe in get_args(Recipe) if recipe not in FORWARD_RECIPES)
 
