@@ -44,13 +44,17 @@ def _hides_keys(case: Case) -> bool:
 
 NEEDS: dict[Relation, Need] = {
     "permutedkeys": Need("no mask and two keys", lambda case: _dense(case) and case.key_length > 1),
-    "duplicatedkeys": Need("no mask", _dense),
+    "duplicatedkeys": Need(
+        "no mask, and values whose squares are finite", lambda case: _dense(case) and case.recipe != "hugevalue"
+    ),
     "splitkeys": Need(
         "no mask, two keys and the log-sum-exp", lambda case: _dense(case) and case.key_length > 1 and case.ask != "out"
     ),
     "expandedheads": Need("fewer key heads than query heads", lambda case: case.query_heads > case.key_heads),
     "hiddenkeys": Need("a mask that hides keys", _hides_keys),
-    "summedvalues": Need("the output", lambda case: case.ask != "lse"),
+    "summedvalues": Need(
+        "the output, and values whose sums are finite", lambda case: case.ask != "lse" and case.recipe != "hugevalue"
+    ),
     "lonehead": Need("two heads or batches", lambda case: case.batch * case.query_heads > 1),
     "lastrow": Need(
         "causal bottom-right, no block mask and two queries",

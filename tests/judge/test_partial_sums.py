@@ -94,7 +94,7 @@ def test_the_sums_of_the_reference_count_where_logits_are_huge(dtype: str) -> No
     """Both are float32, and neither is nearer to the truth."""
     record = judged("gqa", Case(129, 300, dtype=dtype, query_heads=4, recipe="hugelogit"))
     assert record.outcome == "passed", record.reason
-    assert record.figures["out_rms"] > 0.7
+    assert record.figures["out_rms"] > 0.65
 
 
 def sigma_of(problem: Problem, inputs: Inputs) -> Tensor:

@@ -149,10 +149,10 @@ def test_building_every_sweep_imports_no_torch() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_the_backward_sweep_asks_for_gradients_alone_in_at_most_300_small_cells() -> None:
+def test_the_backward_sweep_asks_for_gradients_alone_in_at_most_330_small_cells() -> None:
     cases = list(find_sweep("backward"))
     assert {case.ask for case in cases} == {"grad"}
-    assert len(cases) <= 300
+    assert len(cases) <= 330
     assert max(flops(case) for case in cases) < 4 * GFLOP
 
 

@@ -32,6 +32,9 @@ from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem
 
+DOMINANT = 0.9
+"""Share of the weight of a row with which one key has nearly all of it."""
+
 
 @dataclass(frozen=True, eq=False)
 class LogitSquares:
@@ -125,7 +128,7 @@ class ForwardRows:
         # The keys share M = 1 - p_z: of them alone F(1) = lse + log M and W is that over M^2.
         mass = torch.maximum(1 - sink_weight, peak)
         mean, curvature = _logits(lse + mass.log(), keys, weight_square.log() - 2 * mass.log(), largest)
-        logit_square = mean.square() + curvature
+        logit_square = torch.maximum(mean.square() + curvature, _others_square(lse, keys, mass, peak))
         maximum = torch.where(sink_weight > 0, torch.maximum(largest, sink), largest)
         shifted = shifted_unit_square(numerics, problem)
         logits = LogitSquares.of(problem, moments, weight_square, logit_square)
@@ -156,6 +159,14 @@ class ForwardRows:
                 unit_roundoff(precision(numerics.accumulator, problem)),
             ),
         )
+
+
+def _others_square(lse: Tensor, keys: Tensor, mass: Tensor, peak: Tensor) -> Tensor:
+    """x^2 of the keys beside one that has nearly all weight, x = lse + log of the mean weight left to each; 0 in other
+    rows. Of such a row the mean under p^2 is the logit of that key, and its errors are those of the others."""
+    left = (mass - peak).clamp_min(torch.finfo(peak.dtype).eps)
+    other = lse + (left / (keys - 1).clamp_min(1)).log()
+    return torch.where((peak > DOMINANT * mass) & (keys > 1), other.square(), 0.0)
 
 
 def _sink(problem: Problem, inputs: Inputs, lse: Tensor) -> tuple[Tensor, Tensor]:

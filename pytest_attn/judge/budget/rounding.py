@@ -99,6 +99,7 @@ from pytest_attn.judge.budget.precision import (
     values_unit,
     variance_of,
 )
+from pytest_attn.judge.calibration import CHANGE_ROUNDINGS
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.inputs import Inputs
@@ -111,6 +112,10 @@ from it, which is 4 more. Derived: it is reached where the peak is nearly 1."""
 
 LEAST_SQUARE = 2.0**-100
 """Sums of squares that are smaller have lost digits in float32, or all of them."""
+
+
+FAR = -8.0
+"""Logits below which the weight of a key is far below that of others."""
 
 
 def budget(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> Budget:
@@ -176,7 +181,9 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     # r t^2 spread, the sums, (t_z^2 + e_z^2) p_z^2 out^2, (2 m)^2 out^2 and e^2 out^2
     rest = _accumulation(problem, numerics, rows, out) + _shifted_weight(rows, out)
     of_row = rows.sink_variance + rows.sink_rounding.square() + rows.lost_weight.square()
-    rest = rest + out.square * (of_row.unsqueeze(3) + (2 * operand.mean) ** 2)
+    rest = (
+        rest + out.square * (of_row.unsqueeze(3) + (2 * operand.mean) ** 2) + _far_weights(problem, numerics, rows, out)
+    )
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     of_values, parts = operand.unit**2 + values_unit(problem, numerics) ** 2, split_unit(problem, numerics)
@@ -204,6 +211,18 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     size = out.exact.abs() / sigma
     systematic += float((size * rows.lost_weight.unsqueeze(3)).sum()) / max(float(size.sum()), 1e-300)
     return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)
+
+
+def _far_weights(problem: Problem, numerics: Numerics, rows: ForwardRows, out: _Output) -> Tensor:
+    """Variance of elements to which only keys far below the others come: (c u_a)^2 (steady(D) + 1) x^2 out^2, and
+    CHANGE_ROUNDINGS 2 x^2 of changed logits, of a key with the weight |out| / max |v| and so the logit x = lse + log of
+    it. The mean under p^2 that t_i has knows nothing of such logits."""
+    logit = rows.lse.unsqueeze(3) + (out.exact.abs() / out.largest_value.clamp_min(1e-300)).log()
+    terms = torch.tensor(float(problem.head_dim), dtype=logit.dtype)
+    _, steady = roundings(terms, longest_chain(numerics, problem, terms))
+    count = steady + 1 + (2 * CHANGE_ROUNDINGS if problem.changes_logits else 0.0)
+    far = torch.where((logit < FAR) & logit.isfinite(), logit.square(), 0.0)
+    return variance_of(numerics.accumulator, problem) * count * far * out.square
 
 
 def _weight_unit(problem: Problem, numerics: Numerics, rows: ForwardRows) -> Tensor:
