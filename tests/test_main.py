@@ -182,8 +182,9 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     """The sweep `few`, of so few cells that this process works on them alone."""
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     groups = {"few_output": (Case.parse(OUT),), "few_both": (Case.parse(CASE), Case.parse(f"{CASE[:-11]}-lse-exact"))}
-    built = (lambda found: sweep.Sweep("few", "a few cells", found), lambda: groups)
-    monkeypatch.setitem(sweep._BUILDERS, "few", built)
+    built = sweep._Registered("a few cells", published=False, build=lambda: groups)
+    monkeypatch.setitem(sweep._REGISTERED, "few", built)
+    sweep.find_sweep.cache_clear()
 
 
 @pytest.mark.usefixtures("few")

@@ -50,7 +50,7 @@ def derived(
             "out", out, reference.out, ~reference.empty_rows, allowed.out, degrees, inputs.query.dtype, least
         )
         group, repeats = inputs.query.shape[1] // inputs.key.shape[1], float(allowed.repeats.max())
-        statistics += errors.statistics(group, repeats)
+        statistics += errors.statistics(group, repeats, alike=_alike(inputs.value))
     if lse is not None and allowed.lse is not None:
         statistics.append(_lse(lse, reference, allowed.lse))
     return judged(statistics, alarms)
@@ -84,17 +84,19 @@ class OutErrors:
         self._least = least
         self._z = torch.where(self._kept.unsqueeze(3), (found - truth) / allowed.sigma, 0.0)
 
-    def statistics(self, group: int, repeats: float) -> list[Statistic]:
+    def statistics(self, group: int, repeats: float, *, alike: bool = False) -> list[Statistic]:
         """All of them; where errors of different rows may be one error, those of single rows.
 
         `group`: how many heads in a row share the values that their errors have in common; `repeats`: in how many
-        terms of a sum roundings are one error.
+        terms of a sum roundings are one error; `alike`: whether results of different rows may be next to equal, and so
+        the rounding of each: no mean is taken then.
         """
         found = [Statistic(self._row_rms), Statistic(self._largest)]
         if repeats < NO_REPEATS and bool(self._kept.any()):
             clusters = Clusters.of(self._kept, self._z.shape[3], group)
             found.append(Statistic(self._rms))
-            found.append(Statistic(partial(self._bias, group), partial(self._bias_sees, clusters)))
+            if not alike:
+                found.append(Statistic(partial(self._bias, group), partial(self._bias_sees, clusters)))
         return found
 
     def _bounds(self, alarms: FalseAlarms) -> tuple[Tensor, float]:
@@ -225,6 +227,11 @@ class OutErrors:
         size = torch.where(self._kept.unsqueeze(3), self._reference.abs() / self._allowed.sigma, 0.0)
         mean = float(size.sum(dtype=torch.float64)) / (int(self._kept.sum()) * size.shape[3])
         return mean, self._kept_rms(size)
+
+
+def _alike(value: Tensor) -> bool:
+    """Whether some head has one value `[D]` for all of its keys."""
+    return bool((value == value[:, :, :1]).all(dim=3).all(dim=2).any())
 
 
 def _size(figure: float, sign: str = "") -> str:
