@@ -15,8 +15,8 @@ from pytest_attn.problem.problem import Problem
 class Unclaimed:
     """How many needs of a case, by any problem that its check runs, a kernel does not claim or refuses.
 
-    Devices do not count: what a kernel claims elsewhere is drawn, and is `not here`. Nor does a refusal that says
-    neither yes nor no: its cells say so.
+    Devices do not count: what a kernel claims elsewhere is drawn, and is `not here`. Raises RefusalError where a
+    refusal says neither yes nor no.
     """
 
     capabilities: Capabilities

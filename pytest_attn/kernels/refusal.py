@@ -24,14 +24,8 @@ def refused(refuses: Refuses, problem: Problem) -> str | None:
 
 
 def refusals(refuses: Refuses, problem: Problem) -> int:
-    """How many reasons a problem is refused for, as far as they say."""
-    found = 0
-    for reason, predicate in refuses.items():
-        try:
-            found += _applies(reason, predicate, problem)
-        except RefusalError:
-            continue
-    return found
+    """How many reasons a problem is refused for. Raises RefusalError as `refused`."""
+    return sum(_applies(reason, predicate, problem) for reason, predicate in refuses.items())
 
 
 def declared_refusals(given: Any) -> Refuses:

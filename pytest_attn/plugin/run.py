@@ -62,6 +62,8 @@ class Run:
         self._told: set[str] = set()
         self.running: dict[str, list[Content]] = {}
         """What becomes of the cells that xdist workers are at, by node id, if their processes end there."""
+        self.drawn_empty: set[tuple[str, str]] = set()
+        """Kernels and sweeps that have no cell for what the kernel claims."""
         self.left_out = 0
         """Cells that were collected and that `--attn-sweep`, `--attn-axis` or `--attn-case` left out."""
 
@@ -217,12 +219,20 @@ class Run:
         """The lines at the end, none where no cell was met."""
         if not self.records:
             left_out = f"no cell ran; --attn-sweep, --attn-axis and --attn-case left out {self.left_out}"
-            return [line for line in (left_out if self.left_out else "", self.shortfall()) if line]
+            return [
+                line for line in (left_out if self.left_out else "", *self._without_cells, self.shortfall()) if line
+            ]
         total = (time.perf_counter() - self._began) * self.processes
         lines = [claim_line(self.records), f"time: {time_split(self.records, total)}", unclaimed_line(self.records)]
         lines += [coverage_line(each, self.records) for each in self.kernels.values()]
         lines.append(f"not green: {self.shortfall()}" if self.shortfall() else "")
         return [line for line in lines if line]
+
+    @property
+    def _without_cells(self) -> list[str]:
+        """A sentence for each kernel and sweep without any cell."""
+        allowed = "allowed: claims and refusals that some case meets"
+        return [f"{kernel} claims no cell of {sweep}; {allowed}" for kernel, sweep in sorted(self.drawn_empty)]
 
     def shortfall(self) -> str | None:
         """Why the run is not green even where its cells are: too little judged, or not written; None where it is."""

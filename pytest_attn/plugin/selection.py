@@ -132,8 +132,10 @@ def _cases(sweep: str, group: str | None, kernel: str, run: Run) -> Iterable[Cas
             raise ValueError(f"unknown group {group!r}; allowed: {closest(group, found.groups)}")
     except ValueError as error:
         # pytest shows a CollectError as its text; anything else as a traceback of ours.
-        sentence = f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}): {error}"
+        sentence = f"pytest_attn.parametrize(sweep={sweep!r}, group={group!r}), kernel {kernel}: {error}"
         raise pytest.Collector.CollectError(sentence) from None
+    if not found and not run.options.case:
+        run.drawn_empty.add((kernel, sweep))
     return found.groups[group] if group is not None else found
 
 

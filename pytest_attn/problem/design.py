@@ -77,6 +77,8 @@ def _drawn(design: Design, misses: Misses | None) -> _Drawn:
 
     axes = _axes_of(design, misses.sizes if misses else {})
     values = _values_of(axes, design.rows, design.instead)
+    if empty := [name for name, own in values.items() if not own]:
+        raise ValueError(f"design: {' and '.join(empty)} without a value; allowed: one value of each axis, or more")
     names = [*values]
     turns = Turns(design.build, values, misses or _takes_all)
     strength: Literal[2, 3] = 3 if any(covered.strength == 3 for covered in design.covers) else 2
