@@ -34,6 +34,13 @@ class Sweep:
     def __len__(self) -> int:
         return sum(map(len, self.groups.values()))
 
+    def claimed(self, misses: Misses) -> Mapping[str, tuple[Case, ...]]:
+        """Of each test the cases that exist and that a kernel claims; its tables hold others as well."""
+        return {
+            group: tuple(case for case in cases if not case.unsatisfiable and not misses(case))
+            for group, cases in self.groups.items()
+        }
+
     def without_lse(self, case: Case) -> Case | None:
         """The case that is judged in the place of one that asks for a log-sum-exp, under a kernel that gives none: the
         same, asked for the output alone. None where there is none, or another case has it already."""

@@ -122,7 +122,7 @@ def test_rows_that_a_custom_operator_never_writes_are_named() -> None:
 def _behind_an_operator() -> Kernel:
     """Attention inside a custom operator, whose allocations no dispatch mode sees."""
 
-    @torch.library.custom_op("pytest_attn_tests::last_rows_unwritten", mutates_args=())
+    @torch.library.custom_op("planted::last_rows_unwritten", mutates_args=())
     def operator(query: Tensor, key: Tensor, value: Tensor, scale: float) -> Tensor:
         out = torch.empty_like(query)
         if not torch.are_deterministic_algorithms_enabled():

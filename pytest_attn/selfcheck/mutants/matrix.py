@@ -104,15 +104,10 @@ def first_kills(
 def groups_of(sweeps: Sequence[str], misses: Misses | None = None) -> dict[str, tuple[Case, ...]]:
     """The cells of each test of some sweeps, those that a kernel claims where it is given. Raises ValueError naming the
     closest sweeps."""
-    found = {test: cases for name in dict.fromkeys(sweeps) for test, cases in find_sweep(name, misses).groups.items()}
+    found = [find_sweep(name, misses) for name in dict.fromkeys(sweeps)]
     if misses is None:
-        return found
-    claimed = {test: tuple(each for each in cases if _claimed(each, misses)) for test, cases in found.items()}
-    return {test: cases for test, cases in claimed.items() if cases}
-
-
-def _claimed(case: Case, misses: Misses) -> bool:
-    return not case.unsatisfiable and not misses(case)
+        return {test: cases for sweep in found for test, cases in sweep.groups.items()}
+    return {test: cases for sweep in found for test, cases in sweep.claimed(misses).items() if cases}
 
 
 def _cheapest_first(cases: Sequence[Case]) -> tuple[Case, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -69,28 +69,19 @@ def tuples_of(cases: Iterable[Case], strength: int) -> set[tuple[Value, ...]]:
 
 def reach_of(misses: Misses) -> Reach:
     """The reach of the sweeps that judge results, for a kernel that misses these cases."""
-    claimed = {name: [case for case in find_sweep(name, misses) if _takes(case, misses)] for name in SWEEPS}
-    every = [case for cases in claimed.values() for case in cases]
+    claimed = {name: find_sweep(name, misses).claimed(misses) for name in SWEEPS}
+    every = [case for groups in claimed.values() for cases in groups.values() for case in cases]
     walked = allowed_cases(misses, WALKED)
     shares = {}
     for strength in (2, 3):
         wanted = tuples_of(walked, strength)
         shares[strength] = wanted - (have := tuples_of(every, strength)), len(wanted & have) / max(1, len(wanted))
-    crossed = [values_of(case) for name in ("boundary", "core") for case in _crossed(name, misses)]
+    drawn = {**claimed["boundary"], **claimed["core"]}
+    crossed = [values_of(case) for group, cases in drawn.items() if group not in FIXED for case in cases]
     return Reach(
-        cells={name: len(cases) for name, cases in claimed.items()},
+        cells={name: sum(map(len, groups.values())) for name, groups in claimed.items()},
         pairs=shares[2][1],
         triples=shares[3][1],
         missing=tuple(sorted(shares[2][0])),
         shares={axis: Counter(values[axis] for values in crossed) for axis in (crossed[0] if crossed else ())},
     )
-
-
-def _crossed(name: str, misses: Misses) -> Iterator[Case]:
-    """The claimed cells of a sweep but those of models and of few fixed values."""
-    groups = find_sweep(name, misses).groups.items()
-    return (case for group, cases in groups if group not in FIXED for case in cases if _takes(case, misses))
-
-
-def _takes(case: Case, misses: Misses) -> bool:
-    return not case.unsatisfiable and not misses(case)
