@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import measured
 import pytest
 
 from pytest_attn.bench.measurement import Measurement
@@ -23,24 +24,13 @@ SAMPLES = Samples(
     kernel_calls=5,
     control_calls=3,
 )
-MEASUREMENT = Measurement(
-    case="b1-h1-s64-d32-float32-out-exact",
-    kernel="kernels.py:dense",
-    source_hash="abc",
+MEASUREMENT = replace(
+    measured.MEASUREMENT,
     samples=SAMPLES,
     clock="cuda events",
     cold=True,
-    control_name="matmul-64-float32",
-    control_flops=2 * 64**3,
-    flops=10**9,
-    flop_formula="pairs-2d-2dv",
-    bytes=10**6,
-    byte_formula="query-key-value-out-once",
-    peak_bytes=None,
     device="cuda:0",
     device_name="a GPU",
-    threads=2,
-    seed=42,
     versions={"torch": "2.13"},
 )
 ORIGIN: dict[str, Any] = {"machine": "a-gpu", "unit": "GPU-a", "process": "p", "failed": 2, "complete": True}

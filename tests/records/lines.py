@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
+import measured
+
 from pytest_attn.bench.kernel_source import KernelSource
-from pytest_attn.bench.measurement import Measurement
 from pytest_attn.bench.samples import Samples
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.judge.verdict.finding import Finding, Place
@@ -86,7 +87,8 @@ SAMPLES = Samples(
     control_calls=3,
     discarded=1,
 )
-MEASUREMENT = Measurement(
+MEASUREMENT = replace(
+    measured.MEASUREMENT,
     case=CASE.id,
     kernel=KERNEL,
     source_hash="5d9e",
@@ -95,14 +97,8 @@ MEASUREMENT = Measurement(
     cold=True,
     control_name="matmul-1024-float16",
     control_flops=2 * 1024**3,
-    flops=10**9,
-    flop_formula="pairs-2d-2dv",
-    bytes=10**6,
-    byte_formula="query-key-value-out-once",
-    peak_bytes=None,
     device="cuda:1",
     device_name="NVIDIA H100",
-    threads=2,
     seed=7,
     versions={"torch": "2.13.0"},
 )
