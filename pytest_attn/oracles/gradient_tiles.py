@@ -12,7 +12,8 @@ from torch import Tensor
 
 from pytest_attn.devices.workers import share
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, chunks, gather, head_slabs, masked_scores
+from pytest_attn.oracles.slabs import TILE_KEYS, TILE_ROWS, Slab, chunks, gather, head_slabs
+from pytest_attn.oracles.streaming import masked_scores
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem

@@ -11,7 +11,7 @@ import torch
 
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference, ReferenceGradients
-from pytest_attn.oracles.streaming import gather
+from pytest_attn.oracles.slabs import gather
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

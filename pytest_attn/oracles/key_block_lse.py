@@ -14,7 +14,8 @@ from torch import Tensor
 from pytest_attn.devices.workers import share
 from pytest_attn.oracles.online_softmax import LOG2_E
 from pytest_attn.oracles.reference import Moments, Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, Operands, Scratch, Slab, slabs
+from pytest_attn.oracles.slabs import TILE_KEYS, Slab, slabs
+from pytest_attn.oracles.streaming import Operands, Scratch
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem

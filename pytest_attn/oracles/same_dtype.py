@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.devices.workers import share
-from pytest_attn.oracles.streaming import TILE_ROWS, Slab, change_scores, gather, masked_scores, slabs
+from pytest_attn.oracles.slabs import TILE_ROWS, Slab, gather, slabs
+from pytest_attn.oracles.streaming import change_scores, masked_scores
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,59 +16,11 @@ from torch import Tensor
 from pytest_attn.devices.workers import share
 from pytest_attn.oracles.online_softmax import LOG2_E, OnlineSoftmax
 from pytest_attn.oracles.reference import Moments, Reference
+from pytest_attn.oracles.slabs import TILE_KEYS, TILE_ROWS, TOGETHER, HeadsSlab, Slab, chunks, gather, heads_slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import changed, saturates, sinks, steepness
 from pytest_attn.problem.masks import Span
 from pytest_attn.problem.problem import Problem
-
-TILE_ROWS = 512
-TILE_KEYS = 1024
-
-
-class Slab(NamedTuple):
-    """Query rows of one head that are computed together."""
-
-    batch: int
-    head: int
-    rows: range
-
-    @property
-    def where(self) -> tuple[int, int, slice]:
-        """The index of these rows in a tensor `[B, Hq, Sq, ...]`."""
-        return self.batch, self.head, slice(self.rows.start, self.rows.stop)
-
-
-def slabs(problem: Problem, most_rows: int | None = None) -> Iterator[Slab]:
-    """Every query row once, in runs that the mask treats alike, of at most `most_rows` (None: those of a tile)."""
-    for batch in range(problem.batch):
-        for head in range(problem.query_heads):
-            yield from head_slabs(problem, batch, head, most_rows or TILE_ROWS)
-
-
-def head_slabs(problem: Problem, batch: int, head: int, most_rows: int) -> Iterator[Slab]:
-    """The query rows of one head, in runs that the mask treats alike, of at most `most_rows`."""
-    step = problem.mask.row_step(problem.lengths)
-    for start in range(0, problem.query_length, step):
-        stop = min(start + step, problem.query_length)
-        for first in range(start, stop, most_rows):
-            yield Slab(batch, head, range(first, min(first + most_rows, stop)))
-
-
-def chunks(spans: Sequence[Span], width: int) -> Iterator[list[Span]]:
-    """The spans cut and packed into groups of at most `width` keys, in order."""
-    group: list[Span] = []
-    room = width
-    for start, stop, full in spans:
-        while start < stop:
-            end = min(stop, start + room)
-            group.append(Span(start, end, full))
-            room -= end - start
-            start = end
-            if room == 0:
-                yield group
-                group, room = [], width
-    if group:
-        yield group
 
 
 def square_dtype() -> torch.dtype:
@@ -99,40 +50,39 @@ class Operands:
 
 
 class Scratch:
-    """The memory of one worker: a tile of scores and room to gather scattered keys and values."""
+    """The memory of one worker: a tile of scores, or those of several heads, and room for their squares."""
 
     def __init__(self, problem: Problem, squares: torch.dtype) -> None:
         dtype = problem.oracle_dtype
-        self._scores = torch.empty(TILE_ROWS * TILE_KEYS, dtype=dtype)
-        self._squares = torch.empty(TILE_ROWS * TILE_KEYS, dtype=squares)
+        room = max(TILE_ROWS * TILE_KEYS, TOGETHER)
+        self._scores = torch.empty(room, dtype=dtype)
+        self._squares = torch.empty(room, dtype=squares)
 
-    def scores(self, rows: int, keys: int) -> Tensor:
-        """A contiguous `[rows, keys]` in the oracle's precision, uninitialised; the next call overwrites it."""
-        return self._scores[: rows * keys].view(rows, keys)
+    def scores(self, *shape: int) -> Tensor:
+        """A contiguous tensor in the oracle's precision, uninitialised; the next call overwrites it."""
+        return self._scores[: math.prod(shape)].view(shape)
 
-    def squares(self, rows: int, keys: int) -> Tensor:
-        """An uninitialised contiguous `[rows, keys]` in the dtype of the squares."""
-        return self._squares[: rows * keys].view(rows, keys)
-
-
-def gather(tensor: Tensor, spans: Sequence[Span]) -> Tensor:
-    """Rows of `tensor` `[S, D]` in the spans: a view of one span, a copy of several."""
-    pieces = [tensor[start:stop] for start, stop, _ in spans]
-    return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
+    def squares(self, *shape: int) -> Tensor:
+        """An uninitialised contiguous tensor in the dtype of the squares."""
+        return self._squares[: math.prod(shape)].view(shape)
 
 
 def masked_scores(
     problem: Problem, slab: Slab, spans: Sequence[Span], query: Tensor, key: Tensor, scores: Tensor
 ) -> Tensor:
     """query @ key^T into `scores` `[rows, keys]`, -inf where the mask forbids the pair; `key` is that of the spans."""
-    torch.mm(query, key.t(), out=scores)
+    hide(problem, slab.batch, slab.head, slab.rows, spans, torch.mm(query, key.t(), out=scores))
+    return scores
+
+
+def hide(problem: Problem, batch: int, head: int, rows: range, spans: Sequence[Span], scores: Tensor) -> None:
+    """Make scores `[..., rows, keys of the spans]` -inf in place where the mask forbids the pair."""
     column = 0
     for start, stop, full in spans:
         if not full:
-            allowed = problem.mask.allowed(problem.lengths, slab.batch, slab.head, slab.rows, range(start, stop))
-            scores[:, column : column + stop - start].masked_fill_(~allowed, -math.inf)
+            allowed = problem.mask.allowed(problem.lengths, batch, head, rows, range(start, stop))
+            scores[..., column : column + stop - start].masked_fill_(~allowed, -math.inf)
         column += stop - start
-    return scores
 
 
 def change_scores(
@@ -162,16 +112,17 @@ def stream(problem: Problem, inputs: Inputs, *, moments: bool = True) -> Referen
     saturated = saturates(problem, inputs)
     results = _Results.empty(problem, saturated=saturated)
 
-    def work(shared: Iterator[Slab]) -> None:
+    def work(shared: Iterator[HeadsSlab]) -> None:
         scratch = Scratch(problem, square_dtype())
         for slab in shared:
             scaled = query[slab.where].to(problem.oracle_dtype) * (problem.scale * LOG2_E)
             softmax = _softmax_of(problem, inputs, operands, slab, scaled, scratch, saturated=saturated)
             if sink is not None:
-                softmax.add_sink(float(sink[slab.head]) * LOG2_E)
+                logits = sink[slab.where[1]].to(problem.oracle_dtype) * LOG2_E
+                softmax.add_sink(logits.unsqueeze(1).expand(-1, len(slab.rows)).reshape(softmax.total.shape))
             results.put(slab, softmax)
 
-    share(slabs(problem), work)
+    share(heads_slabs(problem), work)
     return results.reference(moments=moments)
 
 
@@ -179,31 +130,38 @@ def _softmax_of(
     problem: Problem,
     inputs: Inputs,
     operands: Operands,
-    slab: Slab,
+    slab: HeadsSlab,
     scaled: Tensor,
     scratch: Scratch,
     *,
     saturated: bool,
 ) -> OnlineSoftmax:
-    """The softmax of one slab over all of its keys; `scaled` `[rows, D]` is its query times scale log2(e); `saturated`:
-    whether it is asked for what is left of the logits after a function of them."""
-    head = (slab.batch, slab.head // problem.group)
-    softmax = OnlineSoftmax(len(slab.rows), problem.value_dim if problem.wants_out else None, problem.oracle_dtype)
-    for spans in chunks(problem.mask.spans(problem.lengths, *slab), TILE_KEYS):
-        key = gather(operands.key[head], spans)
-        scores = masked_scores(problem, slab, spans, scaled, key, scratch.scores(len(slab.rows), len(key)))
-        moved = _moved(problem, inputs, slab, spans, scores) if saturated else None
-        change = change_scores(problem, inputs, slab, spans, scores, LOG2_E) if problem.changes_logits else None
+    """The softmax of one slab over all of its keys, its rows `[key heads, rows of the group]`; `scaled` `[H, rows, D]`
+    is its query times scale log2(e); `saturated`: whether it is asked for what is left of the logits after a function
+    of them."""
+    where = (slab.batch, slab.key_heads(problem.group))
+    scaled = scaled.reshape(where[1].stop - where[1].start, -1, problem.head_dim)
+    softmax = OnlineSoftmax(scaled.shape[:2], problem.value_dim if problem.wants_out else None, problem.oracle_dtype)
+    for spans in chunks(problem.mask.spans(problem.lengths, slab.batch, slab.heads.start, slab.rows), TILE_KEYS):
+        key = gather(operands.key[where], spans)
+        scores = torch.bmm(scaled, key.mT, out=scratch.scores(*scaled.shape[:2], key.shape[1]))
+        by_head = scores.view(len(slab.heads), len(slab.rows), key.shape[1])
+        hide(problem, slab.batch, slab.heads.start, slab.rows, spans, by_head)
+        each = list(zip(slab.single, by_head, strict=True))
+        moved = [_moved(problem, inputs, one, spans, own) for one, own in each] if saturated else None
+        change = None
+        if problem.changes_logits:
+            change = [change_scores(problem, inputs, one, spans, own, LOG2_E) for one, own in each]
         weights, decay = softmax.add_scores(scores)
         if change is not None:
-            softmax.add_change(weights, decay, change)
+            softmax.add_change(weights, decay, torch.stack(change).view(weights.shape))
         if moved is not None:
-            softmax.add_moved(weights, decay, moved)
+            softmax.add_moved(weights, decay, torch.stack(moved).view(weights.shape))
         if operands.value is not None:
-            softmax.add_values(weights, decay, gather(operands.value[head], spans))
+            softmax.add_values(weights, decay, gather(operands.value[where], spans))
         if operands.squared is not None:
-            squares = scratch.squares(len(slab.rows), len(key))
-            softmax.add_squares(weights, decay, gather(operands.squared[head], spans), squares)
+            squares = scratch.squares(*weights.shape)
+            softmax.add_squares(weights, decay, gather(operands.squared[where], spans), squares)
     return softmax
 
 
@@ -241,23 +199,20 @@ class _Results:
             moved_square=torch.empty(row_shape, dtype=dtype) if saturated else None,
         )
 
-    def put(self, slab: Slab, softmax: OnlineSoftmax) -> None:
+    def put(self, slab: HeadsSlab, softmax: OnlineSoftmax) -> None:
         """Fill in the rows of a slab: sums of exponentials over their total, and of their squares over its square."""
         inverse = softmax.inverse_total
-        inverse_square = inverse.square()
-        self.lse[slab.where] = softmax.lse.to(self.lse.dtype)
-        self.peak[slab.where] = softmax.peak
-        if self.out is not None:
-            self.out[slab.where] = softmax.out * inverse.unsqueeze(1)
-        if self.weight_square is not None:
-            self.weight_square[slab.where] = softmax.weight_square * inverse_square
-        if self.value_square is not None:
-            value_square = softmax.value_square * inverse_square.unsqueeze(1)
-            self.value_square[slab.where] = value_square.to(self.value_square.dtype)
-        if self.change_square is not None:
-            self.change_square[slab.where] = softmax.change_square * inverse_square
-        if self.moved_square is not None:
-            self.moved_square[slab.where] = softmax.moved_square * inverse_square
+        square = inverse.square()
+        found = (
+            *((self.lse, softmax.lse), (self.peak, softmax.peak), (self.weight_square, softmax.weight_square * square)),
+            *((self.out, softmax.out * inverse.unsqueeze(-1)), (self.change_square, softmax.change_square * square)),
+            (self.moved_square, softmax.moved_square * square),
+            (self.value_square, softmax.value_square * square.unsqueeze(-1)),
+        )
+        for result, values in found:
+            if result is not None:
+                place = result[slab.where]
+                place.copy_(values.view(place.shape))
 
     def reference(self, *, moments: bool) -> Reference:
         """The reference, with its moments if these are wanted; they cost nothing where there is no output."""

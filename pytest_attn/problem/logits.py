@@ -18,9 +18,15 @@ def changed(
 ) -> Tensor:
     """The natural scaled logits `[R, K]` of some rows and key positions `[K]`, as the variants change them; in place or
     not."""
+    return changed_at(problem, inputs, logits, batch, head, torch.arange(rows.start, rows.stop), keys)
+
+
+def changed_at(
+    problem: Problem, inputs: Inputs, logits: Tensor, batch: int, head: int, rows: Tensor, keys: Tensor
+) -> Tensor:
+    """`changed` of rows at any positions `[R]`."""
     lengths = problem.lengths_of(batch)
-    query = torch.arange(rows.start, rows.stop).unsqueeze(1)
-    tile = Tile(batch, head, query, keys, lengths.query, lengths.key)
+    tile = Tile(batch, head, rows.unsqueeze(1), keys, lengths.query, lengths.key)
     for variant in problem.variants:
         if variant.changes_logits:
             logits = variant.change(logits, tile, inputs.extras)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import pytest
@@ -14,7 +13,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_attn.oracles import streaming
+from pytest_attn.oracles import slabs
 from pytest_attn.oracles.analytic import zero_query
 from pytest_attn.oracles.fias.oracle import fias, fias_takes
 from pytest_attn.oracles.loop import loop
@@ -24,6 +23,7 @@ from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense, Mask
 from pytest_attn.problem.problem import Problem
+from tests.oracles.tiles import tiles
 
 DTYPES = [torch.bfloat16, torch.float16, torch.float32]
 TILES = [(512, 1024), (8, 16), (3, 7)]
@@ -38,19 +38,11 @@ class Small:
     problem: Problem
     inputs: Inputs
     tile: tuple[int, int] = (512, 1024)
-
-
-@contextmanager
-def tiles(rows: int, keys: int) -> Iterator[None]:
-    """The streaming engine with tiles of this size."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "TILE_ROWS", rows)
-        patch.setattr(streaming, "TILE_KEYS", keys)
-        yield
+    together: int = slabs.TOGETHER
 
 
 def streamed(small: Small) -> Reference:
-    with tiles(*small.tile):
+    with tiles(*small.tile, small.together):
         return stream(small.problem, small.inputs)
 
 
@@ -93,7 +85,7 @@ def smalls(draw: st.DrawFn, *, zero: bool = False) -> Small:
     inputs = Inputs.draw(problem, draw(st.integers(0, 999)))
     if zero:
         inputs.query.zero_()
-    return Small(problem, inputs, draw(st.sampled_from(TILES)))
+    return Small(problem, inputs, draw(st.sampled_from(TILES)), draw(st.sampled_from([slabs.TOGETHER, 1, 200])))
 
 
 def tokens(problem: Problem) -> Tensor:

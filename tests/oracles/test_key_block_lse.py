@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pytest_attn.oracles import key_block_lse, streaming
-from pytest_attn.oracles.key_block_lse import key_block_table, merge
+from pytest_attn.oracles.key_block_lse import LEAST_TOTAL, key_block_table, merge
 from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.block_mask import BlockMask
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem
+from tests.oracles.tiles import tiles
 
 DENSE = Problem(2, 4, 2, 50, 500, 8, 8, torch.float32, 0.4, ask="lse")
 SHAPES = [(128, 128), (16, 256), (7, 384), (1, 1024)]
@@ -48,10 +47,7 @@ def problems(draw: st.DrawFn) -> Problem:
 @settings(max_examples=40, deadline=None)
 def test_the_merged_lse_is_the_streamed_one(dense: Problem, shape: tuple[int, int], share: float, tile: int) -> None:
     mask = masked(dense, shape, share, 7)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "TILE_ROWS", 16)
-        patch.setattr(streaming, "TILE_KEYS", tile)
-        patch.setattr(key_block_lse, "TILE_KEYS", tile)
+    with tiles(16, tile):
         table, inputs = table_and_inputs(dense)
     merged, streamed = merge(table, mask.block_mask), stream(replace(dense, mask=mask), inputs)
     close = 1e-11 if dense.dtype == torch.float32 else 1e-5
@@ -75,7 +71,7 @@ def test_kept_blocks_that_weigh_nothing_beside_dropped_ones_merge_exactly() -> N
     dense = replace(DENSE, scale=50.0)
     mask = masked(dense, (16, 256), 0.5, 7)
     table, inputs = table_and_inputs(dense)
-    assert bool((table.weights < key_block_lse.LEAST_TOTAL).any()), "the logits are too small to need the other way"
+    assert bool((table.weights < LEAST_TOTAL).any()), "the logits are too small to need the other way"
     merged, streamed = merge(table, mask.block_mask), stream(replace(dense, mask=mask), inputs)
     torch.testing.assert_close(merged.lse, streamed.lse, atol=1e-9, rtol=1e-11)
 

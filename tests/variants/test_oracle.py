@@ -5,13 +5,11 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-import pytest
 import torch
 from definition import by_definition
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from pytest_attn.oracles import streaming
 from pytest_attn.oracles.cache import ReferenceCache
 from pytest_attn.oracles.exact import exact
 from pytest_attn.oracles.streaming import stream
@@ -19,11 +17,13 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, Packed, Paged, Sinks, Softcap, WindowSize
+from tests.oracles.tiles import tiles
 
 EPSILONS = 16
 """What rounding may do to a result of unit size, in epsilons of the oracle's precision; seen: 6."""
 
 TILES = [(512, 1024), (8, 16), (3, 7)]
+TOGETHER = [2**17, 1, 200]
 
 
 @st.composite
@@ -63,14 +63,12 @@ def varied(draw: st.DrawFn) -> Case:
     return case
 
 
-@given(varied(), st.sampled_from(TILES), st.integers(0, 99))
+@given(varied(), st.sampled_from(TILES), st.sampled_from(TOGETHER), st.integers(0, 99))
 @settings(max_examples=60, deadline=None)
-def test_the_oracle_is_the_definition(case: Case, tile: tuple[int, int], seed: int) -> None:
+def test_the_oracle_is_the_definition(case: Case, tile: tuple[int, int], together: int, seed: int) -> None:
     problem = Problem.of(case)
     inputs = Inputs.draw(problem, seed)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(streaming, "TILE_ROWS", tile[0])
-        patch.setattr(streaming, "TILE_KEYS", tile[1])
+    with tiles(*tile, together):
         found = stream(problem, inputs)
     truth = by_definition(case, inputs)
     assert found.out is not None

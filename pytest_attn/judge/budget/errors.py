@@ -15,7 +15,7 @@ from pytest_attn.judge.budget.rounding import budget
 from pytest_attn.kernels.backward_numerics import BackwardNumerics
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS
+from pytest_attn.oracles.slabs import TILE_KEYS
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 

@@ -14,7 +14,7 @@ from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
 from pytest_attn.judge.budget.partial_sums import channels_differ, random_parts
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile
-from pytest_attn.oracles.streaming import gather
+from pytest_attn.oracles.slabs import gather
 
 
 @dataclass(frozen=True, eq=False)

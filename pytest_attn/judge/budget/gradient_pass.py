@@ -19,7 +19,7 @@ from pytest_attn.judge.budget.row_classes import RowClasses
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import gather
+from pytest_attn.oracles.slabs import gather
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import visible_keys
 from pytest_attn.problem.problem import Problem

@@ -22,7 +22,8 @@ from torch import Tensor
 from pytest_attn.devices.workers import share
 from pytest_attn.judge.budget.partial_sums import channels_differ, keys_differ, random_parts
 from pytest_attn.oracles.reference import Reference
-from pytest_attn.oracles.streaming import TILE_KEYS, Slab, change_scores, chunks, gather, masked_scores, slabs, slopes
+from pytest_attn.oracles.slabs import TILE_KEYS, Slab, chunks, gather, slabs
+from pytest_attn.oracles.streaming import change_scores, masked_scores, slopes
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import saturates
 from pytest_attn.problem.problem import Problem

@@ -4,7 +4,7 @@ from pytest_attn.problem.masks.block_sparse import BlockSparse
 from pytest_attn.problem.masks.both import Both
 from pytest_attn.problem.masks.causal import Causal
 from pytest_attn.problem.masks.dense import Dense
-from pytest_attn.problem.masks.mask import Lengths, Mask, Span
+from pytest_attn.problem.masks.mask import Lengths, Mask, Span, heads_alike
 from pytest_attn.problem.masks.pairs import Pairs
 from pytest_attn.problem.masks.ragged import Ragged
 from pytest_attn.problem.masks.split import Split
@@ -23,6 +23,7 @@ __all__ = [
     "Span",
     "Split",
     "Window",
+    "heads_alike",
     "intersection",
     "parts",
     "seeing_queries",

@@ -32,6 +32,12 @@ class BlockSparse:
         """Whether no block is left out."""
         return bool(self.block_mask.blocks.all())
 
+    @cached_property
+    def heads_alike(self) -> bool:
+        """Whether every head keeps the same blocks."""
+        blocks = self.block_mask.blocks
+        return bool((blocks == blocks[:, :1]).all())
+
     def row_step(self, lengths: Lengths) -> int:
         """The rows of a query block."""
         return self.block_mask.block_shape[0]

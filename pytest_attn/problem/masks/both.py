@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from pytest_attn.problem.masks.mask import Lengths, Mask, Span
+from pytest_attn.problem.masks.mask import Lengths, Mask, Span, heads_alike
 from pytest_attn.problem.masks.visible import rows_without_keys
 
 
@@ -23,6 +23,11 @@ class Both:
     def key(self) -> str:
         """The keys of the two masks."""
         return f"both({self.first.key})({self.second.key})"
+
+    @property
+    def heads_alike(self) -> bool:
+        """Whether those of both masks are."""
+        return heads_alike(self.first) and heads_alike(self.second)
 
     def row_step(self, lengths: Lengths) -> int:
         """The greatest common divisor of the two steps."""

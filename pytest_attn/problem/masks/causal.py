@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ class Causal:
     """
 
     align: Alignment = "bottom-right"
+
+    heads_alike: ClassVar[bool] = True
 
     @property
     def key(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,6 +15,8 @@ from pytest_attn.problem.masks.mask import Lengths, Span
 @dataclass(frozen=True, slots=True)
 class Dense:
     """Query i attends to every key j."""
+
+    heads_alike: ClassVar[bool] = True
 
     @property
     def key(self) -> str:

@@ -26,7 +26,10 @@ class Span(NamedTuple):
 
 
 class Mask(Protocol):
-    """Which query may attend to which key, per batch and query head. One rule everywhere: True = may attend."""
+    """Which query may attend to which key, per batch and query head. One rule everywhere: True = may attend.
+
+    A mask whose rule is the same for every head may say so by `heads_alike = True`; its heads are computed together.
+    """
 
     @property
     def key(self) -> str:
@@ -47,3 +50,8 @@ class Mask(Protocol):
 
     def empty_rows(self, lengths: Lengths) -> Tensor:
         """bool that broadcasts to `[B, H, Sq]`: rows that may attend to nothing."""
+
+
+def heads_alike(mask: Mask) -> bool:
+    """Whether a mask says that its rule is the same for every head."""
+    return bool(getattr(mask, "heads_alike", False))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -21,6 +22,8 @@ class Pairs:
 
     key: str
     formula: Formula
+
+    heads_alike: ClassVar[bool] = True
 
     def row_step(self, lengths: Lengths) -> int:
         """See `Mask.row_step`."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pytest_attn.problem.masks.mask import Lengths, Mask, Span
+from pytest_attn.problem.masks.mask import Lengths, Mask, Span, heads_alike
 from pytest_attn.problem.masks.visible import rows_without_keys
 
 
@@ -24,6 +24,11 @@ class Ragged:
     def key(self) -> str:
         """The inner mask and the length of every sequence."""
         return f"ragged({self.inner.key})" + "-".join(f"{each.query}x{each.key}" for each in self.sequences)
+
+    @property
+    def heads_alike(self) -> bool:
+        """Whether the inner mask's are."""
+        return heads_alike(self.inner)
 
     def row_step(self, lengths: Lengths) -> int:
         """That of the inner mask."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -19,6 +20,8 @@ class Split:
     number: int
     count: int
     tile: int
+
+    heads_alike: ClassVar[bool] = True
 
     @property
     def key(self) -> str:

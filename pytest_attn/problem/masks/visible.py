@@ -8,7 +8,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from pytest_attn.problem.masks.mask import Lengths, Mask
+from pytest_attn.problem.masks.mask import Lengths, Mask, heads_alike
 
 MOST_ROWS = 512
 """Rows whose partly allowed spans are looked at together."""
@@ -16,22 +16,24 @@ MOST_ROWS = 512
 
 def visible_keys(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Tensor:
     """int64 `[B, H, Sq]`: for each query the number of keys that it may attend to."""
-    counts = torch.zeros((batches, heads, lengths.query), dtype=torch.int64)
-    for batch, head, rows in _runs(mask, lengths, batches, heads):
+    own = 1 if heads_alike(mask) else heads
+    counts = torch.zeros((batches, own, lengths.query), dtype=torch.int64)
+    for batch, head, rows in _runs(mask, lengths, batches, own):
         counts[batch, head, rows.start : rows.stop] = _visible(mask, lengths, batch, head, rows)
-    return counts
+    return counts.expand(batches, heads, lengths.query)
 
 
 def seeing_queries(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Tensor:
     """int64 `[B, H, Skv]`: for each key the number of queries of a query head that may attend to it."""
-    counts = torch.zeros((batches, heads, lengths.key), dtype=torch.int64)
-    for batch, head, rows in _runs(mask, lengths, batches, heads):
+    own = 1 if heads_alike(mask) else heads
+    counts = torch.zeros((batches, own, lengths.key), dtype=torch.int64)
+    for batch, head, rows in _runs(mask, lengths, batches, own):
         for start, stop, full in mask.spans(lengths, batch, head, rows):
             if full:
                 counts[batch, head, start:stop] += len(rows)
             else:
                 counts[batch, head, start:stop] += mask.allowed(lengths, batch, head, rows, range(start, stop)).sum(0)
-    return counts
+    return counts.expand(batches, heads, lengths.key)
 
 
 def _runs(mask: Mask, lengths: Lengths, batches: int, heads: int) -> Iterator[tuple[int, int, range]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +18,8 @@ class Window:
 
     left: int | None
     right: int | None
+
+    heads_alike: ClassVar[bool] = True
 
     @property
     def key(self) -> str:

@@ -8,7 +8,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Covered, Design, Part
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import DIMS, case_of, completed, crossed_axes, of_sizes, rows_of
+from pytest_attn.problem.sweeps.axes import DIMS, completed, crossed_axes, of_sizes, rows_of, small_case_of
 from pytest_attn.problem.sweeps.thresholds import thresholds
 
 FEWEST = 400
@@ -18,7 +18,7 @@ FEWEST = 400
 @cache
 def crossed() -> Design:
     """Every pair and 97 % of the triples of values of all axes without variants."""
-    return Design(crossed_axes(), case_of, (Covered(3, 0.97),), fewest=FEWEST, of_sizes=of_sizes)
+    return Design(crossed_axes(), small_case_of, (Covered(3, 0.97),), fewest=FEWEST, of_sizes=of_sizes)
 
 
 @register("boundary", "lengths at the edges of tiles, inputs that make bugs visible; all pairs, 97 % of triples")

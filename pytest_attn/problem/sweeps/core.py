@@ -10,7 +10,7 @@ from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Axes, Covered, Design, Part
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import case_of, crossed_axes, of_sizes
+from pytest_attn.problem.sweeps.axes import case_of, crossed_axes, of_sizes, small_case_of
 from pytest_attn.problem.sweeps.boundary import FEWEST, crossed
 from pytest_attn.problem.turns import InTurn
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
@@ -106,7 +106,7 @@ def core() -> Groups:
     }
     crossed_variants = Design(
         axes,
-        case_of,
+        small_case_of,
         (Covered(3, 0.97, without="variants"), Covered(3, TRIPLES, beside="variants")),
         beside=crossed(),
         fewest=FEWEST,

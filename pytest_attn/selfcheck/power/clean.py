@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pytest_attn.devices.workers import share
 from pytest_attn.kernels.kernel import Kernel, Output
-from pytest_attn.oracles.streaming import TILE_KEYS, TILE_ROWS, Slab, slabs
+from pytest_attn.oracles.slabs import TILE_KEYS, TILE_ROWS, Slab, slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.kernels.kernel import Output
-from pytest_attn.oracles.streaming import Slab, slabs
+from pytest_attn.oracles.slabs import Slab, slabs
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.masks import BlockSparse
 from pytest_attn.problem.problem import Problem

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pytest_attn.devices.workers import share
-from pytest_attn.oracles.streaming import Slab
+from pytest_attn.oracles.slabs import Slab
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
 from pytest_attn.selfcheck.power.clean import Unrounded, Without

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from pytest_attn.judge.verdict.judge import judge
-from pytest_attn.oracles.streaming import Slab, slabs, stream
+from pytest_attn.oracles.slabs import Slab, slabs
+from pytest_attn.oracles.streaming import stream
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
