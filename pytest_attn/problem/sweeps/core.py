@@ -107,7 +107,7 @@ def core() -> Groups:
     crossed_variants = Design(
         axes,
         small_case_of,
-        (Covered(3, 0.97, without="variants"), Covered(3, TRIPLES, beside="variants")),
+        (Covered(3, 0.96, without="variants"), Covered(3, TRIPLES, beside="variants")),
         beside=crossed(),
         fewest=FEWEST,
         of_sizes=of_sizes,
