@@ -15,10 +15,10 @@ from dataclasses import replace
 
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.session import Session
+from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import options_of
-from pytest_attn.problem.sweep import find_sweep
 
 SWEEPS = ("smoke", "boundary", "core", "decode", "backward")
 
@@ -54,9 +54,9 @@ def main() -> int:
     return int(failed > 0)
 
 
-def _cells(session: Session, kernel: object, sweep: str) -> Iterator[Cell]:
-    for case in find_sweep(sweep):
-        cell = session.cell(kernel, case, sweep)  # type: ignore[arg-type]
+def _cells(session: Session, kernel: Kernel, sweep: str) -> Iterator[Cell]:
+    for case in session.sweep(sweep, kernel):
+        cell = session.cell(kernel, case, sweep)
         if cell.skipped() is None:
             yield cell
 
