@@ -106,6 +106,12 @@ def is_drawn(name: str) -> bool:
     return any(not isinstance(part, Case) for part in parts)
 
 
+def sketch(name: str) -> tuple[str, tuple[str, ...]]:
+    """(title, names of the groups) of a sweep, without its cells. Raises ValueError naming the closest sweeps."""
+    refuse_unknown_sweep(name)
+    return _REGISTERED[name].title, tuple(_REGISTERED[name].build())
+
+
 def outline(name: str) -> Iterator[Case]:
     """Cases that have what those of a sweep have on each axis, or nearly all of it; nothing is drawn. Raises ValueError
     naming the closest sweeps."""
