@@ -107,8 +107,26 @@ def test_list_prints_cells_and_cost(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["list", "--sweep", "bsa-lse"]) == 0
     printed = capsys.readouterr().out
     assert "bsa-lse: the log-sum-exp of the published BSA suite" in printed
-    assert ["total", "1600", "125", "232.76"] in [line.split() for line in printed.splitlines()]
+    assert ["total", "1600", "125", "232.75"] in [line.split() for line in printed.splitlines()]
     assert "dtype       bfloat16 (1296)  float16 (304)" in printed
+
+
+def test_list_draws_no_sweep_that_is_not_named(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pytest_attn.__main__ import main; main(['list']); "
+        "sys.exit('torch' in sys.modules or 'pytest_attn.problem.covering' in sys.modules)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False)
+    lines = found.stdout.splitlines()
+    assert found.returncode == 0, found.stderr
+    assert "  test_boundary_head_dims" in lines
+    assert "  drawn for what a kernel claims; at most: list --sweep boundary" in lines
+
+
+def test_list_draws_a_sweep_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--sweep", "backward"]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["test_backward_long", "6", "0", "0.01"] in rows
 
 
 def test_list_prints_ids_that_parse(capsys: pytest.CaptureFixture[str]) -> None:

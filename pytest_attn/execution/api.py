@@ -34,6 +34,8 @@ def check_kernel(kernel: Any, sweep: str = "smoke", **options: Any) -> list[Reco
     named = _named(kernel)
     sweeps = () if asked.case else asked.sweeps
     cells = [(name, case) for name in sweeps for case in session.sweep(name, named) if asked.keeps(name, case)]
+    if asked.axis and not cells:
+        raise ValueError(f"axis={options['axis']!r}: no cell has all of these values; allowed: values of claimed cells")
     swept = (_record(session.cell(named, case, name)) for name, case in cells)
     found = judged(named, asked.case, session) if asked.case else swept
     if asked.output is None:

@@ -10,6 +10,7 @@ from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
 from pytest_attn.options import python_values
 from pytest_attn.options.defaults import SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
 from pytest_attn.options.option import Option
+from pytest_attn.options.unmatched import refuse_unmatched
 from pytest_attn.options.values import (
     GateMode,
     parse_slowdown,
@@ -27,7 +28,7 @@ from pytest_attn.options.values import (
 )
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.sweep import find_sweep, sweep_names
+from pytest_attn.problem.sweep import sweep_names
 from pytest_attn.text import closest
 
 CPU_BUDGET = 80.0
@@ -237,7 +238,7 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
                 raise ValueError(f"{option.ini if option.name in in_ini else option.flag}: {error}") from None
     options = Options(**values, given=frozenset(values))
     try:
-        _refuse_unmatched(options)
+        refuse_unmatched(options)
     except ValueError as error:
         raise ValueError(f"--attn-axis: {error}") from None
     return options
@@ -262,7 +263,7 @@ def options_of(given: Mapping[str, Any]) -> Options:
             raise ValueError(f"{_written(name, value)}: {_without_flags(error)}") from None
     options = Options(**values, given=frozenset(values))
     try:
-        _refuse_unmatched(options)
+        refuse_unmatched(options)
     except ValueError as error:
         raise ValueError(f"{_written('axis', given['axis'])}: {_without_flags(error)}") from None
     return options
@@ -283,19 +284,6 @@ def _written(name: str, value: Any) -> str:
 
 def _without_flags(error: ValueError) -> str:
     return str(error).replace("--attn-", "")
-
-
-def _refuse_unmatched(options: Options) -> None:
-    """Raises ValueError where no cell has the values that the axes name."""
-    if not options.axis:
-        return
-    cases = [case for name in options.sweeps for case in find_sweep(name)]
-    for axis in options.axis:
-        axis.refuse_unknown_values(cases)
-    if not any(options.keeps(name, case) for name in options.sweeps for case in find_sweep(name)):
-        if options.case:
-            raise ValueError("does not combine with --attn-case; allowed: one of the two")
-        raise ValueError("no cell has all of these values; allowed: values that occur together")
 
 
 def add_options(add: Callable[..., None]) -> None:

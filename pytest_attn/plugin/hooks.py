@@ -92,6 +92,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     selection.generate_tests(metafunc, metafunc.config.stash[RUN])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
+    made = yield
+    # A test that is named has to be found, or pytest says that there is none.
+    if isinstance(made, list) and not any("::" in word for word in collector.config.args):
+        return [item for item in made if not selection.stands_for_nothing(item)]
+    return made
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     run = config.stash[RUN]
     wanted, unasked = latency_tests.select(items, config, run.options)

@@ -100,11 +100,15 @@ def parameter_of(item: pytest.Item) -> CellParameter | None:
     return parameter if isinstance(parameter, CellParameter) else None
 
 
+def stands_for_nothing(item: object) -> bool:
+    """Whether pytest made the item of an empty list of cells, with a placeholder for its cell."""
+    return isinstance(item, pytest.Item) and "attn_cell" in _parameters(item) and parameter_of(item) is None
+
+
 def _runs(item: pytest.Item, options: Options) -> bool:
     if "attn_cell" not in _parameters(item):
         return True
     cell = parameter_of(item)
-    # Without --attn-case, pytest makes one item of the empty list of cases, with a placeholder for its cell.
     return cell is not None and (not cell.sweep or options.keeps(cell.sweep, cell.case))
 
 

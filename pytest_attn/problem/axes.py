@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.dtypes import data_types
+from pytest_attn.problem.vocabulary import WORDS
 from pytest_attn.text import closest
 
 
@@ -64,7 +66,22 @@ class AxisFilter:
         return AXES[self.axis](case) in self.values
 
     def refuse_unknown_values(self, cases: Iterable[Case]) -> None:
-        """Raises ValueError where a value occurs in none of the cases, naming the closest ones that do."""
-        known = {AXES[self.axis](case) for case in cases}
-        for value in sorted(self.values - known):
-            raise ValueError(f"axis {self.axis} has no value {value!r} in this sweep; allowed: {closest(value, known)}")
+        """Raises ValueError where a value occurs in none of the cases, naming the closest ones that do. Asks for no
+        further case than it needs to find all values."""
+        words = _words(self.axis)
+        left, known = {*self.values}, set[str]()
+        for case in cases if not words or left <= words else ():
+            known.add(value := AXES[self.axis](case))
+            left.discard(value)
+            if not left:
+                return
+        unknown = min(left - words or left)
+        raise ValueError(
+            f"axis {self.axis} has no value {unknown!r} in this sweep; allowed: {closest(unknown, known or words)}"
+        )
+
+
+def _words(axis: str) -> frozenset[str]:
+    """All values of an axis that has a closed list of them, empty for others."""
+    words = data_types() if axis == "dtype" else WORDS.get(axis, ())
+    return frozenset(word or "none" for word in words)

@@ -6,12 +6,13 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NoReturn
 
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.frame import FrameWidths
 from pytest_attn.problem.pattern import BLOCK_MASK_SEED, BlockPattern
 from pytest_attn.problem.relations import refuse_relation
-from pytest_attn.problem.spelling import number_from_id, percent_to_id
+from pytest_attn.problem.spelling import spelled_percent
 from pytest_attn.problem.variants.registry import in_order
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import (
@@ -25,6 +26,9 @@ from pytest_attn.problem.vocabulary import (
     OracleName,
     Recipe,
 )
+
+SIZES = ("batch", "query_heads", "key_heads", "query_length", "key_length", "head_dim", "value_dim")
+"""Fields of a case that are whole numbers, 1 or more."""
 
 
 @dataclass(frozen=True)
@@ -60,21 +64,21 @@ class Case:
             object.__setattr__(self, "value_dim", self.head_dim)
         if self.key_heads == 0:
             object.__setattr__(self, "key_heads", self.query_heads)
-        sizes = ("batch", "query_heads", "key_heads", "query_length", "key_length", "head_dim", "value_dim")
-        for name in sizes:
+        for name in SIZES:
             if getattr(self, name) < 1:
                 raise ValueError(f"case: {name} is {getattr(self, name)}; allowed: 1 or more")
         if self.query_heads % self.key_heads:
             raise ValueError(f"case: query_heads {self.query_heads} is not a multiple of key_heads {self.key_heads}")
-        for name, allowed in ({"dtype": tuple(data_types())} | WORDS).items():
+        if self.dtype not in data_types():
+            self._refuse_word("dtype", data_types())
+        for name, allowed in WORDS.items():
             if getattr(self, name) not in allowed:
-                words = ", ".join(str(word) for word in allowed)
-                raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
+                self._refuse_word(name, allowed)
         if self.scale is not None and not math.isfinite(self.scale):
             raise ValueError(f"case: scale is {self.scale}; allowed: a finite number")
         if self.sparsity is not None:
             # The id carries the percentage with 12 digits; the field is what the id says.
-            object.__setattr__(self, "sparsity", number_from_id(percent_to_id(self.sparsity)) / 100)
+            object.__setattr__(self, "sparsity", spelled_percent(self.sparsity))
         if self.sparsity is not None and self.block_shape is None:
             raise ValueError("case: sparsity needs a block_shape")
         if self.sparsity is not None and not 0.0 <= self.sparsity <= 1.0:
@@ -90,8 +94,13 @@ class Case:
             raise ValueError("case: frame needs a sparsity")
         if self.ask == "grad" and self.oracle not in GRADIENT_ORACLES:
             raise ValueError(f"case: oracle is {self.oracle!r}; allowed for grad: {', '.join(GRADIENT_ORACLES)}")
-        self._order_variants()
+        if self.variants:
+            self._order_variants()
         refuse_relation(self)
+
+    def _refuse_word(self, name: str, allowed: Iterable[str | None]) -> NoReturn:
+        words = ", ".join(str(word) for word in allowed)
+        raise ValueError(f"case: {name} is {getattr(self, name)!r}; allowed: {words}")
 
     def _order_variants(self) -> None:
         object.__setattr__(self, "variants", in_order(self.variants))

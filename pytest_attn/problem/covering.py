@@ -123,26 +123,34 @@ class CoveringArray:
 
     def _filled(self, values: Sequence[int]) -> NDArray[np.int_] | None:
         space = self._space
-        chosen = np.array(values, dtype=int)
+        chosen = [*values]
         others = [axis for axis in range(len(space.sizes)) if axis not in set(space.axis[chosen].tolist())]
         allowed = space.together[chosen].all(0) & space.possible & self._offered
-        for axis in self._random.permutation(others):
-            candidates = np.flatnonzero(allowed & (space.axis == axis))
+        gain = self._gain(chosen)
+        for axis in self._random.permutation(others).tolist():
+            start = int(space.start[axis])
+            candidates = start + allowed[start : start + space.sizes[axis]].nonzero()[0]
             if not len(candidates):
                 return None
-            gain = self._gain(chosen, candidates)
             rarity = self._used[candidates] / (len(self.rows) + 1.0)
-            best = candidates[(gain - rarity + self._random.random(len(candidates)) * 0.5).argmax()]
-            chosen = np.append(chosen, best)
+            best = int(candidates[(gain[candidates] - rarity + self._random.random(len(candidates)) * 0.5).argmax()])
+            gain = self._gain([*chosen, best]) if len(chosen) < 2 else gain + self._gained(chosen, best)
+            chosen.append(best)
             allowed &= space.together[best]
-        return chosen
+        return np.array(chosen)
 
-    def _gain(self, chosen: NDArray[np.int_], candidates: NDArray[np.int_]) -> NDArray[np.int_]:
-        """How many open tuples each candidate has with what is chosen."""
+    def _gain(self, chosen: Sequence[int]) -> NDArray[np.int_]:
+        """How many open tuples each value has with one value that is chosen, or with each two where there are two."""
         if self._strength == 2 or len(chosen) < 2:
-            return np.asarray(self._open[2][chosen[:, None], candidates].sum(0))
-        one, other = np.triu_indices(len(chosen), 1)
-        return np.asarray(self._open[3][chosen[one][:, None], chosen[other][:, None], candidates].sum(0))
+            return np.asarray(self._open[2][chosen].sum(0))
+        one, other = zip(*combinations(chosen, 2), strict=True)
+        return np.asarray(self._open[3][one, other].sum(0))
+
+    def _gained(self, chosen: Sequence[int], best: int) -> NDArray[np.int_]:
+        """By how much that grows with a further value."""
+        return np.asarray(
+            self._open[3][chosen, best].sum(0) if self._strength == 3 else self._open[2][best].astype(int)
+        )
 
     def _add(self, row: Row) -> None:
         values = self._space.values_of(row)

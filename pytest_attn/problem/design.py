@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import chain
 from typing import Any, Literal
 
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.turns import Misses, Sizes, Turns
+from pytest_attn.problem.turns import InTurn, Misses, Sizes, Turns
 
 Axes = Mapping[str, Sequence[Any]]
 """The values of each axis."""
@@ -52,6 +53,24 @@ class Design:
         """The cells for a kernel; without one, for a kernel that claims everything. The same each time."""
         return _drawn(self, misses).cases
 
+    def outline(self) -> Iterator[Case]:
+        """A case of every value of each axis that some row of at most one further change has, all else being plain, at
+        little cost: what is drawn has no other values where each axis has fields of its own."""
+        axes = {
+            name: [value.values if isinstance(value, InTurn) else (value,) for value in own]
+            for name, own in _values_of(self.axes, self.rows, self.instead).items()
+        }
+        plain = {name: own[0][0] for name, own in axes.items()}
+        changes: list[Row] = [{}, *({name: several[0]} for name, own in axes.items() for several in own)]
+        for name, own in axes.items():
+            for value in chain(*own):
+                for place, change in enumerate(changes):
+                    if (case := self.build(**{**plain, **change, name: value})) is not None:
+                        yield case
+                        # What one value needed, the next is likely to need.
+                        changes.insert(0, changes.pop(place))
+                        break
+
 
 @dataclass(frozen=True, eq=False)
 class Part:
@@ -63,6 +82,10 @@ class Part:
     def cases(self, misses: Misses | None = None) -> tuple[Case, ...]:
         """See `Design.cases`."""
         return tuple(case for case in self.design.cases(misses) if self.keeps(case))
+
+    def outline(self) -> Iterator[Case]:
+        """See `Design.outline`."""
+        return (case for case in self.design.outline() if self.keeps(case))
 
 
 @dataclass(frozen=True, slots=True)

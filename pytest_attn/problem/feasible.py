@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import combinations, islice
 
 import numpy as np
@@ -71,11 +72,22 @@ class Feasible:
         values = range(len(self.axis)) if offered is None else np.flatnonzero(offered).tolist()
         free = [value for value in values if self.axis[value] not in fixed]
         while missed:
-            nearest = min((self._changed(row, value) for value in free), key=self.misses, default=row)
-            if self.misses(nearest) >= missed:
+            nearest, least = self._nearest(row, free)
+            if least >= missed:
                 return None
-            row, missed = nearest, self.misses(nearest)
+            row, missed = nearest, least
         return row
+
+    def _nearest(self, row: Row, values: Iterable[int]) -> tuple[Row, int]:
+        """Of a row and those that one of some values makes of it, the first that misses least, and what it misses."""
+        nearest, least = row, self.misses(row)
+        for value in values:
+            changed = self._changed(row, value)
+            if (missed := self.misses(changed)) < least:
+                nearest, least = changed, missed
+            if not least:
+                break
+        return nearest, least
 
     def _changed(self, row: Row, value: int) -> Row:
         axis = int(self.axis[value])
@@ -111,10 +123,13 @@ class Feasible:
 
     def _starts(self, fixed: Mapping[int, int]) -> list[Row]:
         """The plainest row and some others that stand for something, whether they are allowed or not."""
-        random = np.random.default_rng(0)
-        drawn = (tuple(random.integers(self.sizes).tolist()) for _ in range(DRAWN))
-        rows = (self._with(row, fixed) for row in ((0,) * len(self.sizes), *drawn))
+        rows = (self._with(row, fixed) for row in ((0,) * len(self.sizes), *self._rows_drawn))
         return [*islice((row for row in rows if self.misses(row) < NO_ROW), STARTS)]
+
+    @cached_property
+    def _rows_drawn(self) -> tuple[Row, ...]:
+        random = np.random.default_rng(0)
+        return tuple(tuple(random.integers(self.sizes).tolist()) for _ in range(DRAWN))
 
     def _with(self, row: Row, fixed: Mapping[int, int]) -> Row:
         for value in fixed.values():

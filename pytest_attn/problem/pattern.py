@@ -87,7 +87,7 @@ class BlockPattern:
         """Whether some row does not keep every key block."""
         return self.rows > len(self.dense_rows) and len(self.forced_cols) + self.extra < self.cols
 
-    @property
+    @cached_property
     def unsatisfiable(self) -> str | None:
         """Why no such pattern exists, as a constant reason; None if it exists."""
         left, right, top, bottom = self.frame.as_tuple

@@ -21,6 +21,9 @@ Relation = Literal[
 ]
 """A result of the same kernel on related inputs, from which its result on these follows exactly."""
 
+RELATIONS: dict[str, Relation] = {relation: relation for relation in get_args(Relation)}
+"""The relations by their word."""
+
 
 class Need(NamedTuple):
     """What a relation needs of a case, in words and as a condition."""
@@ -72,11 +75,11 @@ def relation_exists(relation: Relation, case: Case) -> bool:
 
 def refuse_relation(case: Case) -> None:
     """Raises ValueError where the relation that a case names does not exist for it."""
-    for relation in get_args(Relation):
-        if relation != case.oracle:
-            continue
-        for variant in case.variants:
-            if relation not in variant.keeps:
-                raise ValueError(f"case: {relation} does not hold for {variant.capability}")
-        if relation in NEEDS and not NEEDS[relation].holds(case):
-            raise ValueError(f"case: {relation} does not exist here; it needs {NEEDS[relation].words}")
+    relation = RELATIONS.get(case.oracle)
+    if relation is None:
+        return
+    for variant in case.variants:
+        if relation not in variant.keeps:
+            raise ValueError(f"case: {relation} does not hold for {variant.capability}")
+    if relation in NEEDS and not NEEDS[relation].holds(case):
+        raise ValueError(f"case: {relation} does not exist here; it needs {NEEDS[relation].words}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 NUMBER = r"m?\d+(?:p\d+)?(?:em?\d+)?"
 """A number in an id, as a regular expression: `m` for minus, `p` for the point."""
 
@@ -21,3 +23,9 @@ def percent_to_id(fraction: float) -> str:
 def number_from_id(text: str) -> float:
     """The number that `number_to_id` spelled: `m0p25` is -0.25."""
     return float(text.replace("m", "-").replace("p", "."))
+
+
+@cache
+def spelled_percent(fraction: float) -> float:
+    """The fraction that an id has of one: its percentage with 12 digits."""
+    return number_from_id(percent_to_id(fraction)) / 100 + 0.0  # of both zeros, which a cache takes for one, 0

@@ -106,6 +106,20 @@ def is_drawn(name: str) -> bool:
     return any(not isinstance(part, Case) for part in parts)
 
 
+def sketch(name: str) -> tuple[str, tuple[str, ...]]:
+    """(title, names of the groups) of a sweep, without its cells. Raises ValueError naming the closest sweeps."""
+    refuse_unknown_sweep(name)
+    return _REGISTERED[name].title, tuple(_REGISTERED[name].build())
+
+
+def outline(name: str) -> Iterator[Case]:
+    """Cases that have what those of a sweep have on each axis, or nearly all of it; nothing is drawn. Raises ValueError
+    naming the closest sweeps."""
+    refuse_unknown_sweep(name)
+    for part in chain.from_iterable(_REGISTERED[name].build().values()):
+        yield from (part,) if isinstance(part, Case) else part.outline()
+
+
 @cache
 def find_sweep(name: str, misses: Misses | None = None) -> Sweep:
     """The sweep of that name, its cells drawn for a kernel; without one, for a kernel that claims everything.

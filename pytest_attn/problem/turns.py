@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Any, Protocol
 
 from pytest_attn.problem.case import Case
@@ -64,8 +65,8 @@ class Turns:
     def misses(self, row: tuple[int, ...]) -> int:
         """What a row misses in the turn in which it misses least."""
         found = NO_ROW
-        for turn in self._turns_of(row)[:TRIED]:
-            found = min(found, self._missed(self._case(row, turn)))
+        for case in self._cases(row, self._turns[:TRIED]):
+            found = min(found, self._missed(case))
             if not found:
                 break
         return found
@@ -73,8 +74,8 @@ class Turns:
     def taken(self, row: tuple[int, ...]) -> Case:
         """The case of an allowed row, with the values whose turn it is."""
         stood = {name: self._stood[name, value] for name, value in zip(self._names, row, strict=True)}
-        next_turns = [{name: turn[name] + stood[name] for name in turn} for turn in self._turns_of(row)]
-        cases = (self._case(row, turn) for turn in (*next_turns, *self._turns[:TRIED]))
+        next_turns = ({name: turn[name] + stood[name] for name in turn} for turn in self._turns)
+        cases = chain(self._cases(row, next_turns), self._cases(row, self._turns[:TRIED]))
         found = next(case for case in cases if case is not None and not self._misses(case))
         self._stood.update(zip(self._names, row, strict=True))
         return found
@@ -84,7 +85,7 @@ class Turns:
         if not isinstance(value, InTurn):
             return value
         plain = {other: values[0] for other, values in self._values.items()}
-        missed = [self._missed(self._made({**plain, name: each})) for each in value.values]
+        missed = [self._missed(self._plain({**plain, name: each})) for each in value.values]
         least = min(missed)
         kept = (each for each, count in zip(value.values, missed, strict=True) if count in (least, NO_ROW))
         return InTurn(*kept)
@@ -92,17 +93,16 @@ class Turns:
     def _missed(self, case: Case | None) -> int:
         return NO_ROW if case is None else self._misses(case)
 
-    def _turns_of(self, row: tuple[int, ...]) -> list[dict[str, int]]:
-        chosen = (self._values[name][value] for name, value in zip(self._names, row, strict=True))
-        return self._turns if any(isinstance(value, InTurn) for value in chosen) else self._turns[:1]
+    def _cases(self, row: tuple[int, ...], turns: Iterable[Mapping[str, int]]) -> Iterator[Case | None]:
+        """The cases of a row in some turns; one where none of its values has a turn."""
+        fields = {name: self._values[name][value] for name, value in zip(self._names, row, strict=True)}
+        in_turn = [(name, value.values) for name, value in fields.items() if isinstance(value, InTurn)]
+        for turn in turns if in_turn else islice(turns, 1):
+            for name, values in in_turn:
+                fields[name] = values[turn[name] % len(values)]
+            yield self._build(**fields)
 
-    def _case(self, row: tuple[int, ...], turn: Mapping[str, int]) -> Case | None:
-        chosen = {name: self._values[name][value] for name, value in zip(self._names, row, strict=True)}
-        return self._made(chosen, turn)
-
-    def _made(self, chosen: Mapping[str, Any], turn: Mapping[str, int] | None = None) -> Case | None:
-        fields = {
-            name: value.values[(turn[name] if turn else 0) % len(value.values)] if isinstance(value, InTurn) else value
-            for name, value in chosen.items()
-        }
+    def _plain(self, chosen: Mapping[str, Any]) -> Case | None:
+        """The case of the first value of each axis, of values in turn the first."""
+        fields = {name: value.values[0] if isinstance(value, InTurn) else value for name, value in chosen.items()}
         return self._build(**fields)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from pytest_attn.problem.axes import AXES
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.pairs import flops
+from pytest_attn.problem.pairs import estimated_flops
 from pytest_attn.problem.sweep import Sweep
 
 MOST_VALUES = 12
@@ -15,8 +15,8 @@ MOST_VALUES = 12
 
 
 def sweep_table(sweep: Sweep) -> str:
-    """Groups with cells, unsatisfiable cells and TFLOP, then each axis that varies with its values and cells."""
-    lines = [f"{sweep.name}: {sweep.title}", f"  {'test':34}{'cells':>7}{'unsatisfiable':>15}{'TFLOP':>10}"]
+    """Groups with cells, unsatisfiable cells and about how many TFLOP, then each axis that varies."""
+    lines = [f"{sweep.name}: {sweep.title}", f"  {'test':34}{'cells':>7}{'unsatisfiable':>15}{'about TFLOP':>13}"]
     lines += [_row(f"test_{name}", cases) for name, cases in sweep.groups.items()]
     lines += [_row("total", tuple(sweep)), "  axis"]
     for axis, read in AXES.items():
@@ -26,12 +26,19 @@ def sweep_table(sweep: Sweep) -> str:
     return "\n".join(lines) + "\n"
 
 
+def sketched_table(name: str, title: str, groups: Sequence[str]) -> str:
+    """The groups of a sweep whose cells are drawn for each kernel, and how to have those of a kernel that claims
+    everything drawn and counted."""
+    lines = [f"{name}: {title}", *(f"  test_{group}" for group in groups)]
+    return "\n".join([*lines, f"  drawn for what a kernel claims; at most: list --sweep {name}"]) + "\n"
+
+
 def _row(name: str, cases: Sequence[Case]) -> str:
-    return f"  {name:34}{len(cases):7}{sum(bool(case.unsatisfiable) for case in cases):15}{_tflop(cases):10.2f}"
+    return f"  {name:34}{len(cases):7}{sum(bool(case.unsatisfiable) for case in cases):15}{_tflop(cases):13.2f}"
 
 
 def _tflop(cases: Iterable[Case]) -> float:
-    return sum(flops(case) for case in cases) / 1e12
+    return sum(estimated_flops(case) for case in cases) / 1e12
 
 
 def _values(count: Counter[str]) -> str:

@@ -57,6 +57,11 @@ def test_a_number_of_cells_cannot_be_required() -> None:
         pytest_attn.check_kernel("eager", case=CASES[0], require=("here", 2))
 
 
+def test_values_that_no_claimed_cell_has_are_refused_and_not_a_green_list_of_nothing() -> None:
+    with pytest.raises(ValueError, match=r"^axis=\['layout=strided'\]: no cell has all of these values; allowed: "):
+        pytest_attn.check_kernel(lambda query, key, value: value, sweep="decode", axis=["layout=strided"])
+
+
 @pytest.mark.parametrize(
     ("kernel", "says"),
     [

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from pytest_attn.problem.sweep import find_sweep
@@ -62,6 +65,18 @@ def test_what_is_left_out_counts_as_deselected(pytester):
 def test_the_ini_twin_takes_one_axis_per_line(smoke_ids, pytester):
     pytester.makeini("[pytest]\nattn_axis =\n    s=[1]\n    dtype=[float16]")
     assert smoke_ids() == ["b1-h1-s1-d128-float16-both-exact"]
+
+
+@pytest.mark.parametrize("axis", ["h=8", "recipe=needle", "oracle=lastrow", "variants=win64x0", "layout=bsnd"])
+def test_to_read_it_no_sweep_is_drawn(axis):
+    drawn = "sys.exit('numpy' in sys.modules)"
+    code = f"import sys; from pytest_attn.options.options import read_options; read_options({{'axis': ['{axis}']}})"
+    assert subprocess.run([sys.executable, "-c", f"{code}; {drawn}"], check=False).returncode == 0
+
+
+def test_a_value_that_only_drawn_cells_have_is_taken(pytester):
+    result = pytester.runpytest("--attn-sweep=decode", "--attn-axis=s=16x1000")
+    assert result.ret == pytest.ExitCode.NO_TESTS_COLLECTED
 
 
 @pytest.mark.parametrize(

@@ -58,10 +58,13 @@ def test_the_flag_wins_over_the_ini_twin(collected, pytester):
     assert collected("--attn-sweep=smoke") == (SCALE_CELLS, 0, 1)
 
 
-def test_what_is_left_out_is_not_built(pytester):
-    """Of the empty list of cells pytest makes one item for each test."""
-    result = pytester.runpytest("test_users_sweeps.py", "--attn-sweep=bsa-joint")
-    result.assert_outcomes(passed=1, deselected=2)
+def test_of_what_is_left_out_no_test_is_made(pytester):
+    pytester.runpytest("test_users_sweeps.py", "--attn-sweep=bsa-joint").assert_outcomes(passed=1)
+
+
+def test_a_test_that_is_named_is_found_and_deselected(pytester):
+    result = pytester.runpytest("test_users_sweeps.py::test_scale", "--attn-sweep=bsa-joint")
+    result.assert_outcomes(deselected=1)
 
 
 def test_a_test_that_names_no_sweep_gets_those_asked_for(pytester, collect):

@@ -68,7 +68,7 @@ def test_an_unknown_axis_names_the_closest_one_first(name: str, near: str) -> No
 def test_an_unknown_value_names_the_axis_and_the_closest_value_first() -> None:
     axis = AxisFilter.parse("dtype=[float16,bfloat]")
     cases = [PLAIN, CASE]
-    with pytest.raises(ValueError, match="axis dtype has no value 'bfloat' in this sweep; allowed: bfloat16, float16"):
+    with pytest.raises(ValueError, match="axis dtype has no value 'bfloat' in this sweep; allowed: bfloat16, float64"):
         axis.refuse_unknown_values(cases)
 
 
