@@ -102,8 +102,12 @@ def refuse_unknown_sweep(name: str) -> None:
 def is_drawn(name: str) -> bool:
     """Whether the cells of a sweep depend on what a kernel claims. Raises ValueError naming the closest sweeps."""
     refuse_unknown_sweep(name)
-    parts = chain.from_iterable(_REGISTERED[name].build().values())
-    return any(not isinstance(part, Case) for part in parts)
+    return _draws(_REGISTERED[name].build)
+
+
+@cache
+def _draws(build: Callable[[], Groups]) -> bool:
+    return any(not isinstance(part, Case) for part in chain.from_iterable(build().values()))
 
 
 def sketch(name: str) -> tuple[str, tuple[str, ...]]:
