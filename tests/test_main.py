@@ -37,6 +37,17 @@ def test_check_passes_arguments_and_exit_status_on(tmp_path: Path) -> None:
     assert found.returncode == 4
 
 
+def test_check_leaves_no_empty_folder_of_benchmarks(tmp_path: Path) -> None:
+    run("check", "sdpa", "pytest_attn.suite.test_case", f"--attn-case={OUT}", cwd=tmp_path)
+    assert not (tmp_path / ".benchmarks").exists()
+
+
+def test_check_leaves_what_was_there(tmp_path: Path) -> None:
+    (tmp_path / ".benchmarks").mkdir()
+    run("check", "sdpa", "pytest_attn.suite.test_case", f"--attn-case={OUT}", cwd=tmp_path)
+    assert (tmp_path / ".benchmarks").exists()
+
+
 LEAVING = """
 import os
 import torch

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from pytest_attn.execution.isolation.fresh import LOST
@@ -25,6 +26,9 @@ sys.exit(status)
 """
 """Runs pytest, and leaves its status in a file: a process that ends inside a kernel leaves none, whatever its own."""
 
+BENCHMARKS = Path(".benchmarks")
+"""Where pytest-benchmark writes unless told otherwise."""
+
 
 def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Declare the command."""
@@ -39,6 +43,17 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Judge; returns pytest's exit status, that of an error where its process ended before it did."""
+    benchmarks_were_there = BENCHMARKS.exists()
+    try:
+        return _run(asked.kernel, rest)
+    finally:
+        if not benchmarks_were_there:
+            # pytest-benchmark makes its folder whether it writes there or not; one with a file in it stays.
+            with suppress(OSError):
+                BENCHMARKS.rmdir()
+
+
+def _run(kernel: str, rest: Sequence[str]) -> int:
     # A test file or module among the arguments replaces the whole suite.
     named = any(argument.startswith("pytest_attn.suite") for argument in rest)
     suite = [] if named else ["pytest_attn.suite"]
@@ -46,7 +61,7 @@ def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:
         left = Path(folder) / "status"
         # A process of its own: pytest rewrites the assertions of plugins that are not imported yet.
         command = [sys.executable, "-c", PROGRAM, str(left)]
-        command += ["--pyargs", *suite, f"--attn-kernel={asked.kernel}", *rest]
+        command += ["--pyargs", *suite, f"--attn-kernel={kernel}", *rest]
         ended = subprocess.run(command, check=False, env={**os.environ, COPY: folder}).returncode
         if left.exists():
             return int(left.read_text())
