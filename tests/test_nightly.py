@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from pytest_attn.__main__ import main
-from pytest_attn.options.options import OPTIONS
+from pytest_attn.options.flags import OPTIONS
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))

@@ -12,11 +12,12 @@ import pytest
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 from pytest_attn.__main__ import main
+from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.claims import claims_table
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.kernels.resolve import BUILT_IN
-from pytest_attn.options.options import OPTIONS, options_table
+from pytest_attn.options.flags import OPTIONS, options_table
 from pytest_attn.problem.sweep import find_sweep, sweep_names
 from pytest_attn.records.schema import schema_tables
 
@@ -62,6 +63,11 @@ def test_the_table_of_claims_is_what_the_built_in_kernels_claim() -> None:
 def test_the_help_of_the_kernel_option_names_every_built_in() -> None:
     (option,) = (option for option in OPTIONS if option.name == "kernel")
     assert f"a built-in ({', '.join(BUILT_IN)})" in option.help
+
+
+def test_the_help_of_the_tolerance_option_names_every_tolerance() -> None:
+    (option,) = (option for option in OPTIONS if option.name == "tolerance")
+    assert option.help.endswith(": " + ", ".join(name for name in tolerance_names() if name != DERIVED))
 
 
 def test_the_example_is_the_file_in_examples() -> None:

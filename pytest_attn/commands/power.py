@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pytest_attn.commands.command import USAGE
-from pytest_attn.options.options import CPU_BUDGET, OPTIONS
+from pytest_attn.options.defaults import CPU_BUDGET
+from pytest_attn.options.options import READ
 from pytest_attn.problem.case import Case
 from pytest_attn.report.power_table import power_table
 
@@ -48,8 +49,7 @@ def run_power(asked: argparse.Namespace, rest: Sequence[str]) -> int:
 
 def _read(name: str, text: str) -> Any:
     """The value of an option that the command shares with pytest's command line."""
-    read = {option.name: option.read for option in OPTIONS}[name]
     try:
-        return read([text])
+        return READ[name]([text])
     except ValueError as error:
         raise ValueError(f"--{name}: {error}") from None

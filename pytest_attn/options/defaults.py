@@ -1,5 +1,8 @@
 """The defaults that a user can set and that other folders go by."""
 
+CPU_BUDGET = 80.0
+"""GFLOP that a case may cost on a CPU where the user names no budget."""
+
 SLOWDOWN = 0.05
 """Changes of speed up to this fraction of the time are within what is allowed."""
 

@@ -1,12 +1,8 @@
-"""One option: how it is written, read and explained."""
+"""One option: how it is written and explained."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from pytest_attn.options.python_values import spell_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +12,10 @@ class Option:
     name: str
     metavar: str
     help: str
-    read: Callable[[Sequence[str]], Any]
-    """From the texts given (several where the option repeats) to the field's value; raises ValueError."""
-
     default: str
     repeats: bool = False
     alone: str = ""
     """What the flag without a value stands for; empty where it needs one."""
-
-    spell: Callable[[Any], Sequence[str]] = spell_texts
-    """From a Python value to the texts that say the same, none where that is the default; raises ValueError, whose text
-    is what is allowed."""
 
     @property
     def usage(self) -> str:

@@ -6,9 +6,10 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
+from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.options import python_values
-from pytest_attn.options.defaults import SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
+from pytest_attn.options.defaults import CPU_BUDGET, SLOWDOWN
+from pytest_attn.options.flags import OPTIONS
 from pytest_attn.options.option import Option
 from pytest_attn.options.unmatched import refuse_unmatched
 from pytest_attn.options.values import (
@@ -30,9 +31,6 @@ from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.sweep import sweep_names
 from pytest_attn.text import closest
-
-CPU_BUDGET = 80.0
-"""GFLOP that a case may cost on a CPU where `--attn-budget` says nothing."""
 
 MOST_SHOWN = 100
 """Characters of a value that a refusal shows."""
@@ -89,136 +87,46 @@ class Options:
         return not self.case and sweep in self.sweeps and all(axis.keeps(case) for axis in self.axis)
 
 
-OPTIONS = (
-    Option(
-        "kernel",
-        "NAME",
-        "kernel to judge: a built-in (eager, sdpa, block_sparse, naive, flash_v1, flash_v2, gqa, mqa, masked, flex, "
-        "split_kv_decode, sliding_window, kv_cache_decode), module:attribute, path/to/file.py:attribute, or an entry "
-        "point of pytest_attn.kernels; repeatable",
-        tuple,
-        "block_sparse",
-        repeats=True,
-    ),
-    Option(
-        "device",
-        "DEVICE",
-        "cpu, cuda, cuda:N, npu or npu:N; several with commas are dealt out to xdist workers",
-        read_devices,
-        "cpu",
-        spell=python_values.spell_devices,
-    ),
-    Option(
-        "sweep", "NAME", "run these sweeps only; repeatable, or several with commas", read_sweeps, "all", repeats=True
-    ),
-    Option(
-        "axis",
-        "AXIS=[VALUES]",
-        "run the cells with these values only, such as 'dtype=[bfloat16,float16]'; repeatable",
-        lambda texts: tuple(AxisFilter.parse(text) for text in texts),
-        "all values",
-        repeats=True,
-        spell=python_values.spell_axes,
-    ),
-    Option(
-        "case",
-        "ID",
-        "run this case only, in or outside the sweeps (pytest_attn.suite.test_case); repeatable",
-        lambda texts: tuple(Case.parse(text) for text in texts),
-        "none",
-        repeats=True,
-        spell=python_values.spell_cases,
-    ),
-    Option("seed", "SEED", "seed of query, key and value", read_seed, "42", spell=python_values.spell_seed),
-    Option(
-        "budget",
-        "GFLOP",
-        "skip cases that cost more, or none",
-        read_budget,
-        f"{CPU_BUDGET:g} on a CPU, none elsewhere",
-        spell=python_values.spell_budget,
-    ),
-    Option(
-        "tolerance",
-        "NAME",
-        "derived (from rounding, per element), or the flat tolerance of a published suite: "
-        + ", ".join(tolerance_names()[1:]),
-        read_tolerance,
-        DERIVED,
-        spell=python_values.spell_text,
-    ),
-    Option(
-        "cache",
-        "DIR",
-        "folder for references that later runs share, off, or on: under pytest's cache folder",
-        read_cache,
-        "on",
-        spell=python_values.spell_cache,
-    ),
-    Option(
-        "require",
-        "WHAT",
-        "fail cells that are not here (here) or not claimed (claimed) instead of skipping them; a number: fail the run "
-        "where fewer cells were judged; repeatable, or several with commas",
-        read_requirements,
-        "1",
-        repeats=True,
-        spell=python_values.spell_requirements,
-    ),
-    Option(
-        "output",
-        "DIR",
-        "write DIR/attn-run.jsonl, all that the run finds out, a JSON object to a line",
-        read_text,
-        "nothing is written",
-        spell=python_values.spell_path,
-    ),
-    Option(
-        "shrink",
-        "SECONDS",
-        f"look so long ({SHRINK_SECONDS} where the flag stands alone) for the smallest case that fails as a failed "
-        f"cell does, and print its id; done for the first {SHRUNK_CELLS} failed cells of each process",
-        read_shrink,
-        "failed cells are not shrunk",
-        alone=str(SHRINK_SECONDS),
-        spell=python_values.spell_shrink,
-    ),
-    Option(
-        "overclaim",
-        "yes",
-        "give the kernel problems that it does not claim, too: to refuse (NotImplementedError, or no such keyword) is "
-        "fine, numbers are judged",
-        read_yes,
-        "no",
-        alone="yes",
-        spell=python_values.spell_yes,
-    ),
-    Option(
-        "gate",
-        "MODE",
-        "compare measured times with the baseline of this machine: report says what became of each; strict also fails "
-        "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
-        read_gate,
-        "report with --benchmark-compare, else off",
-        spell=python_values.spell_text,
-    ),
-    Option(
-        "slowdown",
-        "PERCENT",
-        "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
-        lambda texts: parse_slowdown(texts[-1]),
-        f"{SLOWDOWN:.0%}",
-        spell=python_values.spell_slowdown,
-    ),
-    Option(
-        "baselines",
-        "DIR",
-        "folder of baselines, one folder per machine in it",
-        read_text,
-        "baselines",
-        spell=python_values.spell_path,
-    ),
-)
+READ: Mapping[str, Callable[[Sequence[str]], Any]] = {
+    "kernel": tuple,
+    "device": read_devices,
+    "sweep": read_sweeps,
+    "axis": lambda texts: tuple(AxisFilter.parse(text) for text in texts),
+    "case": lambda texts: tuple(Case.parse(text) for text in texts),
+    "seed": read_seed,
+    "budget": read_budget,
+    "tolerance": read_tolerance,
+    "cache": read_cache,
+    "require": read_requirements,
+    "output": read_text,
+    "shrink": read_shrink,
+    "overclaim": read_yes,
+    "gate": read_gate,
+    "slowdown": lambda texts: parse_slowdown(texts[-1]),
+    "baselines": read_text,
+}
+"""From the texts given for an option, several where it repeats, to the value of its field; each raises ValueError."""
+
+SPELL: Mapping[str, Callable[[Any], Sequence[str]]] = {
+    "kernel": python_values.spell_texts,
+    "device": python_values.spell_devices,
+    "sweep": python_values.spell_texts,
+    "axis": python_values.spell_axes,
+    "case": python_values.spell_cases,
+    "seed": python_values.spell_seed,
+    "budget": python_values.spell_budget,
+    "tolerance": python_values.spell_text,
+    "cache": python_values.spell_cache,
+    "require": python_values.spell_requirements,
+    "output": python_values.spell_path,
+    "shrink": python_values.spell_shrink,
+    "overclaim": python_values.spell_yes,
+    "gate": python_values.spell_text,
+    "slowdown": python_values.spell_slowdown,
+    "baselines": python_values.spell_path,
+}
+"""From a Python value to the texts that say the same, none where that is the default; each raises ValueError, whose
+text is what is allowed."""
 
 
 def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()) -> Options:
@@ -233,7 +141,7 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
         texts = given.get(option.name)
         if texts:
             try:
-                values[option.name] = option.read(texts)
+                values[option.name] = READ[option.name](texts)
             except ValueError as error:
                 raise ValueError(f"{option.ini if option.name in in_ini else option.flag}: {error}") from None
     options = Options(**values, given=frozenset(values))
@@ -253,12 +161,12 @@ def options_of(given: Mapping[str, Any]) -> Options:
     for name, value in given.items():
         option = _option(name)
         try:
-            texts = option.spell(value)
+            texts = SPELL[option.name](value)
         except ValueError as allowed:
             raise ValueError(f"{_written(name, value)}; allowed: {allowed}") from None
         try:
             if texts:
-                values[name] = option.read(texts)
+                values[name] = READ[option.name](texts)
         except ValueError as error:
             raise ValueError(f"{_written(name, value)}: {_without_flags(error)}") from None
     options = Options(**values, given=frozenset(values))
@@ -284,22 +192,3 @@ def _written(name: str, value: Any) -> str:
 
 def _without_flags(error: ValueError) -> str:
     return str(error).replace("--attn-", "")
-
-
-def add_options(add: Callable[..., None]) -> None:
-    """Declare every flag with an argparse-like `add`."""
-    for option in OPTIONS:
-        add(
-            option.flag,
-            action="append" if option.repeats else "store",
-            default=None,
-            metavar=option.metavar,
-            help=f"{option.help} (default: {option.default})".replace("%", "%%"),
-            **({"nargs": "?", "const": option.alone} if option.alone else {}),
-        )
-
-
-def options_table() -> str:
-    """The options as a Markdown table."""
-    rows = [f"| `{o.usage}` | `{o.ini}` | {o.help} | {o.default} |" for o in OPTIONS]
-    return "\n".join(["| option | ini | meaning | default |", "|---|---|---|---|", *rows])

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_attn.gate.run_file import run_block
+from pytest_attn.plugin.awaken import SESSION
 from pytest_attn.plugin.latency_tests import times_a_cell
 from pytest_attn.plugin.run import Run
 from pytest_attn.plugin.selection import parameter_of
@@ -21,12 +22,9 @@ class Completeness:
 
     def __init__(self, config: pytest.Config, run: Run) -> None:
         self._run = run
-        self._session: pytest.Session | None = None
+        self._config = config
         self.everything = not run.options.case and not any("::" in word for word in config.args)
         """Whether every benchmark was selected."""
-
-    def pytest_sessionstart(self, session: pytest.Session) -> None:
-        self._session = session
 
     def pytest_deselected(self, items: Sequence[pytest.Item]) -> None:
         # The test of `--attn-case` is there without a case, too, and never runs then.
@@ -47,12 +45,13 @@ class Completeness:
     @property
     def failed(self) -> int:
         """Tests that failed until now."""
-        return self._session.testsfailed if self._session else 0
+        return session.testsfailed if (session := self._config.stash.get(SESSION, None)) else 0
 
     @property
     def stopped(self) -> bool:
         """Whether the run was told to end early, as by `-x`."""
-        return bool(self._session and (self._session.shouldfail or self._session.shouldstop))
+        session = self._config.stash.get(SESSION, None)
+        return bool(session and (session.shouldfail or session.shouldstop))
 
     def came_to_its_end(self, status: int) -> bool:
         """Whether a run with this exit status ran all that it selected."""

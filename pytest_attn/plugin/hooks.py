@@ -1,23 +1,24 @@
-"""The hooks: each translates what pytest says to one `Run`, and decides nothing. Importing this imports no torch."""
+"""The hooks of a run that has begun: each translates what pytest says to one `Run`, and decides nothing. Importing this
+imports no torch."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_attn.options.options import OPTIONS, Options, add_options
+from pytest_attn.options.options import Options
 from pytest_attn.plugin import latency_tests, selection
 from pytest_attn.plugin.attn import MEASUREMENT, RECORD
+from pytest_attn.plugin.awaken import BEGAN, RUN
 from pytest_attn.plugin.completeness import Completeness
 from pytest_attn.plugin.internals import compare_with, keep_samples
 from pytest_attn.plugin.latency import TIMER, TimedHere
-from pytest_attn.plugin.marks import CELLS, SLOWDOWN
-from pytest_attn.plugin.reports import IF_IT_ENDS, attach, attached
-from pytest_attn.plugin.run import RUN, Run, begin_refused, given_options
+from pytest_attn.plugin.reports import IF_IT_ENDS, attach
+from pytest_attn.plugin.run import Run, begin_refused, given_options
 from pytest_attn.records.document import COPY
 from pytest_attn.records.run import RunEnd, now
 
@@ -30,18 +31,10 @@ GATE: pytest.StashKey[SpeedGate | None] = pytest.StashKey()
 COMPLETENESS = pytest.StashKey[Completeness]()
 """On the config of the controlling process: whether the run was whole."""
 
-INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
 
-
-def pytest_addoption(parser: pytest.Parser) -> None:
-    add_options(parser.getgroup("attn", "attention kernels (pytest-attn)").addoption)
-    for option in OPTIONS:
-        parser.addini(option.ini, f"as {option.flag}", type=INI_TYPES[option.repeats], default=None)
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", f"{CELLS}(sweep, group): the cells of a sweep; see pytest_attn.parametrize")
-    config.addinivalue_line("markers", f"{SLOWDOWN}(percent): the slowdown that matters to this test, such as '10%'")
+def begin(config: pytest.Config) -> None:
+    """Put the run on the config, and what it needs beside these hooks. Raises UsageError where the options make no
+    sense."""
     try:
         options = given_options(config)
         run = config.stash[RUN] = Run(
@@ -53,10 +46,10 @@ def pytest_configure(config: pytest.Config) -> None:
             processes=_workers(config),
             kernels_named_by="--attn-kernel" if _kernel_flag(config) else "attn_kernel",
             copy=_copy(config),
+            began=config.stash[BEGAN],
         )
         config.stash.setdefault(TIMER, TimedHere())
         if not _is_worker(config):
-            config.pluginmanager.register(Recorder(run), "pytest_attn.recorder")
             _register_gate(config, run)
     except ValueError as error:
         begin_refused(config, str(error))
@@ -86,19 +79,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     except ValueError as error:
         run.refused(str(error))
         raise pytest.UsageError(str(error)) from error
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    selection.generate_tests(metafunc, metafunc.config.stash[RUN])
-
-
-@pytest.hookimpl(wrapper=True)
-def pytest_pycollect_makeitem(collector: pytest.Collector) -> Generator[None, Any, Any]:
-    made = yield
-    # A test that is named has to be found, or pytest says that there is none.
-    if isinstance(made, list) and not any("::" in word for word in collector.config.args):
-        return [item for item in made if not selection.stands_for_nothing(item)]
-    return made
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -151,27 +131,6 @@ def pytest_runtest_makereport(
     return report
 
 
-class Recorder:
-    """Takes what tests found out off the reports of this process and of xdist's workers; that hook is given no
-    config."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.when == "setup":
-            self._run.running[report.nodeid] = attached(report, IF_IT_ENDS)
-        else:
-            self._run.running.pop(report.nodeid, None)
-        for content in attached(report):
-            self._run.add(content)
-
-    @pytest.hookimpl(optionalhook=True)
-    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
-        # Its report goes the way of all others afterwards.
-        attach(report, self._run.running.pop(crashitem, []))
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     if _is_worker(session.config):
@@ -199,6 +158,7 @@ def _end(session: pytest.Session) -> RunEnd:
     )
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     gate = config.stash.get(GATE, None)
     lines = [*config.stash[RUN].summary(), *(gate.summary() if gate else ())]

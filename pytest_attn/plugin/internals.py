@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_attn.bench.measurement import BLOCK, Measurement
+if TYPE_CHECKING:
+    from pytest_attn.bench.measurement import Measurement
 
 BENCHMARK_OPTIONS: Mapping[str, object] = {
     "benchmark_autosave": False,
@@ -113,6 +114,8 @@ def forget(benchmark: Any) -> None:
 def keep_samples(benchmarks: list[Any], output_json: dict[str, Any]) -> None:
     """Put the raw times of our measurements into a file that pytest-benchmark is about to write, asked or not:
     without them no later run can be compared with it."""
+    from pytest_attn.bench.measurement import BLOCK
+
     stored = [bench for bench in benchmarks if not bench.has_error]
     for bench, entry in zip(stored, output_json["benchmarks"], strict=True):
         if BLOCK in entry["extra_info"]:

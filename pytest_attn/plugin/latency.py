@@ -9,7 +9,7 @@ import pytest
 
 from pytest_attn.plugin.attn import MEASUREMENT, RECORD, Attn
 from pytest_attn.plugin.internals import Replay, enabled, store, store_failure, store_nothing
-from pytest_attn.plugin.latency_tests import ALONE, TOO_SLOW
+from pytest_attn.plugin.latency_tests import TOO_SLOW
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 if TYPE_CHECKING:
@@ -122,18 +122,3 @@ def measurement_label(item: pytest.Function) -> str:
 
 REPETITION_WORD = "-repetition"
 """In the id of a test that runs several times: what its number follows."""
-
-
-@pytest.fixture
-def attn_repetition(request: pytest.FixtureRequest) -> int:
-    """Which repetition of its benchmark a test is, from 0; tests run several times only in processes that measure."""
-    return int(getattr(request, "param", 0))
-
-
-@pytest.fixture
-def attn_benchmark(attn: Attn, benchmark: Any, attn_repetition: int, request: pytest.FixtureRequest) -> AttnBenchmark:
-    """One kernel on one case, to be timed: `attn_benchmark()` judges it first."""
-    if hasattr(request.config, "workerinput"):
-        pytest.fail(ALONE, pytrace=False)
-    marker = request.node.get_closest_marker("benchmark")
-    return AttnBenchmark(attn, benchmark, request.node, marker.kwargs["timer"], request.config.stash[TIMER])

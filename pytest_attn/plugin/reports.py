@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pytest
 
-from pytest_attn.plain import encoded
-from pytest_attn.records.document import Content, as_line, of_line
+if TYPE_CHECKING:
+    from pytest_attn.records.document import Content
 
 ATTRIBUTE = "attn_lines"
 """A plain attribute of a report travels from an xdist worker to the controller."""
@@ -19,10 +20,17 @@ IF_IT_ENDS = "attn_if_it_ends"
 
 def attach(report: pytest.TestReport, contents: Iterable[Content], attribute: str = ATTRIBUTE) -> None:
     """Put lines of a run document on a report."""
+    from pytest_attn.plain import encoded
+    from pytest_attn.records.document import as_line
+
     setattr(report, attribute, [encoded(as_line(content)) for content in contents])
 
 
 def attached(report: pytest.TestReport, attribute: str = ATTRIBUTE) -> list[Content]:
     """The lines on a report; none where it has none."""
-    found = (of_line(plain) for plain in getattr(report, attribute, ()))
+    if not hasattr(report, attribute):
+        return []
+    from pytest_attn.records.document import of_line
+
+    found = (of_line(plain) for plain in getattr(report, attribute))
     return [content for content in found if content is not None]

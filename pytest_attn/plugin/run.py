@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from pytest_attn.devices.machine import usable_cores
-from pytest_attn.options.options import OPTIONS, Options, read_options
+from pytest_attn.options.flags import OPTIONS
+from pytest_attn.options.options import Options, read_options
 from pytest_attn.records.decision import Decision
 from pytest_attn.records.declared import Declared
 from pytest_attn.records.document import FILE, Content, DocumentFile
@@ -29,7 +30,7 @@ class Run:
     """What hooks talk to. `cache_directory` None where references are not kept on disk; `worker` is (index, count,
     name) of this xdist worker, (0, 1, "") without xdist; `command` are the words of the command line, `directory` the
     root of the user's project, `processes` those that judge cells, `kernels_named_by` the flag or the ini key, `copy` a
-    folder for a copy of the document."""
+    folder for a copy of the document, `began` the reading of `perf_counter` when pytest began."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Run:
         processes: int = 1,
         kernels_named_by: str = "--attn-kernel",
         copy: Path | None = None,
+        began: float | None = None,
     ) -> None:
         self.options = options
         self.processes = processes
@@ -50,7 +52,7 @@ class Run:
         self._worker = worker
         self._command = command
         self._directory = directory or Path.cwd()
-        self._began = time.perf_counter()
+        self._began = time.perf_counter() if began is None else began
         self._file: DocumentFile | None = None
         self._copy_folder = copy
         self._copy: DocumentFile | None = None
@@ -270,10 +272,6 @@ def begin_refused(config: pytest.Config, sentence: str) -> None:
     except OSError:
         # The sentence is what the user needs to see; a folder that cannot be written holds no evidence either.
         return
-
-
-RUN = pytest.StashKey[Run]()
-"""On the config: the run."""
 
 
 def given_options(config: pytest.Config) -> Options:

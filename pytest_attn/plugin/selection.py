@@ -10,7 +10,6 @@ from typing import NamedTuple
 import pytest
 
 from pytest_attn.options.options import Options
-from pytest_attn.plugin.internals import defined_in
 from pytest_attn.plugin.marks import CELLS
 from pytest_attn.plugin.run import Run
 from pytest_attn.problem.case import Case
@@ -22,9 +21,6 @@ from pytest_attn.text import closest
 
 CELL_FIXTURES = ("attn", "problem", "attn_cell")
 DEFAULT_SWEEP = "smoke"
-HOMES = ("pytest_attn.plugin.fixtures", "pytest_attn.plugin.latency")
-"""Where our fixtures are defined."""
-
 CASES_GIVEN = "cases given"
 """The group of the cases of `--attn-case`."""
 
@@ -42,9 +38,10 @@ class CellParameter(NamedTuple):
         return BenchmarkId(self.case.id, self.kernel)
 
 
-def generate_tests(metafunc: pytest.Metafunc, run: Run) -> None:
-    """Parametrize a test that uses our fixtures: with the cells of a sweep, or with the values of plain axes."""
-    names, options = _ours(metafunc), run.options
+def generate_tests(metafunc: pytest.Metafunc, run: Run, ours: Iterable[str]) -> None:
+    """Parametrize a test that uses our fixtures, `ours`: with the cells of a sweep, or with the values of plain axes.
+    Those that its author parametrized are left alone."""
+    names, options = {*ours} - _parametrized(metafunc), run.options
     marker = metafunc.definition.get_closest_marker(CELLS)
     if marker or any(name in names for name in CELL_FIXTURES):
         wanted = marker.kwargs if marker else {"sweep": None, "group": None}
@@ -67,13 +64,13 @@ def generate_tests(metafunc: pytest.Metafunc, run: Run) -> None:
         )
 
 
-def _ours(metafunc: pytest.Metafunc) -> set[str]:
-    """Our fixtures that a test uses and its author neither parametrized nor replaced."""
-    names = set(metafunc.fixturenames)
+def _parametrized(metafunc: pytest.Metafunc) -> set[str]:
+    """The fixtures that the author of a test parametrized."""
+    found: set[str] = set()
     for mark in metafunc.definition.iter_markers("parametrize"):
         argnames = mark.args[0] if mark.args else mark.kwargs["argnames"]
-        names -= set(argnames.replace(",", " ").split() if isinstance(argnames, str) else argnames)
-    return {name for name in names if defined_in(metafunc, name) in HOMES}
+        found |= set(argnames.replace(",", " ").split() if isinstance(argnames, str) else argnames)
+    return found
 
 
 def select(items: list[pytest.Item], options: Options) -> tuple[list[pytest.Item], list[pytest.Item]]:

@@ -22,7 +22,7 @@ from pytest_attn.gate.gate import Gate, Mode, RunFacts, worst_first
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun, stored_run
-from pytest_attn.options.options import OPTIONS
+from pytest_attn.options.flags import OPTIONS
 from pytest_attn.options.values import parse_slowdown
 from pytest_attn.plugin.attn import MEASUREMENT, Attn
 from pytest_attn.plugin.completeness import Completeness

@@ -13,7 +13,8 @@ import pytest
 import torch
 
 from pytest_attn.options.defaults import SHRINK_SECONDS
-from pytest_attn.options.options import OPTIONS, Options, options_of, read_options
+from pytest_attn.options.flags import OPTIONS
+from pytest_attn.options.options import Options, options_of, read_options
 from pytest_attn.problem.axes import AxisFilter
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.variants import WindowSize

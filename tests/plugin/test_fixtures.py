@@ -228,7 +228,7 @@ def test_the_marker_is_registered(pytester):
 
 
 def test_help_shows_every_option(pytester):
-    from pytest_attn.options.options import OPTIONS
+    from pytest_attn.options.flags import OPTIONS
 
     shown = pytester.runpytest("--help").stdout
     for option in OPTIONS:
