@@ -62,3 +62,9 @@ def test_boundary_many_queries(attn: Attn) -> None:
 def test_boundary_long_causal(attn: Attn) -> None:
     """A causal mask of 1023 to 4097 queries and as many keys."""
     attn.check()
+
+
+@pytest_attn.parametrize(sweep="boundary", group="boundary_prefill")
+def test_boundary_prefill(attn: Attn) -> None:
+    """600 or 1100 queries and as many keys, with each mask, group, form of memory and variant."""
+    attn.check()

@@ -115,6 +115,11 @@ class ForwardRows:
         """r for every row, `[B, H, 1]`."""
         return self.repeats.unsqueeze(2)
 
+    @property
+    def reference_share(self) -> Tensor:
+        """How much of t_i^2, of kernel and reference together, is that of the reference, `[B, H, Sq]`."""
+        return self.reference_variance / (self.weight_variance + self.reference_variance)
+
     @staticmethod
     def of(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numerics) -> ForwardRows:
         """From the reference's moments; where it has none, one key may carry the whole row."""

@@ -86,6 +86,7 @@ from pytest_attn.judge.budget.chains import longest_chain, roundings, row_roundi
 from pytest_attn.judge.budget.dominated_sums import is_dominated, mean_rounding
 from pytest_attn.judge.budget.forward_rows import ForwardRows
 from pytest_attn.judge.budget.logit_roundings import LogitRoundings
+from pytest_attn.judge.budget.noisy_truth import mean_of_noise
 from pytest_attn.judge.budget.operands import OperandRounding, alike_values
 from pytest_attn.judge.budget.precision import (
     ROUNDING_SQUARE,
@@ -112,7 +113,6 @@ from it, which is 4 more. Derived: it is reached where the peak is nearly 1."""
 
 LEAST_SQUARE = 2.0**-100
 """Sums of squares that are smaller have lost digits in float32, or all of them."""
-
 
 FAR = -8.0
 """Logits below which the weight of a key is far below that of others."""
@@ -179,11 +179,10 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     subnormal = _subnormal_spacing(problem, numerics, rows)
 
     # r t^2 spread, the sums, (t_z^2 + e_z^2) p_z^2 out^2, (2 m)^2 out^2 and e^2 out^2
-    rest = _accumulation(problem, numerics, rows, out) + _shifted_weight(rows, out)
+    shifted, sums = _shifted_weight(rows, out), _accumulation(problem, numerics, rows, out)
     of_row = rows.sink_variance + rows.sink_rounding.square() + rows.lost_weight.square()
-    rest = (
-        rest + out.square * (of_row.unsqueeze(3) + (2 * operand.mean) ** 2) + _far_weights(problem, numerics, rows, out)
-    )
+    rest = sums + shifted + out.square * (of_row.unsqueeze(3) + (2 * operand.mean) ** 2)
+    rest += _far_weights(problem, numerics, rows, out)
     # (c u_p)^2 r A
     variance = rest + out.value_square * (ROUNDING_SQUARE * rows.shared * weight_unit.square()).unsqueeze(3)
     of_values, parts = operand.unit**2 + values_unit(problem, numerics) ** 2, split_unit(problem, numerics)
@@ -208,6 +207,7 @@ def _out(problem: Problem, inputs: Inputs, reference: Reference, numerics: Numer
     systematic = _systematic(problem, numerics, rows, float(weight_unit.max()))
     dominated = is_dominated(1 - rows.peak, problem.dtype)
     systematic += mean_rounding(out.exact, out.exact, dominated, sigma, problem.dtype)
+    systematic += mean_of_noise(out.exact, shifted.mul_(rows.reference_share.unsqueeze(3)), sigma)
     size = out.exact.abs() / sigma
     systematic += float((size * rows.lost_weight.unsqueeze(3)).sum()) / max(float(size.sum()), 1e-300)
     return OutBudget(sigma, rest.sqrt_(), bound.clamp_min_(tiny), systematic)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import get_args
+from itertools import product
+from typing import Any, get_args
 
 from pytest_attn.problem.case import Case
-from pytest_attn.problem.design import Design, Part
+from pytest_attn.problem.design import Design, Part, Row
 from pytest_attn.problem.sweep import Groups, register
-from pytest_attn.problem.sweeps.axes import case_of, crossed_axes, of_sizes
+from pytest_attn.problem.sweeps.axes import case_of, completed, crossed_axes, of_sizes
 from pytest_attn.problem.turns import InTurn
 from pytest_attn.problem.variants import KeyLengths, Packed, WindowSize
 from pytest_attn.problem.vocabulary import DTYPES, GRADIENT_ORACLES, Recipe
@@ -47,13 +47,35 @@ def backward() -> Groups:
     def ragged(case: Case) -> bool:
         return any(isinstance(each, KeyLengths | Packed) for each in case.variants)
 
-    long = Case(1024, 1024, head_dim=64, query_heads=2, ask="grad")
-    causal = replace(long, key_heads=1, causal="bottom-right")
     return {
         "backward_dense": (plain(False, False),),
         "backward_causal": (plain(True, False),),
         "backward_block_sparse": (plain(False, True),),
         "backward_window": (Part(crossed, lambda case: bool(case.variants) and not ragged(case)),),
         "backward_ragged": (Part(crossed, ragged),),
-        "backward_long": tuple(replace(case, dtype=dtype) for case in (long, causal) for dtype in DTYPES),
+        "backward_long": _long(),
     }
+
+
+def _long() -> tuple[Design, ...]:
+    """A thousand queries and keys in each dtype, and hundreds with each head dimension, group, memory and variant."""
+    masks: tuple[dict[str, Any], ...] = ({}, {"causal": "bottom-right"}, {"causal": "top-left"})
+    whole, short = (1024, 1024), (600, 600)
+    axes = {
+        "dtype": DTYPES,
+        "mask": masks,
+        "heads": ((2, 2), (2, 1), (1, 1)),
+        "dims": ((64, 64), (128, 128)),
+        "layout": ("contiguous", "strided"),
+        "batch": (1,),
+        "ask": ("grad",),
+    }
+    rows: list[Row] = [{"lengths": whole, "mask": mask, "dtype": dtype} for mask, dtype in product(masks[:2], DTYPES)]
+    rows += [{"lengths": short, "mask": mask, "batch": 2} for mask in masks]
+    rows += [
+        {"lengths": short, "dims": dims, "mask": masks[1]} for dims in ((128, 128), (256, 256), (96, 96), (192, 128))
+    ]
+    rows += [{"lengths": short, "heads": heads, "mask": masks[1]} for heads in ((3, 1), (8, 1))]
+    rows += [{"lengths": short, "mask": {"block_shape": (64, 64), "sparsity": 0.5}}]
+    varied: list[Row] = [{"lengths": short, "variants": each, "batch": 2} for each in (*WINDOWS[:2], *RAGGED[:2])]
+    return completed(tuple(rows), axes), completed(tuple(varied), axes)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
 from typing import Any
 
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.design import Design, Row
 from pytest_attn.problem.sweep import Groups
-from pytest_attn.problem.sweeps.axes import case_of, completed
+from pytest_attn.problem.sweeps.axes import DIMS, LAYOUTS, case_of, completed
 from pytest_attn.problem.variants import Alibi, Bias, KeyLengths, NumSplits, Packed, Paged, Sinks, Softcap, WindowSize
 from pytest_attn.problem.variants.variant import Variant
 from pytest_attn.problem.vocabulary import DTYPES
@@ -64,6 +65,25 @@ OF_ROWS: tuple[tuple[Variant, ...], ...] = (
 
 SELF_LENGTHS = (1023, 1025, 2047, 2049, 4097)
 
+LONG_DIMS = ((128, 128), (80, 80), (96, 96), (192, 128))
+"""Beside 64 and 256, those that models decode with, each in one long cache."""
+
+PREFILL = (1100, 1100)
+"""Queries and keys of a prefill that has whole tiles, and a part of one, beyond 1024."""
+
+SHORT_PREFILL = (600, 600)
+"""The same beyond 512."""
+
+MOST_PAIRS = 5 * 2**20
+"""Pairs of query and key, of all heads, of a prefill: four heads of 1100 tokens."""
+
+PREFILL_MASKS: tuple[dict[str, Any], ...] = ({}, {"causal": "bottom-right"}, {"causal": "top-left"})
+MANY_BLOCKS: tuple[dict[str, Any], ...] = tuple(
+    {"block_shape": shape, "sparsity": 0.5, **causal}
+    for shape, causal in product(((64, 64), (16, 32)), ({}, PREFILL_MASKS[1]))
+)
+"""Block masks of more than 32 key blocks in 2100 keys: more than one word of bits."""
+
 
 def thresholds() -> Groups:
     """The groups of `boundary` at thresholds: of keys, of keys with variants, of queries, of both."""
@@ -72,6 +92,7 @@ def thresholds() -> Groups:
         "boundary_many_keys_variants": _many_keys_variants(),
         "boundary_many_queries": (_many_queries(),),
         "boundary_long_causal": (_long_causal(),),
+        "boundary_prefill": _prefill(),
     }
 
 
@@ -104,6 +125,7 @@ def _many_keys() -> tuple[Design, ...]:
     lengths = [keys for each in LONG for keys in (each - 1, each + 1, _far_beyond(each))]
     long: list[Row] = [{"keys": keys, **queries} for keys in lengths for queries in ({"queries": 1}, {})]
     long += [{"keys": each + 1, "queries": 1, "dims": (256, 256), "dtype": "bfloat16"} for each in LONG]
+    long += [{"keys": LONG[0] + 1, "queries": 1, "dims": dims} for dims in LONG_DIMS]
     long += [{"keys": LONGEST + 1, "queries": 1, "ask": ask} for ask in ("both", "out")]
     return _cells(short, AXES), _cells(long, NARROW)
 
@@ -135,3 +157,29 @@ def _long_causal() -> Design:
         for length, dim in (*((length, 64) for length in SELF_LENGTHS), (1025, 128), (2049, 128), (1025, 256))
     ]
     return _cells(rows, {**AXES, "heads": ((1, 1), (2, 1)), "batch": (1,), "recipe": ("normal", "needle")})
+
+
+def _prefill() -> tuple[Design, ...]:
+    """Hundreds of queries and keys, or a thousand, with each mask, group, form of memory and variant."""
+    axes = {
+        **{name: AXES[name] for name in ("dtype", "recipe", "batch", "ask")},
+        "lengths": (PREFILL, SHORT_PREFILL),
+        "mask": PREFILL_MASKS,
+        "heads": HEADS[:3],
+        "dims": DIMS,
+        "layout": LAYOUTS,
+    }
+    rows: list[Row] = [{"lengths": PREFILL, "heads": heads, "batch": 1} for heads in ((3, 1), (4, 1))]
+    rows += [{"lengths": SHORT_PREFILL, "heads": heads, "batch": 1} for heads in ((7, 1), (8, 1), (6, 3))]
+    rows += [{"lengths": PREFILL, "batch": 2, "mask": mask} for mask in PREFILL_MASKS]
+    rows += [{"lengths": PREFILL, "layout": layout} for layout in LAYOUTS[1:]]
+    rows += [{"lengths": (200, 2100), "mask": mask} for mask in MANY_BLOCKS]
+    varied: list[Row] = [{"lengths": PREFILL, "heads": (1, 1), **_of_variants(each)} for each in CARRIED]
+    return completed(tuple(rows), axes, _short_of_pairs), completed(tuple(varied), axes, _short_of_pairs)
+
+
+def _short_of_pairs(**fields: Any) -> Case | None:
+    case = case_of(**fields)
+    if case is None or case.batch * case.query_heads * case.query_length * case.key_length > MOST_PAIRS:
+        return None
+    return case

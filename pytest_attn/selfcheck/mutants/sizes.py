@@ -136,3 +136,40 @@ class SecondHalfOfWideHeadLost(TileLoop):
         if problem.query_length == 1 and problem.key_length >= 2048:
             part.out[..., 128:] = 0.0
         return part
+
+
+@plant("lost keys")
+class KeysOfHead128Beyond8192Lost(TileLoop):
+    """The kernel of head dim 128 has shared memory for the scores of 8192 keys."""
+
+    def key_stop(self, problem: Problem, rows: range) -> int:
+        stop = super().key_stop(problem, rows)
+        return min(stop, 8192) if problem.head_dim == 128 else stop
+
+
+@plant("lost keys")
+class BlocksBeyond32Lost(TileLoop):
+    """The kept key blocks of a row are bits of one word of 32."""
+
+    def block_list(self, problem: Problem, lane: Lane, rows: range) -> list[int]:
+        return [block for block in super().block_list(problem, lane, rows) if block < 32]
+
+
+@plant("causal diagonal")
+class LongRowsOfWideGroupsOneTooFar(TileLoop):
+    """Rows of groups of three heads and more are packed, and from row 1024 on unpacked one too late."""
+
+    def later(self, problem: Problem, query: Tensor, key: Tensor) -> Tensor:
+        return super().later(problem, query + ((query >= 1024) & (problem.group >= 3)), key)
+
+
+@plant("window")
+class WindowOfLongPrefillOneTooFar(VariantLoop):
+    """From row 512 on, where tiles before the window are skipped, a window has one key more on its left."""
+
+    def outside(self, problem: Problem, query: Tensor, key: Tensor, window: tuple[Side, Side]) -> Tensor:
+        left, right = window
+        outside = super().outside(problem, query, key, window)
+        if left is None:
+            return outside
+        return torch.where(query >= 512, super().outside(problem, query, key, (left + 1, right)), outside)

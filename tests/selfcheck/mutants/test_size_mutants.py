@@ -42,6 +42,10 @@ PLACES = {
     "splits-beyond32-lost": Place("many_keys", 16384),
     "long-cache-not-rescaled": Place("many_keys", 2048),
     "second-half-of-wide-head-lost": Place("many_keys", 2047, head_dim=256),
+    "keys-of-head128-beyond8192-lost": Place("many_keys", 8192, head_dim=128),
+    "blocks-beyond32-lost": Place("prefill", 2048),
+    "long-rows-of-wide-groups-one-too-far": Place("prefill", 1024),
+    "window-of-long-prefill-one-too-far": Place("prefill", 512, "window_size"),
 }
 
 
