@@ -19,6 +19,12 @@ def closest(word: str, allowed: Iterable[str]) -> str:
     return ", ".join(listed[:8]) + (", ..." if len(listed) > 8 else "")
 
 
+def cut(words: str, most: int) -> str:
+    """Words of at most so many characters, on one line."""
+    line = " ".join(words[: 8 * most].split())
+    return line if len(line) <= most else f"{line[: most - 4].rstrip()} ..."
+
+
 def names_unknown_fields(of: type[T]) -> type[T]:
     """A dataclass whose constructor raises ValueError for a keyword that is no field, naming the closest that are."""
     accept = of.__init__

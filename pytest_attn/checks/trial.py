@@ -23,12 +23,19 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.variant import Variant
+from pytest_attn.text import cut
 
 REFUSED = "refused"
 """`what` of the finding that a kernel raised NotImplementedError."""
 
 UNKNOWN_KEYWORD = "keyword"
 """`what` of the finding that a function does not take the keyword of a capability that it claims."""
+
+MOST_SAID = 300
+"""Characters of an exception's message that are kept."""
+
+MOST_FRAMES = 4
+"""Frames of the author's code that are named."""
 
 Buffers = dict[str, Guarded]
 """The buffers that an out variant writes into, by keyword."""
@@ -73,7 +80,7 @@ class Trial:
                 returned = self.prepared()()
                 self._device.synchronize()
         except NotImplementedError as error:
-            words = f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}"
+            words = f"the kernel refuses a problem that it claims: {cut(_said(error), MOST_SAID)}"
             return Finding(what=REFUSED, words=words)
         except Exception as error:
             return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
@@ -188,10 +195,22 @@ def _knows_no_keyword(error: Exception) -> bool:
 
 
 def _raised(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    # The innermost frame of the author's own code: neither ours nor a library's.
+    """The exception in one line: its message, which may be megabytes, cut, and the author's own frames, the innermost
+    last: neither ours nor a library's."""
     here = str(Path(__file__).parent.parent)
-    own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith(here)]
-    where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    message = " ".join(str(error).split())
-    return f"the kernel raised {type(error).__name__}: {message}{where}"
+    frames = (
+        f"{frame.filename}:{frame.lineno}"
+        for frame in traceback.extract_tb(error.__traceback__)
+        if "site-packages" not in frame.filename and not frame.filename.startswith((here, "<frozen"))
+    )
+    own = [*dict.fromkeys(frames)][-MOST_FRAMES:]
+    where = f" ({' -> '.join(own)})" if own else ""
+    return f"the kernel raised {type(error).__name__}: {cut(_said(error), MOST_SAID)}{where}"
+
+
+def _said(error: Exception) -> str:
+    """What an exception says; the name of what its `__str__` raises where it does."""
+    try:
+        return str(error)
+    except Exception as wrong:
+        return f"(its __str__ raises {type(wrong).__name__})"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 
 from pytest_attn.checks.subject import Subject
@@ -14,6 +13,7 @@ from pytest_attn.diagnosis.finite import empty_rows, lse_not_finite, not_finite
 from pytest_attn.diagnosis.gradients import padding_overflows, wrong_step
 from pytest_attn.diagnosis.heads import head_mapping, logit_columns, stored_heads
 from pytest_attn.diagnosis.keys import attended_keys
+from pytest_attn.diagnosis.known import Hypothesis, Known
 from pytest_attn.diagnosis.limit import near_limit
 from pytest_attn.diagnosis.lse import lse_alone, lse_beside_output, lse_unwritten
 from pytest_attn.diagnosis.memory import (
@@ -37,9 +37,6 @@ from pytest_attn.diagnosis.variants import mistaken_variant, padding_read
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.problem.masks import BlockSparse, Causal, Dense
 from pytest_attn.problem.problem import Problem
-
-Hypothesis = Callable[[Evidence], Diagnosis | None]
-"""Names the bug where one kind of bug accounts for the whole error; None where it does not."""
 
 HYPOTHESES: tuple[Hypothesis, ...] = (
     written_inputs,
@@ -108,6 +105,9 @@ HYPOTHESES_OF_GRADIENTS: tuple[Hypothesis, ...] = (
 )
 """Those of a backward pass, whose forward pass other cases judge."""
 
+GENERAL: frozenset[Hypothesis] = frozenset({fitted_scale, output_factor, lse_not_finite, lse_rounding, rounding})
+"""Those that fit what a more specific one explains: never tried before their turn."""
+
 UNEXPLAINED = ("type", "shape", "dtype", "device", "raised")
 """Findings, by `what`, whose phrase leaves nothing to find out: the kernel is not run again for them."""
 
@@ -118,12 +118,14 @@ MOST_FLOPS_OF_AN_ACCELERATOR = 20e12
 """The same for a case on an accelerator."""
 
 
-def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> Diagnosis | None:
+def diagnose(
+    subject: Subject, verdict: Verdict, box: TimeBox | None = None, known: Known | None = None
+) -> Diagnosis | None:
     """What is wrong with a kernel that failed a case, from further runs of it on the shapes of the case.
 
-    `box` is the time limit, by default that of one diagnosis. None where no hypothesis accounts for the error, where
-    the time is over, and for cases that are not run again: too many operations, types of eight bits, masks that no
-    hypothesis knows.
+    `box` is the time limit, by default that of one diagnosis; `known` what was found of this kernel before. None where
+    no hypothesis accounts for the error, where the time is over, and for cases that are not run again: too many
+    operations, types of eight bits, masks that no hypothesis knows.
     """
     most = MOST_FLOPS if subject.device.type == "cpu" else MOST_FLOPS_OF_AN_ACCELERATOR
     # Types of eight bits cannot be computed with on a CPU.
@@ -141,15 +143,16 @@ def diagnose(subject: Subject, verdict: Verdict, box: TimeBox | None = None) -> 
         subject = replace(subject, problem=call.problem, inputs=call.inputs, layout=call.layout or subject.layout)
     evidence = Evidence(subject, verdict, box)
     found = stale_call(evidence, call) if call is not None else None
-    return found or _explained(evidence)
+    return found or _explained(evidence, known or Known(GENERAL))
 
 
-def _explained(evidence: Evidence) -> Diagnosis | None:
-    for hypothesis in _hypotheses(evidence.problem):
+def _explained(evidence: Evidence, known: Known) -> Diagnosis | None:
+    for hypothesis in known.first(_hypotheses(evidence.problem)):
         if evidence.box.left <= 0:
             return None
         found = hypothesis(evidence)
         if found is not None:
+            known.add(hypothesis)
             return _beside_declarations(evidence, found)
     return undeclared(evidence) or near_limit(evidence)
 

@@ -20,14 +20,13 @@ from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
 from pytest_attn.execution.reproduce import reproduce
-from pytest_attn.execution.shrink import shrink
+from pytest_attn.execution.smallest import seconds_to_shrink, smallest_failing
 from pytest_attn.judge.verdict.tolerances import unjudged_by
 from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.lost_logits import LOST, loses_logits
 from pytest_attn.kernels.needs import needs_of
 from pytest_attn.kernels.refusal import RefusalError
-from pytest_attn.options.defaults import SHRUNK_CELLS
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -40,7 +39,7 @@ from pytest_attn.records.record import Outcome, Record
 if TYPE_CHECKING:
     from pytest_attn.execution.session import Session
 
-DIAGNOSIS_SECONDS = 60.0
+DIAGNOSIS_SECONDS = 30.0
 """Time that one process spends on diagnoses; where everything fails, the first ones say as much as all."""
 
 
@@ -226,7 +225,7 @@ class Cell:
         if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):
             return self._record("not claimed", f"not claimed: {self.overclaimed}")
         found = self.diagnose(verdict)
-        smallest = self._smallest_failing(verdict)
+        smallest = self._smallest(verdict, found)
         failed = self.failed(verdict=verdict)
         return replace(failed, unclaimed=self.overclaimed, smallest=smallest, diagnosis=found)
 
@@ -237,30 +236,30 @@ class Cell:
             return None
         box = TimeBox(min(SECONDS, left))
         with self._timed("diagnosis"):
-            found = diagnose(self.subject, verdict, box)
+            found = self.diagnosed(verdict, box)
         self.session.diagnosing += box.spent
         return found
 
-    def _smallest_failing(self, verdict: Verdict) -> str:
-        """The id of the smallest case that fails as this cell does; empty where none is to be looked for."""
-        seconds = self.session.options.shrink
-        if seconds is None or self.session.shrunk == SHRUNK_CELLS:
+    def diagnosed(self, verdict: Verdict, box: TimeBox) -> Diagnosis | None:
+        """What is wrong, as far as a time box allows."""
+        return diagnose(self.subject, verdict, box, self.session.known_of(self.spec))
+
+    def _smallest(self, verdict: Verdict, found: Diagnosis | None) -> str:
+        """The id of a smaller case that fails as this cell does; empty where none was looked for, or found."""
+        seconds = seconds_to_shrink(self.session, self.spec, verdict, found)
+        if not seconds:
             return ""
-        self.session.shrunk += 1
-        kinds = {finding.what for finding in verdict.findings}
         # What small cases need must not drive the inputs and references of the run out of memory, nor fill its cache.
         session = self.session.isolated()
-
-        def fails(case: Case) -> bool:
-            cell = Cell(session, self.spec, self._declared, case)
-            try:
-                return cell.skipped() is None and any(finding.what in kinds for finding in cell.judge().findings)
-            except Exception:
-                # An oracle may refuse a case that no sweep has; the verdict on this cell must not be lost to that.
-                return False
-
         with self._timed("shrink"):
-            return shrink(self.case, fails, seconds).id
+            return smallest_failing(
+                self.case,
+                lambda case: Cell(session, self.spec, self._declared, case),
+                verdict,
+                # Who asks for the smallest case gets it, whatever it is called.
+                found if self.session.options.shrink is None else None,
+                seconds,
+            )
 
     def failed(self, why: str = "", verdict: Verdict | None = None) -> Record:
         """The record of a cell that is wrong: for what the judge found, or for another reason."""

@@ -13,6 +13,8 @@ from pytest_attn.bench.clock_check import checked_clock
 from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.bench.source import kernel_source
 from pytest_attn.devices.device import Device
+from pytest_attn.diagnosis.diagnose import GENERAL
+from pytest_attn.diagnosis.known import Known
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.execution.unclaimed import Unclaimed
@@ -55,6 +57,9 @@ class Session:
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
         self.shrunk = 0
         """Failed cells that were shrunk."""
+        self.shrunk_causes: set[tuple[str, str]] = set()
+        """Kernels and causes whose first failed cell was shrunk without being asked to."""
+        self._known: dict[str, Known] = {}
         self.diagnosing = 0.0
         """Seconds spent on diagnoses."""
 
@@ -72,6 +77,10 @@ class Session:
         if spec not in self._kernels:
             self._kernels[spec] = find_kernel(spec)
         return self._kernels[spec]
+
+    def known_of(self, spec: str) -> Known:
+        """What was diagnosed of a kernel before."""
+        return self._known.setdefault(spec, Known(GENERAL))
 
     def sweep(self, name: str, kernel: str | Kernel) -> Sweep:
         """A sweep, with the cells that are drawn for what a kernel claims; under `--attn-overclaim` for all there is.

@@ -9,5 +9,11 @@ SLOWDOWN = 0.05
 SHRINK_SECONDS = 20
 """How long one failed cell is shrunk where the user names no time."""
 
+BRIEFLY = 1.0
+"""Seconds that the first failed cell of each cause is shrunk where the user says nothing of that."""
+
+BRIEFLY_SHRUNK = 3
+"""Causes of one process whose first cell is shrunk then."""
+
 SHRUNK_CELLS = 5
 """Failed cells of one process that are shrunk; where everything fails, the first ones say as much as all."""

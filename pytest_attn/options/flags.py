@@ -88,7 +88,7 @@ OPTIONS = (
         "SECONDS",
         f"look so long ({SHRINK_SECONDS} where the flag stands alone) for the smallest case that fails as a failed "
         f"cell does, and print its id; done for the first {SHRUNK_CELLS} failed cells of each process",
-        "failed cells are not shrunk",
+        "1 second for the first failed cell of each cause",
         alone=str(SHRINK_SECONDS),
     ),
     Option(

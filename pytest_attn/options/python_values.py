@@ -94,8 +94,10 @@ def spell_requirements(value: Any) -> list[str]:
 
 def spell_shrink(value: Any) -> list[str]:
     """Seconds, or whether failed cells are shrunk."""
-    if isinstance(value, bool) or value is None:
-        return [str(SHRINK_SECONDS)] if value else []
+    if value is None:
+        return []
+    if isinstance(value, bool) or value == 0:
+        return [str(SHRINK_SECONDS)] if value else ["0"]
     return [value if isinstance(value, str) else _above_zero(value, "seconds, a number above 0, or True, False")]
 
 

@@ -63,14 +63,14 @@ def read_budget(texts: Sequence[str]) -> float:
 
 
 def read_shrink(texts: Sequence[str]) -> float:
-    """Seconds."""
+    """Seconds; 0: no cell is shrunk."""
     try:
         seconds = float(texts[-1])
     except ValueError:
         seconds = float("nan")
-    if not seconds > 0:
+    if not seconds >= 0:
         raise ValueError(
-            f"{texts[-1]!r} is no time; allowed: seconds, a number above 0, as in --attn-shrink={SHRINK_SECONDS}"
+            f"{texts[-1]!r} is no time; allowed: seconds, 0 for not at all, as in --attn-shrink={SHRINK_SECONDS}"
         )
     return seconds
 

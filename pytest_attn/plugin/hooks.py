@@ -15,7 +15,7 @@ from pytest_attn.plugin import latency_tests, selection
 from pytest_attn.plugin.attn import MEASUREMENT, RECORD
 from pytest_attn.plugin.awaken import BEGAN, RUN
 from pytest_attn.plugin.completeness import Completeness
-from pytest_attn.plugin.internals import compare_with, keep_samples
+from pytest_attn.plugin.internals import compare_with, failure_of, keep_samples, leave_out_failures
 from pytest_attn.plugin.latency import TIMER, TimedHere
 from pytest_attn.plugin.reports import IF_IT_ENDS, attach
 from pytest_attn.plugin.run import Run, begin_refused, given_options
@@ -123,6 +123,9 @@ def pytest_runtest_makereport(
     if report.when == "call" or (report.when == "setup" and not report.passed):
         record, measured = item.stash.get(RECORD, None), item.stash.get(MEASUREMENT, None)
         declared = item.config.stash[RUN].newly_declared(record.kernel) if record else ()
+        if record is not None and report.failed and record.outcome == "failed":
+            message = item.config.stash[RUN].told_as(record)
+            report.longrepr = failure_of(message, record.cause)  # type: ignore[assignment]
         attach(report, [*declared, *(content for content in (record, measured) if content is not None)])
     elif report.when == "setup" and _is_worker(item.config):
         cell = getattr(item, "funcargs", {}).get("attn_cell")
@@ -158,10 +161,17 @@ def _end(session: pytest.Session) -> RunEnd:
     )
 
 
-@pytest.hookimpl(trylast=True)
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    gate = config.stash.get(GATE, None)
-    lines = [*config.stash[RUN].summary(), *(gate.summary() if gate else ())]
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> Generator[None, None, None]:
+    """What became of the kernels stands last, where it is read first."""
+    run, gate = config.stash[RUN], config.stash.get(GATE, None)
+    red = [record for record in run.records if record.outcome == "failed"]
+    if red and len(red) == len(terminalreporter.stats.get("failed", ())):
+        leave_out_failures(terminalreporter)
+    yield
+    lines = [*run.summary(), *(gate.summary() if gate else ())]
     if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:

@@ -1,8 +1,8 @@
 """What pytest and pytest-benchmark have no public way for: the only file that touches what they do not document.
 
-Of pytest: where a fixture was defined. Of pytest-benchmark: fields of its fixture (`disabled`, `has_error`, `name`,
-`fullname`, `params`), of its statistics (`data`), and the names of its options. Times reach it through what it
-documents: a timer, `pedantic`, `extra_info`.
+Of pytest: where a fixture was defined, what a report shows of a failure, which reports are listed at the end. Of
+pytest-benchmark: fields of its fixture (`disabled`, `has_error`, `name`, `fullname`, `params`), of its statistics
+(`data`), and the names of its options. Times reach it through what it documents: a timer, `pedantic`, `extra_info`.
 """
 
 from __future__ import annotations
@@ -33,6 +33,20 @@ def defined_in(metafunc: pytest.Metafunc, fixture: str) -> str:
     """The module that defines a fixture as the test sees it; empty where no fixture of that name is defined."""
     definitions = metafunc._arg2fixturedefs.get(fixture)
     return definitions[-1].func.__module__ if definitions else ""
+
+
+def failure_of(message: str, cause: str) -> object:
+    """What a report shows of a failed test: the message as it stands, and in lines of one the cause. Goes through
+    xdist."""
+    from _pytest._code.code import ReprExceptionInfo, ReprFileLocation, ReprTracebackNative
+
+    return ReprExceptionInfo(ReprTracebackNative([f"{message}\n"]), ReprFileLocation("", 0, cause))
+
+
+def leave_out_failures(reporter: pytest.TerminalReporter) -> None:
+    """Keep pytest from listing failed tests at the end, where the user did not ask for that."""
+    if reporter.config.option.reportchars == "fE":
+        reporter.reportchars = reporter.reportchars.replace("f", "")
 
 
 def comparing(config: pytest.Config) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,10 +21,15 @@ from pytest_attn.records.document import FILE, Content, DocumentFile
 from pytest_attn.records.record import Record
 from pytest_attn.records.run import RunEnd, RunStart, new_id, now
 from pytest_attn.report.coverage import coverage_line, never_tried, words_of
+from pytest_attn.report.failures import cause_key, failure_lines
 from pytest_attn.report.summary import claim_line, time_split, unclaimed_line, why_nothing_ran
 
 if TYPE_CHECKING:
     from pytest_attn.execution.session import Session
+
+
+TOLD_WHOLE = 3
+"""Failed tests of one cause, in one process, that show their figures and how to run them alone."""
 
 
 class Run:
@@ -62,6 +68,7 @@ class Run:
         self.records: list[Record] = []
         self.kernels: dict[str, Declared] = {}
         self._told: set[str] = set()
+        self._alike: Counter[tuple[str, ...]] = Counter()
         self.running: dict[str, list[Content]] = {}
         """What becomes of the cells that xdist workers are at, by node id, if their processes end there."""
         self.drawn_empty: set[tuple[str, str]] = set()
@@ -175,6 +182,12 @@ class Run:
             written = Path(self.options.output or "") / FILE
             self._output_fault = f"--attn-output: {written} could not be written: {error.strerror}"
 
+    def told_as(self, record: Record) -> str:
+        """What the test of a failed cell says: where several before it failed for the same cause, no more than that."""
+        alike = (record.kernel, *cause_key(record))
+        self._alike[alike] += 1
+        return record.message if self._alike[alike] <= TOLD_WHOLE else record.short_message
+
     def newly_declared(self, kernel: str) -> list[Declared]:
         """What a kernel claims and refuses, the first time that this process is asked; nothing after that."""
         if kernel in self._told:
@@ -228,6 +241,7 @@ class Run:
         lines = [claim_line(self.records), f"time: {time_split(self.records, total)}", unclaimed_line(self.records)]
         lines += [coverage_line(each, self.records) for each in self.kernels.values()]
         lines.append(f"not green: {self.shortfall()}" if self.shortfall() else "")
+        lines += failure_lines(self.records)
         return [line for line in lines if line]
 
     @property

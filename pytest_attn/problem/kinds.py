@@ -42,3 +42,17 @@ Kind = Literal[
 of grad_out * out in a backward pass, "window" where a sliding window lies, "logits" what softcap, ALiBi or a bias makes
 of the scores, "sink" the logit without a value.
 """
+
+FAMILIES: tuple[frozenset[Kind], ...] = (
+    frozenset({"tail", "lost keys", "split lost"}),
+    frozenset({"leaked keys", "causal diagonal", "window"}),
+    frozenset({"lse base", "lse shift", "lse scale"}),
+    frozenset({"unwritten rows", "stale state", "out of bounds"}),
+    frozenset({"overflow", "not finite"}),
+)
+"""Kinds that one bug may be called on cases of other sizes."""
+
+
+def family_of(kind: Kind) -> frozenset[Kind]:
+    """The kinds that a bug of this kind may be called elsewhere, itself among them."""
+    return next((family for family in FAMILIES if kind in family), frozenset({kind}))

@@ -11,6 +11,9 @@ from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.plain import encoded, from_plain
 
+MOST_FINDINGS = 2
+"""Findings that a message has beside the cause; the record has all."""
+
 Outcome = Literal["passed", "failed", "not here", "not claimed", "unsatisfiable"]
 
 
@@ -96,12 +99,41 @@ class Record:
         return self.diagnosis.kind if self.diagnosis else ""
 
     @property
+    def cause(self) -> str:
+        """Why the cell failed, in one phrase: the bug that accounts for it, else what was found first."""
+        if self.diagnosis is not None:
+            return self.diagnosis.phrase
+        return self.why or (self.findings[0].phrase if self.findings else "")
+
+    @property
     def message(self) -> str:
-        """What a failing test says."""
-        lines = [f"{self.case} [{self.kernel}]: {self.reason}", f"reproduce: {self.reproduce}"]
+        """What a failing test says, in a few lines: the cause, the figures, and how to see it again."""
+        lines = [self.short_message, *self._figures, f"reproduce: {self.reproduce}"]
         if self.smallest not in ("", self.case):
             lines.append(f"smallest failing case: {self.smallest}")
         return "\n".join(lines)
+
+    @property
+    def short_message(self) -> str:
+        """`message` of a cell after others that failed alike: its id and the cause."""
+        numbers = f"{self.unclaimed} is not claimed, and there are numbers: "
+        unclaimed = numbers if self.unclaimed and not self.why else ""
+        return f"{self.case} [{self.kernel}]: {unclaimed}{'looks like: ' * self._guessed}{self.cause}"
+
+    @property
+    def _guessed(self) -> bool:
+        """Whether the cause says more than what was found."""
+        return self.diagnosis is not None and not any(self.cause in finding.phrase for finding in self.findings)
+
+    @property
+    def _figures(self) -> tuple[str, ...]:
+        """A line of the findings beside the cause, each once; of many the first stand for the rest. None where the
+        cause is all."""
+        phrases = dict.fromkeys(finding.phrase for finding in self.findings)
+        beside = [phrase for phrase in phrases if self.cause not in phrase]
+        more = len(beside) - MOST_FINDINGS
+        said = "; ".join(beside[:MOST_FINDINGS]) + (f"; and {more} more" if more > 0 else "")
+        return (said,) if said else ()
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for JSON and for xdist."""

@@ -26,15 +26,19 @@ def claim_line(records: Sequence[Record]) -> str:
 
 
 def time_split(records: Sequence[Record], total: float) -> str:
-    """Where the time went; `total` is the wall time of all processes that ran cells, added up."""
+    """Where the time went; `total` is the wall time of all processes that ran cells, added up. The rest is starting
+    them, collecting, drawing inputs, and pytest's own work."""
     spent = {part: sum(record.seconds.get(part, 0.0) for record in records) for part in PARTS}
     kernel = spent["kernel"]
     rest = max(total - sum(spent.values()), 0.0) + spent["inputs"]
     shown = [("kernel", kernel), ("oracle", spent["oracle"]), ("judge", spent["judge"]), ("rest", rest)]
     if spent["latency"]:
         shown.insert(3, ("latency", spent["latency"]))
-    overhead = f" | {(total - kernel) / kernel:.0%} beside the kernel" if kernel >= 1 else ""
-    return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown) + overhead
+    extra = {name: sum(record.seconds.get(name, 0.0) for record in records) for name in ("diagnosis", "shrink")}
+    shown += [(name, seconds) for name, seconds in extra.items() if seconds >= 0.05]
+    shown = [(name, seconds - sum(extra.values()) if name == "rest" else seconds) for name, seconds in shown]
+    beside = f" | {total - kernel:.1f} s beside the kernel" if kernel >= 1 else ""
+    return " | ".join(f"{name} {max(seconds, 0.0):.1f} s" for name, seconds in shown) + beside
 
 
 def unclaimed_line(records: Sequence[Record]) -> str:

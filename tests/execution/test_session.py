@@ -158,7 +158,7 @@ def test_the_claim_line_counts_every_cell_once() -> None:
 def test_the_time_split_adds_up() -> None:
     spent = {"kernel": 10.0, "oracle": 2.0, "judge": 1.0, "inputs": 0.5}
     line = time_split([Record(case="c", kernel="k", outcome="passed", seconds=spent)], 15.0)
-    assert line == "kernel 10.0 s | oracle 2.0 s | judge 1.0 s | rest 2.0 s | 50% beside the kernel"
+    assert line == "kernel 10.0 s | oracle 2.0 s | judge 1.0 s | rest 2.0 s | 5.0 s beside the kernel"
 
 
 def test_a_run_without_verdicts_says_why() -> None:

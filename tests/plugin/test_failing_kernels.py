@@ -72,7 +72,6 @@ def wrong(project):
         ("none", OUT_CASE, "out: the kernel returned None, expected a tensor or (out, lse)"),
         ("string", OUT_CASE, "out: the kernel returned a str, expected a tensor or (out, lse)"),
         ("three", OUT_CASE, "out: the kernel returned a tuple of 3, expected a tensor or (out, lse)"),
-        ("not_a_number", OUT_CASE, "out: not finite in 1 of 128 rows, first at batch 0, head 1, row 5*"),
         ("writes", OUT_CASE, "the kernel wrote into its inputs: key, or memory beside it, changed"),
         (
             "only_out",
@@ -94,6 +93,18 @@ def test_a_wrong_kernel_hears_why_in_one_line(judge, kernel, case, reason):
     result.stdout.fnmatch_lines([f"{case} [[]wrong.py:{kernel}[]]: {reason}", "reproduce: *"], consecutive=True)
 
 
+def test_a_diagnosis_stands_before_what_was_found(judge):
+    result = judge("--attn-kernel=wrong.py:not_a_number", case=OUT_CASE)
+    result.stdout.fnmatch_lines(
+        [
+            f"{OUT_CASE} [[]wrong.py:not_a_number[]]: looks like: not finite in 1 of 128 rows, whatever *",
+            "out: not finite in 1 of 128 rows, first at batch 0, head 1, row 5*",
+            "reproduce: *",
+        ],
+        consecutive=True,
+    )
+
+
 def test_a_wrong_kernel_shows_no_frames_of_ours(judge):
     result = judge("--attn-kernel=wrong.py:raises")
     assert "pytest_attn/" not in result.stdout.str()
@@ -113,7 +124,10 @@ def test_a_dropped_key_block_is_red_with_head_and_rows(judge):
     result = judge("--attn-kernel=wrong.py:last_block_dropped", case=LONG_CASE)
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        [f"{LONG_CASE} [[]wrong.py:last_block_dropped[]]: out: *, head 1, rows 896-1023 (128 of 2048 rows over*"]
+        [
+            f"{LONG_CASE} [[]wrong.py:last_block_dropped[]]: looks like: head 1: keys 896-1023 *",
+            "out: *, head 1, rows 896-1023 (128 of 2048 rows over*",
+        ]
     )
 
 

@@ -70,7 +70,7 @@ def test_the_smallest_case_is_just_above_what_the_kernel_can_do(judge):
 def test_the_line_follows_the_command_for_the_cell_itself(judge):
     result = judge("--attn-kernel=wrong.py:past_100_keys", "--attn-shrink", case=CASE)
     result.stdout.fnmatch_lines(
-        [f"{CASE} [[]wrong.py:past_100_keys[]]: *", f"reproduce: *--attn-case={CASE}*", "smallest failing case: *"],
+        [f"{CASE} [[]wrong.py:past_100_keys[]]: *", "*", f"reproduce: *={CASE}*", "smallest failing case: *"],
         consecutive=True,
     )
 
@@ -105,8 +105,15 @@ def test_a_case_that_is_the_smallest_itself_gets_no_line(judge, records):
     assert records()[0].smallest == CASE
 
 
-def test_without_the_option_nothing_is_looked_for(judge, records):
-    result = judge("--attn-kernel=wrong.py:past_100_keys", "--attn-output=out", case=CASE)
+def test_without_the_option_the_first_cell_of_a_cause_is_shrunk_for_a_moment(judge, records):
+    more = [f"--attn-case=b1-h1-s{length}-d16-float32-out-exact" for length in range(201, 204)]
+    judge("--attn-kernel=wrong.py:past_100_keys", "--attn-output=out", *more, case=CASE)
+    assert [record.smallest != "" for record in records()] == [True, False, False, False]
+    assert 0 < records()[0].seconds["shrink"] < 10
+
+
+def test_nothing_is_looked_for_where_the_user_gives_no_time(judge, records):
+    result = judge("--attn-kernel=wrong.py:past_100_keys", "--attn-output=out", "--attn-shrink=0", case=CASE)
     assert smallest_lines(result) == []
     assert records()[0].smallest == ""
 
@@ -161,18 +168,18 @@ def test_the_ini_twin_sets_it(judge, pytester, records):
     assert records()[0].smallest == CASE
 
 
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "soon", ""])
+@pytest.mark.parametrize("value", ["-1", "nan", "soon", ""])
 def test_what_is_no_time_is_refused(refusal, value):
     said = refusal(f"--attn-shrink={value}")
-    assert said == f"--attn-shrink: {value!r} is no time; allowed: seconds, a number above 0, as in --attn-shrink=20"
+    assert said == f"--attn-shrink: {value!r} is no time; allowed: seconds, 0 for not at all, as in --attn-shrink=20"
 
 
 def test_a_path_taken_for_the_time_is_refused_in_words_that_help(refusal):
     said = refusal("--attn-shrink", "tests")
-    assert said == "--attn-shrink: 'tests' is no time; allowed: seconds, a number above 0, as in --attn-shrink=20"
+    assert said == "--attn-shrink: 'tests' is no time; allowed: seconds, 0 for not at all, as in --attn-shrink=20"
 
 
 def test_what_is_no_time_is_refused_in_the_ini_file(refusal, pytester):
     pytester.makeini("[pytest]\nattn_shrink = soon")
     said = refusal()
-    assert said == "attn_shrink: 'soon' is no time; allowed: seconds, a number above 0, as in --attn-shrink=20"
+    assert said == "attn_shrink: 'soon' is no time; allowed: seconds, 0 for not at all, as in --attn-shrink=20"
