@@ -14,8 +14,8 @@ from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.bench.source import kernel_source
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.drawn import drawn_sweep
 from pytest_attn.execution.isolation.memory import PeakMemory
-from pytest_attn.execution.unclaimed import Unclaimed
 from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
@@ -49,6 +49,7 @@ class Session:
         self.device = Device(options.device[worker[0] % len(options.device)])
         self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
+        self._drawn_folder = cache_directory and cache_directory / "drawn"
         self._kernels: dict[str, Kernel] = {}
         self._drawn: dict[tuple[str, str], int] = {}
         self._sources: dict[str, KernelSource] = {}
@@ -81,7 +82,7 @@ class Session:
         if not is_drawn(name):
             return find_sweep(name)
         spec, kernel = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
-        found = find_sweep(name, None if self.options.overclaim else Unclaimed(kernel.capabilities))
+        found = drawn_sweep(name, None if self.options.overclaim else kernel.capabilities, self._drawn_folder)
         self._drawn[spec, name] = len(found)
         return found
 
