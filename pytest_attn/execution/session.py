@@ -12,11 +12,13 @@ from pytest_attn.bench.clock import Clock
 from pytest_attn.bench.clock_check import checked_clock
 from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.bench.source import kernel_source
+from pytest_attn.checks.subject import Budgets
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.cell import Cell
 from pytest_attn.execution.drawn import drawn_sweep
 from pytest_attn.execution.isolation.memory import PeakMemory
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
@@ -54,6 +56,7 @@ class Session:
         self._drawn: dict[tuple[str, str], int] = {}
         self._sources: dict[str, KernelSource] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+        self._budgets: tuple[tuple[Problem, str, str, EmptyRows] | None, Budgets] = (None, {})
         self.shrunk = 0
         """Failed cells that were shrunk."""
         self.diagnosing = 0.0
@@ -132,6 +135,15 @@ class Session:
                 self._inputs.popitem(last=False)
         self._inputs.move_to_end(key)
         return self._inputs[key]
+
+    def budgets(self, kernel: Kernel, case: Case, problem: Problem) -> Budgets:
+        """The budgets derived so far for a case, which the next has too where problem, inputs and oracle are the same,
+        as for the published dense cases that are repeated for every block shape."""
+        # Which rows have gradients depends on what the kernel makes of those without keys.
+        key = (problem, Inputs.content(problem, self.options.seed, case.recipe), case.oracle, kernel.empty_rows)
+        if self._budgets[0] != key:
+            self._budgets = (key, {})
+        return self._budgets[1]
 
     def reference(self, case: Case, problem: Problem, inputs: Inputs) -> Reference:
         """The reference that a case names, shared with other cases where they have it in common."""
