@@ -30,6 +30,9 @@ from pytest_attn.problem.vocabulary import Layout
 Timed = Callable[[str], AbstractContextManager[None]]
 """Adds the time inside the context to a part of the run: "kernel", "judge"."""
 
+Budgets = dict[tuple[Problem, str, Numerics], Budget]
+"""Budgets by problem, content of the inputs and arithmetic."""
+
 
 @dataclass(frozen=True, eq=False)
 class Subject:
@@ -49,8 +52,8 @@ class Subject:
     seed: int = 42
     alarms: FalseAlarms = PER_CELL
     """How often a correct kernel may be called wrong by all that this subject compares."""
-    budgets: dict[tuple[Problem, str, Numerics], Budget] = field(default_factory=dict, repr=False)
-    """The budgets that were derived so far, by problem, content of the inputs and arithmetic."""
+    budgets: Budgets = field(default_factory=dict, repr=False)
+    """Those that were derived so far."""
 
     def sharing(self, among: int) -> Subject:
         """The subject of one of so many results that a check compares, which share its rate of false alarms."""

@@ -168,6 +168,7 @@ class Cell:
             layout=self.case.layout,
             tolerance=self.session.options.tolerance,
             seed=self.session.options.seed,
+            budgets=self.session.budgets(self.kernel, self.case, self.problem),
         )
 
     @property

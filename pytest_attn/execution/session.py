@@ -12,13 +12,15 @@ from pytest_attn.bench.clock import Clock
 from pytest_attn.bench.clock_check import checked_clock
 from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.bench.source import kernel_source
+from pytest_attn.checks.subject import Budgets
 from pytest_attn.devices.device import Device
 from pytest_attn.diagnosis.diagnose import GENERAL
 from pytest_attn.diagnosis.known import Known
 from pytest_attn.execution.cell import Cell
+from pytest_attn.execution.drawn import drawn_sweep
 from pytest_attn.execution.isolation.memory import PeakMemory
-from pytest_attn.execution.unclaimed import Unclaimed
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.kernels.refusal import RefusalError
 from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
@@ -51,10 +53,12 @@ class Session:
         self.device = Device(options.device[worker[0] % len(options.device)])
         self.peak_memory = PeakMemory(self.device)
         self._references = ReferenceCache(cache_directory)
+        self._drawn_folder = cache_directory and cache_directory / "drawn"
         self._kernels: dict[str, Kernel] = {}
         self._drawn: dict[tuple[str, str], int] = {}
         self._sources: dict[str, KernelSource] = {}
         self._inputs: OrderedDict[str, Inputs] = OrderedDict()
+        self._budgets: tuple[tuple[Problem, str, str, EmptyRows] | None, Budgets] = (None, {})
         self.shrunk = 0
         """Failed cells that were shrunk."""
         self.shrunk_causes: set[tuple[str, str]] = set()
@@ -90,7 +94,7 @@ class Session:
         if not is_drawn(name):
             return find_sweep(name)
         spec, kernel = (kernel, self.kernel(kernel)) if isinstance(kernel, str) else (kernel.name, kernel)
-        found = find_sweep(name, None if self.options.overclaim else Unclaimed(kernel.capabilities))
+        found = drawn_sweep(name, None if self.options.overclaim else kernel.capabilities, self._drawn_folder)
         self._drawn[spec, name] = len(found)
         return found
 
@@ -140,6 +144,15 @@ class Session:
                 self._inputs.popitem(last=False)
         self._inputs.move_to_end(key)
         return self._inputs[key]
+
+    def budgets(self, kernel: Kernel, case: Case, problem: Problem) -> Budgets:
+        """The budgets derived so far for a case, which the next has too where problem, inputs and oracle are the same,
+        as for the published dense cases that are repeated for every block shape."""
+        # Which rows have gradients depends on what the kernel makes of those without keys.
+        key = (problem, Inputs.content(problem, self.options.seed, case.recipe), case.oracle, kernel.empty_rows)
+        if self._budgets[0] != key:
+            self._budgets = (key, {})
+        return self._budgets[1]
 
     def reference(self, case: Case, problem: Problem, inputs: Inputs) -> Reference:
         """The reference that a case names, shared with other cases where they have it in common."""

@@ -110,6 +110,12 @@ def _draws(build: Callable[[], Groups]) -> bool:
     return any(not isinstance(part, Case) for part in chain.from_iterable(build().values()))
 
 
+def home_of(name: str) -> str:
+    """The module that registered a sweep. Raises ValueError naming the closest sweeps."""
+    refuse_unknown_sweep(name)
+    return _REGISTERED[name].build.__module__
+
+
 def sketch(name: str) -> tuple[str, tuple[str, ...]]:
     """(title, names of the groups) of a sweep, without its cells. Raises ValueError naming the closest sweeps."""
     refuse_unknown_sweep(name)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 
 import pytest_attn
+from pytest_attn.checks import subject
 from pytest_attn.checks.registry import check_of
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.reproduce import reproduce
 from pytest_attn.execution.session import Session
+from pytest_attn.judge.verdict.judge import budget_of
+from pytest_attn.kernels.resolve import find_kernel
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
+from pytest_attn.problem.problem import Problem
 from pytest_attn.records.record import Record
 from pytest_attn.report.summary import claim_line, time_split, why_nothing_ran
 
@@ -164,3 +169,59 @@ def test_the_time_split_adds_up() -> None:
 def test_a_run_without_verdicts_says_why() -> None:
     assert why_nothing_ran(records(not_here=3, unsatisfiable=1)) == "3 not_here: why, 1 unsatisfiable: why"
     assert why_nothing_ran([]) == "no cell was selected"
+
+
+@pytest.fixture
+def derived(monkeypatch: pytest.MonkeyPatch) -> list[Case]:
+    """The problems for which a budget was derived."""
+    found: list[Any] = []
+
+    def derive(problem: Any, *given: Any) -> Any:
+        found.append(problem)
+        return budget_of(problem, *given)
+
+    monkeypatch.setattr(subject, "budget_of", derive)
+    return found
+
+
+def test_neighbours_of_the_same_problem_inputs_and_oracle_share_a_budget(derived: list[Any]) -> None:
+    session = Session(Options())
+    for block_shape in (None, (16, 16), (32, 16)):
+        record = session.cell(pytest_attn.kernel(lse=True)(right), replace(SMALL, block_shape=block_shape)).record()
+        assert record.outcome == "passed"
+    assert len(derived) == 1
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"recipe": "growing"},
+        {"oracle": "loop"},
+        {"ask": "both"},
+        {"scale": 0.5},
+        {"key_length": 49},
+        {"sparsity": 0.5, "block_shape": (16, 16)},
+    ],
+)
+def test_another_problem_or_other_inputs_or_another_oracle_has_a_budget_of_its_own(
+    derived: list[Any], other: dict[str, Any]
+) -> None:
+    session = Session(Options())
+    kernel = find_kernel("naive")
+    for case in (SMALL, replace(SMALL, **other)):
+        assert session.cell(kernel, case).record().outcome == "passed"
+    assert len(derived) == 2
+
+
+def test_other_numerics_have_a_budget_of_their_own(derived: list[Any]) -> None:
+    session = Session(Options())
+    for numerics in (pytest_attn.Numerics(), pytest_attn.Numerics(exp_error=2.0**-10)):
+        session.cell(pytest_attn.kernel(lse=True, numerics=numerics)(right), SMALL).record()
+    assert len(derived) == 2
+
+
+def test_a_kernel_that_leaves_other_rows_without_gradients_has_a_budget_of_its_own() -> None:
+    session, problem = Session(Options()), Problem.of(SMALL)
+    kernels = [find_kernel("naive"), replace(find_kernel("naive"), empty_rows=pytest_attn.EmptyRows(out="any"))]
+    shared = [session.budgets(kernel, SMALL, problem) for kernel in kernels]
+    assert shared[0] is not shared[1]
