@@ -14,6 +14,7 @@ import torch
 
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
 from pytest_attn.checks.spoiled_memory import spoil_free_memory
+from pytest_attn.contained import Contained, message, original, said
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.finding import Finding
@@ -69,11 +70,11 @@ class Trial:
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
-            with memory:
+            with memory, Contained():
                 returned = self.prepared()()
                 self._device.synchronize()
         except NotImplementedError as error:
-            words = f"the kernel refuses a problem that it claims: {' '.join(str(error).split())}"
+            words = f"the kernel refuses a problem that it claims: {message(error)}"
             return Finding(what=REFUSED, words=words)
         except Exception as error:
             return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
@@ -184,14 +185,13 @@ def poisoned_memory() -> Iterator[None]:
 
 
 def _knows_no_keyword(error: Exception) -> bool:
-    return isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    return isinstance(error, TypeError) and "unexpected keyword argument" in message(error)
 
 
 def _raised(error: Exception) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
+    frames = traceback.extract_tb(original(error).__traceback__)
     # The innermost frame of the author's own code: neither ours nor a library's.
     here = str(Path(__file__).parent.parent)
     own = [frame for frame in frames if "site-packages" not in frame.filename and not frame.filename.startswith(here)]
     where = f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
-    message = " ".join(str(error).split())
-    return f"the kernel raised {type(error).__name__}: {message}{where}"
+    return f"the kernel raised {said(error)}{where}"
