@@ -14,6 +14,7 @@ import torch
 
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
 from pytest_attn.checks.spoiled_memory import spoil_free_memory
+from pytest_attn.contained import Contained, message, original, said
 from pytest_attn.devices.device import Device
 from pytest_attn.judge.verdict.facts import read_output
 from pytest_attn.judge.verdict.finding import Finding
@@ -23,16 +24,12 @@ from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import sinks
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.variant import Variant
-from pytest_attn.text import cut
 
 REFUSED = "refused"
 """`what` of the finding that a kernel raised NotImplementedError."""
 
 UNKNOWN_KEYWORD = "keyword"
 """`what` of the finding that a function does not take the keyword of a capability that it claims."""
-
-MOST_SAID = 300
-"""Characters of an exception's message that are kept."""
 
 MOST_FRAMES = 4
 """Frames of the author's code that are named."""
@@ -76,11 +73,11 @@ class Trial:
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
-            with memory:
+            with memory, Contained():
                 returned = self.prepared()()
                 self._device.synchronize()
         except NotImplementedError as error:
-            words = f"the kernel refuses a problem that it claims: {cut(_said(error), MOST_SAID)}"
+            words = f"the kernel refuses a problem that it claims: {message(error)}"
             return Finding(what=REFUSED, words=words)
         except Exception as error:
             return Finding(what=UNKNOWN_KEYWORD if _knows_no_keyword(error) else "raised", words=_raised(error))
@@ -191,26 +188,18 @@ def poisoned_memory() -> Iterator[None]:
 
 
 def _knows_no_keyword(error: Exception) -> bool:
-    return isinstance(error, TypeError) and "unexpected keyword argument" in str(error)
+    return isinstance(error, TypeError) and "unexpected keyword argument" in message(error)
 
 
 def _raised(error: Exception) -> str:
-    """The exception in one line: its message, which may be megabytes, cut, and the author's own frames, the innermost
-    last: neither ours nor a library's."""
+    """The exception in one line: what it says, and the author's own frames, the innermost last: neither ours nor a
+    library's."""
     here = str(Path(__file__).parent.parent)
     frames = (
         f"{frame.filename}:{frame.lineno}"
-        for frame in traceback.extract_tb(error.__traceback__)
+        for frame in traceback.extract_tb(original(error).__traceback__)
         if "site-packages" not in frame.filename and not frame.filename.startswith((here, "<frozen"))
     )
     own = [*dict.fromkeys(frames)][-MOST_FRAMES:]
     where = f" ({' -> '.join(own)})" if own else ""
-    return f"the kernel raised {type(error).__name__}: {cut(_said(error), MOST_SAID)}{where}"
-
-
-def _said(error: Exception) -> str:
-    """What an exception says; the name of what its `__str__` raises where it does."""
-    try:
-        return str(error)
-    except Exception as wrong:
-        return f"(its __str__ raises {type(wrong).__name__})"
+    return f"the kernel raised {said(error)}{where}"

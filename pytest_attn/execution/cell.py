@@ -16,6 +16,8 @@ from pytest_attn.bench.measurement import Measurement
 from pytest_attn.checks.registry import check_of
 from pytest_attn.checks.subject import Subject, specified
 from pytest_attn.checks.trial import REFUSED, UNKNOWN_KEYWORD
+from pytest_attn.contained import said
+from pytest_attn.devices.allocation import cannot_allocate
 from pytest_attn.diagnosis.diagnose import diagnose
 from pytest_attn.diagnosis.diagnosis import Diagnosis
 from pytest_attn.diagnosis.timebox import SECONDS, TimeBox
@@ -26,7 +28,7 @@ from pytest_attn.judge.verdict.verdict import Verdict
 from pytest_attn.kernels.kernel import Kernel
 from pytest_attn.kernels.lost_logits import LOST, loses_logits
 from pytest_attn.kernels.needs import needs_of
-from pytest_attn.kernels.refusal import RefusalError
+from pytest_attn.kernels.refusal import DeclarationError, RefusalError
 from pytest_attn.oracles.reference import Reference
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
@@ -134,7 +136,11 @@ class Cell:
         if unclaimed and not self.session.options.overclaim:
             return self._record("not claimed", f"not claimed: {unclaimed}")
         size = largest_logit(self.problem, case.recipe)
-        if loses_logits(self.problem, self._declared.numerics_for(self.problem), size):
+        try:
+            lost = loses_logits(self.problem, self._declared.numerics_for(self.problem), size)
+        except DeclarationError as error:
+            return self.failed(str(error))
+        if lost:
             return self._record("not claimed", f"not claimed: {LOST}")
         if self.session.device.missing:
             return self._record("not here", f"not here: {self.session.device.missing}")
@@ -219,8 +225,12 @@ class Cell:
             return skipped
         try:
             verdict = self.judge()
-        except RefusalError as error:  # of a later call of a sequence
+        except DeclarationError as error:  # of a later call of a sequence
             return self.failed(str(error))
+        except (MemoryError, OverflowError, RuntimeError, TypeError, ValueError) as error:
+            if not cannot_allocate(error):
+                raise
+            return self.failed(f"tensors of the case cannot be allocated: {said(error)}")
         if verdict.passed:
             return self._record("passed", verdict=verdict)
         if self.overclaimed and verdict.findings[0].what in (REFUSED, UNKNOWN_KEYWORD):

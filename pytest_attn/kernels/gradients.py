@@ -38,6 +38,8 @@ def through_autograd(
         leaves = [tensor.detach().requires_grad_() for tensor in (inputs.query, inputs.key, inputs.value)]
         returned = function(*leaves, **keywords)
         out = returned[0] if isinstance(returned, tuple | list) else returned
+        if not isinstance(out, Tensor):
+            raise ValueError(f"returned {type(out).__name__}; expected a tensor, or (out, lse)")
         if not out.requires_grad and not bool(out.any()):
             # Of an output that is 0 since no query sees any key, nothing depends on the inputs.
             return out, None, Gradients(*map(torch.zeros_like, leaves))

@@ -7,11 +7,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from pytest_attn.contained import Contained, said
 from pytest_attn.kernels.adapters import FunctionKernel, Prepared, PreparedRun, adapt
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.gradients import Backward
 from pytest_attn.kernels.numerics import EmptyRows, Numerics
 from pytest_attn.kernels.output import Output, new_output
+from pytest_attn.kernels.refusal import DeclarationError
 from pytest_attn.problem.dtypes import data_types
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
@@ -34,18 +36,24 @@ class Kernel:
     empty_rows: EmptyRows = field(default_factory=EmptyRows)
 
     def numerics_for(self, problem: Problem) -> Numerics:
-        """The arithmetic that the kernel declares for a problem. Raises ValueError where its function declares none, or
-        one that gradients have no budget for."""
+        """The arithmetic that the kernel declares for a problem. Raises DeclarationError where its function declares
+        none, or one that gradients have no budget for."""
         if isinstance(self.numerics, Numerics):
             declared = self.numerics
         elif callable(self.numerics):
-            declared = self.numerics(problem)
+            try:
+                with Contained():
+                    declared = self.numerics(problem)
+            except Exception as error:
+                raise DeclarationError(
+                    f"kernel {self.name!r}: numerics(problem) raised {said(error)}; allowed: a Numerics"
+                ) from error
             if not isinstance(declared, Numerics):
-                raise ValueError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
+                raise DeclarationError(f"kernel {self.name!r}: numerics(problem) is {declared!r}; allowed: a Numerics")
         else:
             declared = self.numerics.get(problem.data_type.name, Numerics())
         if problem.wants_grad and declared.products == "tf32-truncated":
-            raise ValueError(
+            raise DeclarationError(
                 f"kernel {self.name!r}: products is 'tf32-truncated', for which gradients have no budget; allowed "
                 "where gradients are asked for: input, tf32"
             )
@@ -54,8 +62,12 @@ class Kernel:
     def prepare(self, problem: Problem, inputs: Inputs, output: Output | None = None) -> PreparedRun:
         """Get ready for a problem that the capabilities claim; an out variant is given the output to fill."""
         if self.capabilities.out_variant:
-            return self.implementation.prepare(problem, inputs, output or new_output(problem, inputs))  # type: ignore[call-arg]
-        return self.implementation.prepare(problem, inputs)
+            run = self.implementation.prepare(problem, inputs, output or new_output(problem, inputs))  # type: ignore[call-arg]
+        else:
+            run = self.implementation.prepare(problem, inputs)
+        if not callable(run):
+            raise TypeError(f"prepare returned {type(run).__name__}; expected a function")
+        return run
 
     def claiming(self, capabilities: Capabilities) -> Kernel:
         """The same kernel under other claims."""
@@ -72,7 +84,7 @@ class Kernel:
 
 
 def kernel(
-    *,
+    *implementations: Any,
     name: str | None = None,
     numerics: Numerics | Mapping[str, Numerics] | Callable[[Problem], Numerics] | None = None,
     empty_rows: EmptyRows | None = None,
@@ -85,6 +97,8 @@ def kernel(
     has several paths. `backward` True: gradients come from autograd of the function; a function: it returns them, see
     `pytest_attn.kernels.gradients`. Raises ValueError naming an unknown capability or value.
     """
+    if implementations:
+        raise ValueError("kernel: is given something to declare before its keywords; allowed: @pytest_attn.kernel(...)")
     if not isinstance(name, str | None):
         raise ValueError(f"kernel: name is {name!r}; allowed: a text or None")
     if not isinstance(backward, bool) and not callable(backward):
@@ -97,6 +111,8 @@ def kernel(
         raise ValueError(f"kernel: empty_rows is {empty_rows!r}; allowed: an EmptyRows or None")
 
     def declare(implementation: Any) -> Kernel:
+        if isinstance(implementation, Kernel):
+            raise ValueError(f"kernel: {implementation.name} is declared already; allowed: one declaration")
         try:
             prepared = adapt(implementation, capabilities, None if isinstance(backward, bool) else backward)
         except ValueError as error:
@@ -133,6 +149,8 @@ def as_kernel(target: Any, name: str) -> Kernel:
     """
     if isinstance(target, Kernel):
         return Kernel(name, target.implementation, target.capabilities, target.numerics, target.empty_rows)
+    if target is kernel or (inspect.isfunction(target) and target.__code__ in kernel.__code__.co_consts):
+        raise ValueError("it is a decorator that was given no function; allowed: what @pytest_attn.kernel(...) returns")
     capabilities = Capabilities(any_scale=_takes_scale(target), value_dim=False)
     return Kernel(name, adapt(target, capabilities), capabilities)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from pytest_attn.contained import Contained, said
 from pytest_attn.problem.problem import Problem
 
 Refuses = Mapping[str, Callable[[Problem], bool]]
 """By reason, whether a problem is refused for it."""
 
 
-class RefusalError(ValueError):
+class DeclarationError(ValueError):
+    """A function of a declaration that gives no answer for a problem, or none that is allowed."""
+
+
+class RefusalError(DeclarationError):
     """A predicate that says neither yes nor no of a problem."""
 
 
@@ -43,13 +48,11 @@ def declared_refusals(given: Any) -> Refuses:
 def _applies(reason: str, predicate: Callable[[Problem], bool], problem: Problem) -> bool:
     allowed = "allowed: True or False, of every problem"
     try:
-        said = predicate(problem)
-    except (KeyboardInterrupt, GeneratorExit):
-        raise
-    except BaseException as error:
         # A predicate that skips the test or ends the process would hide the cell.
-        what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise RefusalError(f"refuses[{reason!r}] raised {what}; {allowed}") from error
-    if not isinstance(said, bool):
-        raise RefusalError(f"refuses[{reason!r}] is {said!r:.60}; {allowed}")
-    return said
+        with Contained():
+            answer = predicate(problem)
+    except Exception as error:
+        raise RefusalError(f"refuses[{reason!r}] raised {said(error)}; {allowed}") from error
+    if not isinstance(answer, bool):
+        raise RefusalError(f"refuses[{reason!r}] is {answer!r:.60}; {allowed}")
+    return answer

@@ -5,12 +5,14 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import inspect
 import sys
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pytest_attn.contained import Contained, message, original, said
 from pytest_attn.kernels.kernel import Kernel, as_kernel
 from pytest_attn.text import closest
 
@@ -48,16 +50,36 @@ def find_kernel(spec: str) -> Kernel:
     Raises ValueError with one sentence where there is none.
     """
     where, separator, attribute = spec.rpartition(":")
+    if not separator and spec.endswith(".py"):
+        raise ValueError(f"kernel {spec!r}: names no kernel of the file; allowed: {_kernels_of(spec)}")
     if not separator:
         return _named(spec)
+    if where.endswith(".py:"):
+        raise ValueError(f"kernel {spec!r}: allowed: {where}{attribute}")
     if not where or not attribute:
         raise ValueError(f"kernel {spec!r}: allowed: module:attribute or path/to/file.py:attribute")
     module = _module_of_file(spec, where) if where.endswith(".py") else _module(spec, where)
     target = _attribute(spec, module, attribute)
     try:
-        return as_kernel(target, spec)
+        with Contained():
+            return as_kernel(target, spec)
     except Exception as error:
         raise ValueError(f"kernel {spec!r}: {_one_line(error)}") from error
+
+
+def _kernels_of(file: str) -> str:
+    """The names of the kernels in a file: what is declared as one, else its functions and classes that can be one."""
+    module = _module_of_file(file, file)
+    named = {name: value for name, value in vars(module).items() if not name.startswith("_")}
+    declared = [name for name, value in named.items() if isinstance(value, Kernel)]
+    able = [
+        name
+        for name, value in named.items()
+        if getattr(value, "__module__", "") == module.__name__
+        and (inspect.isfunction(value) or (inspect.isclass(value) and hasattr(value, "prepare")))
+    ]
+    found = declared or able
+    return ", ".join(f"{file}:{name}" for name in found[:8]) or "a file that defines one"
 
 
 def _named(name: str) -> Kernel:
@@ -67,9 +89,10 @@ def _named(name: str) -> Kernel:
     registered = {entry.name: entry for entry in entry_points(group=ENTRY_POINT_GROUP)}
     if name in registered:
         try:
-            return as_kernel(registered[name].load(), name)
-        except (ImportError, AttributeError) as error:
-            raise ValueError(f"kernel {name!r}: its entry point does not load: {error}") from error
+            with Contained():
+                return as_kernel(registered[name].load(), name)
+        except Exception as error:
+            raise ValueError(f"kernel {name!r}: its entry point does not load: {_one_line(error)}") from error
     allowed = closest(name, [*BUILT_IN, *registered])
     raise ValueError(
         f"unknown kernel {name!r}; allowed: a built-in or installed one ({allowed}), "
@@ -81,11 +104,12 @@ def _module(spec: str, name: str) -> ModuleType:
     if "" not in sys.path and str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return importlib.import_module(name)
+        with Contained():
+            return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise ValueError(f"kernel {spec!r}: no module {name!r} from {Path.cwd()}") from error
-        raise ValueError(f"kernel {spec!r}: importing {name} fails: {error}") from error
+        raise ValueError(f"kernel {spec!r}: importing {name} fails: {_one_line(error)}") from error
     except Exception as error:
         raise ValueError(f"kernel {spec!r}: importing {name} fails: {_one_line(error)}") from error
 
@@ -108,20 +132,22 @@ def _module_of_file(spec: str, text: str) -> ModuleType:
     # A kernel file may import its neighbours, as a script may.
     sys.path.insert(0, str(path.parent))
     try:
-        loading.loader.exec_module(module)
-    except BaseException as error:
+        with Contained():
+            loading.loader.exec_module(module)
+    except KeyboardInterrupt:  # by the user
         del sys.modules[name]
-        if not isinstance(error, Exception):
-            raise
+        raise
+    except Exception as error:
+        sys.modules.pop(name, None)
         raise ValueError(f"kernel {spec!r}: loading {path} fails: {_one_line(error)}") from error
     finally:
-        sys.path.remove(str(path.parent))
+        if str(path.parent) in sys.path:
+            sys.path.remove(str(path.parent))
     return module
 
 
 def _one_line(error: Exception) -> str:
-    text = " ".join(str(error).split())
-    return text if isinstance(error, ValueError) else f"{type(error).__name__}: {text}"
+    return message(error) if isinstance(original(error), ValueError) else said(error)
 
 
 def _attribute(spec: str, module: ModuleType, attribute: str) -> Any:

@@ -139,6 +139,8 @@ def read_options(given: Mapping[str, Sequence[str]], in_ini: Container[str] = ()
     values: dict[str, Any] = {}
     for option in OPTIONS:
         texts = given.get(option.name)
+        if option.name in in_ini and texts is not None and not any(text.strip() for text in texts):
+            raise ValueError(f"{option.ini}: empty; allowed: {option.metavar}, or no such line")
         if texts:
             try:
                 values[option.name] = READ[option.name](texts)

@@ -98,7 +98,7 @@ def spell_shrink(value: Any) -> list[str]:
         return []
     if isinstance(value, bool) or value == 0:
         return [str(SHRINK_SECONDS)] if value else ["0"]
-    return [value if isinstance(value, str) else _above_zero(value, "seconds, a number above 0, or True, False")]
+    return [value if isinstance(value, str) else _above_zero(value, "seconds, 0 for not at all, or True, False")]
 
 
 def spell_yes(value: Any) -> list[str]:

@@ -13,6 +13,7 @@ from pytest_attn.problem.sweep import refuse_unknown_sweep
 
 DEVICES = re.compile(r"(cpu|cuda(:\d+)?|npu(:\d+)?)")
 PERCENTAGE = re.compile(r"(\d+(?:\.\d+)?|\.\d+)\s*(%?)")
+COUNT = re.compile(r"[0-9]{1,18}")
 REQUIREMENTS = ("here", "claimed")
 GateMode = Literal["off", "report", "strict"]
 GATE_MODES: tuple[str, ...] = get_args(GateMode)
@@ -41,11 +42,14 @@ def read_sweeps(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_seed(texts: Sequence[str]) -> int:
-    """A whole number."""
+    """A whole number that torch's generators take."""
     try:
-        return int(texts[-1])
+        seed = int(texts[-1])
     except ValueError:
-        raise ValueError(f"{texts[-1]!r} is no seed; allowed: a whole number") from None
+        raise ValueError(f"{texts[-1]!r:.60} is no seed; allowed: a whole number") from None
+    if not -(2**63) <= seed < 2**64:
+        raise ValueError(f"{texts[-1]!r:.60} is no seed; allowed: a whole number, -2^63 to 2^64 - 1")
+    return seed
 
 
 def read_budget(texts: Sequence[str]) -> float:
@@ -92,8 +96,10 @@ def read_requirements(texts: Sequence[str]) -> tuple[str, ...]:
     """What `--attn-require` may ask for."""
     items = listed(texts)
     for item in items:
-        if item not in REQUIREMENTS and not item.isdigit():
-            raise ValueError(f"unknown requirement {item!r}; allowed: {', '.join(REQUIREMENTS)}, or a number of cells")
+        if item not in REQUIREMENTS and not COUNT.fullmatch(item):
+            raise ValueError(
+                f"unknown requirement {item!r:.60}; allowed: {', '.join(REQUIREMENTS)}, or a number of cells"
+            )
     return items
 
 

@@ -291,7 +291,7 @@ def begin_refused(config: pytest.Config, sentence: str) -> None:
 def given_options(config: pytest.Config) -> Options:
     """What the user asked: on the command line, else in the ini file. Raises ValueError naming what makes no sense."""
     flags = {option.name: config.getoption(option.flag) for option in OPTIONS}
-    in_ini = {option.name: config.getini(option.ini) or None for option in OPTIONS if flags[option.name] is None}
+    in_ini = {option.name: config.getini(option.ini) for option in OPTIONS if flags[option.name] is None}
     given = {name: value for name, value in (flags | in_ini).items() if value is not None}
     texts = {name: [value] if isinstance(value, str) else list(value) for name, value in given.items()}
     return read_options(texts, in_ini)

@@ -45,11 +45,23 @@ class DataType:
     """Most terms that kernels which declare nothing add in a row; None: all terms of a sum."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch("[a-z][a-z0-9]*", self.name):
+        if not isinstance(self.name, str) or not re.fullmatch("[a-z][a-z0-9]*", self.name):
             raise ValueError(f"DataType: name is {self.name!r}; allowed: lower-case letters and digits, a letter first")
         for field in ("oracle", "accumulator"):
             if getattr(self, field) not in ("float32", "float64"):
                 raise ValueError(f"DataType: {field} is {getattr(self, field)!r}; allowed: float32, float64")
+        if not isinstance(self.torch, str) or not self.torch:
+            raise ValueError(f"DataType: torch is {self.torch!r}; allowed: the name of a torch.dtype")
+        for field in ("item_bytes", "chain"):
+            size = getattr(self, field)
+            whole = isinstance(size, int) and not isinstance(size, bool) and size >= 1
+            if not whole and not (field == "chain" and size is None):
+                none = "None, or " if field == "chain" else ""
+                raise ValueError(f"DataType: {field} is {size!r}; allowed: {none}a whole number, 1 or more")
+        for field in ("exp_error", "tanh_error"):
+            error = getattr(self, field)
+            if not isinstance(error, int | float) or isinstance(error, bool) or not 0 <= error < 1:
+                raise ValueError(f"DataType: {field} is {error!r}; allowed: a number, 0 to 1")
 
 
 _TYPES = {
@@ -85,7 +97,10 @@ _REGISTRARS: dict[str, Registrar | None] = {}
 
 
 def register_dtype(dtype: DataType) -> DataType:
-    """Make a data type known by its name. Raises ValueError where the name is taken by another one."""
+    """Make a data type known by its name. Raises ValueError for what is no data type, and where the name is
+    taken by another one."""
+    if not isinstance(dtype, DataType):
+        raise ValueError(f"register_dtype: {dtype!r:.60}; allowed: a pytest_attn.DataType")
     if _TYPES.setdefault(dtype.name, dtype) != dtype:
         raise ValueError(f"data type {dtype.name!r}: the name is taken by another one")
     _REGISTRARS[dtype.name] = Registrar.calling(0)

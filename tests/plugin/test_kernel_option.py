@@ -106,6 +106,16 @@ def test_a_missing_file_names_the_closest(refusal, pytester):
     assert said.endswith(f"such as {pytester.path / 'kernels.py'}")
 
 
+def test_a_file_alone_names_its_kernels(refusal):
+    said = refusal("--attn-kernel=kernels.py")
+    assert said.startswith("--attn-kernel: kernel 'kernels.py': names no kernel of the file; allowed: ")
+    assert "kernels.py:dense" in said
+
+
+def test_two_colons_are_one_too_many(refusal):
+    assert refusal("--attn-kernel=kernels.py::dense").endswith("'kernels.py::dense': allowed: kernels.py:dense")
+
+
 def test_a_missing_module_says_where_it_was_looked_for(refusal, pytester):
     said = refusal("--attn-kernel=missing_kernels:dense")
     assert said == f"--attn-kernel: kernel 'missing_kernels:dense': no module 'missing_kernels' from {pytester.path}"
@@ -128,6 +138,8 @@ def test_an_attribute_that_is_no_kernel_says_what_is_one(refusal):
     [
         ("raise RuntimeError('no device')", "RuntimeError: no device"),
         (r"raise RuntimeError('no\ndevice')", "RuntimeError: no device"),
+        ("import sys; sys.exit(3)", "SystemExit: 3"),
+        ("raise KeyboardInterrupt", "KeyboardInterrupt"),
         ("import missing_package", "No module named 'missing_package'"),
         ("def dense(:", "SyntaxError: invalid syntax"),
         ("import pytest_attn\npytest_attn.kernel(lsee=True)", "unknown capability 'lsee'; allowed: lse, "),

@@ -76,10 +76,12 @@ class PeakMemory:
 def peak_here(spec: str, case: str, seed: int, threads: int) -> int:
     """Bytes that the kernel takes in this process, which does nothing else, for the case of that id."""
     torch.set_num_threads(threads)
+    # A file of a kernel may register the variants of its cases.
+    kernel = find_kernel(spec)
     problem = Problem.of(Case.parse(case))
     inputs = Inputs.draw(problem, seed).stored()
     return _peak_of_a_run(
-        find_kernel(spec),
+        kernel,
         problem,
         inputs,
         lambda: _status("VmRSS"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 
 from pytest_attn.judge.verdict.finding import Finding
 from pytest_attn.judge.verdict.worst import first_place
+from pytest_attn.kernels.gradients import Gradients
 from pytest_attn.kernels.kernel import Output
 from pytest_attn.kernels.numerics import EmptyRows
 from pytest_attn.problem.inputs import Inputs
@@ -22,7 +24,7 @@ def read_output(returned: Any, problem: Problem, inputs: Inputs) -> Output | Fin
     if problem.wants_grad:
         return _read_gradients(returned, problem, inputs)
     out_shape, lse_shape = problem.stored_shapes
-    out, lse = _parts(returned)
+    out, lse = map(_plain, _parts(returned))
     if not isinstance(out, Tensor):
         words = f"the kernel returned {_what(returned)}, expected a tensor or (out, lse)"
         return Finding(what="type", tensor="out", words=words)
@@ -45,14 +47,18 @@ def _read_gradients(returned: Any, problem: Problem, inputs: Inputs) -> Output |
     if not isinstance(returned, Output) or returned.grads is None:
         words = f"the kernel returned {_what(returned)}, expected an Output with grads"
         return Finding(what="type", tensor="grads", words=words)
+    if not isinstance(returned.grads, tuple | list) or len(returned.grads) != 3:
+        words = f"the kernel gave {_what(returned.grads)}, expected Gradients(dq, dk, dv)"
+        return Finding(what="type", tensor="grads", words=words)
+    grads = Gradients(*map(_plain, returned.grads))
     shapes = {"dq": inputs.query.shape, "dk": inputs.key.shape, "dv": inputs.value.shape}
-    for name, gradient in returned.grads._asdict().items():
+    for name, gradient in grads._asdict().items():
         if not isinstance(gradient, Tensor):
             return Finding(what="type", tensor=name, words=f"the kernel gave {_what(gradient)}, expected a tensor")
         wrong = _form(name, gradient, tuple(shapes[name]), problem.dtype, inputs)
         if wrong:
             return wrong
-    return returned
+    return replace(returned, grads=grads)
 
 
 def _parts(returned: Any) -> tuple[Any, Any]:
@@ -63,7 +69,23 @@ def _parts(returned: Any) -> tuple[Any, Any]:
     return returned, None
 
 
+def _plain(value: Any) -> Any:
+    """A tensor as torch's own class: what a subclass makes of operations is not to decide what is compared."""
+    if not isinstance(value, Tensor) or type(value) is Tensor or _foreign(value):
+        return value
+    with torch._C.DisableTorchFunctionSubclass():
+        return value.as_subclass(Tensor)
+
+
+def _foreign(tensor: Tensor) -> bool:
+    """Whether a tensor has no elements in memory of its own, as sparse and nested ones and those of other dispatch."""
+    dispatched = type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__
+    return dispatched or tensor.layout != torch.strided or tensor.is_nested
+
+
 def _what(value: Any) -> str:
+    if isinstance(value, Tensor) and value.is_nested:
+        return "a nested tensor"
     if isinstance(value, Tensor):
         return f"a {value.dtype} tensor {list(value.shape)}"
     if isinstance(value, tuple | list):
@@ -72,6 +94,11 @@ def _what(value: Any) -> str:
 
 
 def _form(name: str, tensor: Tensor, shape: tuple[int, ...], dtype: torch.dtype, inputs: Inputs) -> Finding | None:
+    if type(tensor).__torch_dispatch__ is not Tensor.__torch_dispatch__:
+        return Finding(what="type", tensor=name, words=f"a {type(tensor).__name__}, expected a plain tensor")
+    if _foreign(tensor):
+        words = f"layout {'nested' if tensor.is_nested else tensor.layout}, expected torch.strided"
+        return Finding(what="layout", tensor=name, words=words)
     misshapen = wrong_shape(name, tensor, shape)
     if misshapen:
         return misshapen

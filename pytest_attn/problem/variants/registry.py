@@ -25,14 +25,32 @@ _REGISTRARS: dict[str, Registrar | None] = {}
 def register_variant(variant: V) -> V:
     """Make a variant known by its capability; a decorator of its class.
 
-    Raises ValueError where the capability is taken by another one.
+    Raises ValueError for what is no class of a variant with a capability and a pattern, and where the capability is
+    taken by another one.
     """
+    if not isinstance(variant, type) or not issubclass(variant, Variant):
+        raise ValueError(f"register_variant: {variant!r:.60}; allowed: a class derived from pytest_attn.Variant")
+    _refuse_unnamed(variant)
     known = _VARIANTS.setdefault(variant.capability, variant)
     if (known.__module__, known.__qualname__) != (variant.__module__, variant.__qualname__):
         raise ValueError(f"variant {variant.__name__}: capability {variant.capability!r} is taken by {known.__name__}")
     _VARIANTS[variant.capability] = variant
     _REGISTRARS[variant.capability] = Registrar.calling(0)
     return variant
+
+
+def _refuse_unnamed(variant: type[Variant]) -> None:
+    capability, pattern = (getattr(variant, name, None) for name in ("capability", "pattern"))
+    if not isinstance(capability, str) or not capability.isidentifier():
+        raise ValueError(
+            f"variant {variant.__name__}: capability is {capability!r:.60}; allowed: the name of a keyword"
+        )
+    try:
+        re.compile(pattern if isinstance(pattern, str) else "(")
+    except re.error:
+        raise ValueError(
+            f"variant {variant.__name__}: pattern is {pattern!r:.60}; allowed: a regular expression"
+        ) from None
 
 
 @cache
