@@ -53,6 +53,17 @@ def cpu_model(cpuinfo: Path = CPU_INFO) -> str:
     return found[1].strip() if found else platform.processor() or platform.machine() or "unknown"
 
 
+def processor(cpuinfo: Path = CPU_INFO) -> str:
+    """What tells whether code that is compiled for this processor runs on another: its architecture, name and
+    instructions."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(\S.*)$", text, re.MULTILINE)
+    return " ".join((platform.machine(), cpu_model(cpuinfo), found[1] if found else ""))
+
+
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
