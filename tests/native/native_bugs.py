@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
+
+import pytest
 
 from pytest_attn.execution.session import Session
 from pytest_attn.judge.verdict.verdict import Verdict
@@ -21,6 +24,8 @@ from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.problem import Problem
+
+NEEDS_GNU = pytest.mark.skipif(shutil.which("g++") is None, reason="not here: no g++")
 
 SOURCE = Path(__file__).with_name("attend.cpp")
 

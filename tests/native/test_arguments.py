@@ -36,7 +36,8 @@ from pytest_attn.problem.variants.seqused_k import KeyLengths
 from pytest_attn.problem.variants.softcap import Softcap
 
 BUILD = Build(Path("none.cpp"))
-SMALL = Case(4, 6, head_dim=8, value_dim=3, batch=2, query_heads=4, key_heads=2, dtype="float32", causal="bottom-right")
+SMALL = Case(4, 6, head_dim=8, value_dim=3, batch=2, query_heads=4, key_heads=2, dtype="float32")
+CAUSAL = replace(SMALL, causal="bottom-right")
 
 
 class Unbuilt(NativeKernel):
@@ -62,9 +63,9 @@ def test_numbers_are_those_of_the_problem() -> None:
 @pytest.mark.parametrize(
     ("case", "flags"),
     [
-        (SMALL, (True, False, True)),
+        (CAUSAL, (True, False, True)),
         (replace(SMALL, causal="top-left", ask="out"), (False, True, False)),
-        (replace(SMALL, causal=None), (False, False, True)),
+        (SMALL, (False, False, True)),
     ],
     ids=["bottom-right", "top-left", "dense"],
 )
@@ -84,7 +85,7 @@ def test_what_is_not_asked_for_is_null() -> None:
 
 
 def test_lengths_are_a_pointer_where_there_are_some() -> None:
-    case = replace(SMALL, causal=None, variants=(KeyLengths(),))
+    case = replace(SMALL, variants=(KeyLengths(),))
     (lengths,) = bound(case, Pointer("seqused_k"))
     assert (lengths.dtype, lengths.shape) == (torch.int32, (case.batch,))
     assert bound(SMALL, Pointer("seqused_k")) == (None,)
@@ -177,3 +178,28 @@ def test_the_stream_is_that_of_the_device(monkeypatch: pytest.MonkeyPatch) -> No
 
     monkeypatch.setattr(torch, "cuda", Runtime)
     assert module._stream(torch.device("cuda:0")) == 1234
+
+
+@pytest.mark.parametrize(
+    ("case", "untold"),
+    [
+        (CAUSAL, "causal"),
+        (replace(SMALL, variants=(Softcap(30.0),)), "softcap"),
+        (replace(SMALL, dtype="float64"), "float64"),
+        (Case(256, 256, dtype="float32", sparsity=0.5, block_shape=(128, 128)), "block_sparse"),
+    ],
+    ids=["causal", "variant", "dtype", "block_sparse"],
+)
+def test_a_problem_that_no_argument_tells_of_is_refused(case: Case, untold: str) -> None:
+    problem = Problem.of(case)
+    inputs = Inputs.draw(problem, seed=1)
+    native = Unbuilt(BUILD, Signature({"float32": "f"}, (Pointer("query"), Scale())))
+    with pytest.raises(NotImplementedError, match=f"^no argument of the signature tells of {untold}$"):
+        native.bind(problem, inputs, new_output(problem, inputs))
+
+
+def test_data_types_are_those_that_have_a_function() -> None:
+    signature = replace(SIGNATURE, function={"float32": "f"})
+    assert native_kernel(BUILD, signature).capabilities.dtypes == ("float32",)
+    with pytest.raises(ValueError, match="no function for 'float16'; allowed: float32"):
+        native_kernel(BUILD, signature, dtypes=("float32", "float16"))

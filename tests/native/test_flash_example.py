@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from native_bugs import NEEDS_GNU
 
 from pytest_attn.bench.source import kernel_source, source_hash
 from pytest_attn.execution.session import Session
@@ -19,6 +20,8 @@ from pytest_attn.options.options import Options
 from pytest_attn.problem.case import Case
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.problem import Problem
+
+pytestmark = NEEDS_GNU
 
 FILE = Path(__file__).parents[2] / "examples" / "native" / "flash.py"
 SPEC = f"{FILE}:flash"
@@ -38,14 +41,12 @@ def test_it_passes_the_smoke_sweep(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
-def test_it_passes_a_share_of_the_boundary_sweep(dtype: str) -> None:
+def test_it_passes_a_share_of_the_boundary_sweep() -> None:
     session = Session(Options())
-    cases = [case for case in session.sweep("boundary", SPEC) if case.dtype == dtype and not case.unsatisfiable]
-    records = [session.cell(SPEC, case, "boundary").record() for case in cases[:: len(cases) // 40]]
-    ran = [record for record in records if record.outcome != "not claimed"]
-    assert len(ran) > 30
-    assert [record.reason for record in ran if record.outcome != "passed"] == []
+    cases = [case for case in session.sweep("boundary", SPEC) if not case.unsatisfiable]
+    records = [session.cell(SPEC, case, "boundary").record() for case in cases[:: len(cases) // 60]]
+    assert {record.outcome for record in records} <= {"passed", "not claimed"}
+    assert sum(record.outcome == "passed" for record in records) > 50
 
 
 def test_its_exponential_is_as_exact_as_it_declares(flash: Kernel) -> None:

@@ -7,14 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from native_bugs import SIGNATURE, SMALL, planted, verdict_on
+import torch
+from native_bugs import NEEDS_GNU, SIGNATURE, SMALL, SOURCE, planted, verdict_on
 
 from pytest_attn.checks import guard_pages
 from pytest_attn.execution.session import Session
-from pytest_attn.kernels.native import Signature
+from pytest_attn.kernels.native import Build, Compiler, Signature, native_kernel
 from pytest_attn.options.options import Options
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="not here: pages are guarded on Linux")
+pytestmark = [NEEDS_GNU, pytest.mark.skipif(sys.platform != "linux", reason="not here: pages are guarded on Linux")]
 
 KEYS = 2 * 13 * 5
 
@@ -89,4 +90,13 @@ def test_a_write_between_an_aligned_tensor_and_its_page_is_found(tmp_path: Path)
 def test_a_function_that_the_library_lacks_is_named(tmp_path: Path) -> None:
     other = Signature("attent", SIGNATURE.arguments)
     (finding,) = verdict_on(planted("NO_BUG", tmp_path, other)).findings
-    assert "attent" in finding.words
+    assert "has no function 'attent'; in C++ it is declared extern \"C\"" in finding.words
+
+
+@pytest.mark.slow
+def test_a_library_that_needs_what_torch_loads_is_guarded_too(tmp_path: Path) -> None:
+    folder = Path(torch.__file__).parent / "lib"
+    flags = ("-O1", "-DREAD_PAST_KEY", f"-L{folder}", "-Wl,--no-as-needed", "-lc10")
+    build = Build(SOURCE, Compiler.gnu(*flags), folder=tmp_path)
+    (finding,) = verdict_on(native_kernel(build, SIGNATURE, lse=True, dtypes=("float32",))).findings
+    assert finding.tensor == "key"

@@ -10,9 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from native_bugs import NEEDS_GNU
 
 from pytest_attn.kernels.native import Build, BuildError, Compiler
 from pytest_attn.kernels.native import build as module
+
+pytestmark = NEEDS_GNU
 
 ADD = '#include "more.hpp"\nextern "C" int add(int a) { return a + MORE; }\n'
 

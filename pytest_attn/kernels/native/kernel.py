@@ -19,7 +19,7 @@ from pytest_attn.kernels.native.call import Call
 from pytest_attn.kernels.native.signature import Signature
 from pytest_attn.kernels.output import Output, new_output
 from pytest_attn.problem.inputs import Inputs
-from pytest_attn.problem.masks import Causal, parts
+from pytest_attn.problem.masks import BlockSparse, Causal, parts
 from pytest_attn.problem.problem import Problem
 from pytest_attn.problem.variants.registry import variants
 
@@ -47,7 +47,11 @@ class NativeKernel:
         return run
 
     def bind(self, problem: Problem, inputs: Inputs, output: Output) -> Call:
-        """The function with all that it is passed for a problem."""
+        """The function with all that it is passed for a problem. Raises NotImplementedError for a problem that no
+        argument tells it of, or a data type without a function."""
+        untold = _untold(problem, self.signature)
+        if untold:
+            raise NotImplementedError(f"no argument of the signature tells of {untold}")
         given = _given(problem, inputs, output)
         return Call(
             self.library,
@@ -84,10 +88,12 @@ def native_kernel(build: Build, signature: Signature, *, name: str = "", **decla
     """A kernel that is a C function: judged, timed and found by name as any other, and run between guard pages.
 
     `declared` is what `pytest_attn.kernel` takes: capabilities, numerics, empty_rows. The output is the kernel's to
-    fill; `any_scale` is claimed where the signature has a Scale. Raises ValueError where a capability is claimed that
-    no argument tells the function of.
+    fill; `any_scale` is claimed where the signature has a Scale, and of `dtypes` those that have a function of their
+    own. Raises ValueError where a capability is claimed that no argument tells the function of.
     """
     declared.setdefault("any_scale", signature.takes_scale)
+    if not isinstance(signature.function, str):
+        declared.setdefault("dtypes", tuple(signature.function))
     made = kernel(name=name or build.source.stem, out_variant=True, **declared)(NativeKernel(build, signature))
     _refuse_untold(made.capabilities, signature)
     return made
@@ -101,8 +107,23 @@ def _refuse_untold(claims: Capabilities, signature: Signature) -> None:
     for name in (*told, *claims.variants):
         if not signature.carries(name):
             raise ValueError(f"native_kernel: {name} is claimed, and no argument of the signature tells of it")
+    for dtype in claims.dtypes:
+        signature.symbol(dtype)
     if claims.any_scale and not signature.takes_scale:
         raise ValueError("native_kernel: any_scale is claimed, and no argument of the signature is a Scale")
+
+
+def _untold(problem: Problem, signature: Signature) -> str:
+    """What a problem has that no argument tells of; empty where all is told."""
+    masks = {type(mask) for mask in parts(problem.mask)}
+    causal = {"bottom-right": "causal", "top-left": "causal_top_left"}
+    needs = [causal[mask.align] for mask in parts(problem.mask) if isinstance(mask, Causal)]
+    needs += [variant.capability for variant in problem.variants]
+    untold = ["block_sparse"] if BlockSparse in masks else [need for need in needs if not signature.carries(need)]
+    function = signature.function
+    if not isinstance(function, str) and problem.data_type.name not in function:
+        untold.append(problem.data_type.name)
+    return ", ".join(untold)
 
 
 def _given(problem: Problem, inputs: Inputs, output: Output) -> Given:
