@@ -30,6 +30,9 @@ SECONDS = 300.0
 MOST_FLOPS = 1e9
 """Operations of the largest problem that is run with tensors at the start of their pages as well as at the end."""
 
+MOST_BYTES = 2**31
+"""Bytes of the tensors, of which the process holds two copies, of the largest problem that is run between guards."""
+
 SMALLEST_ADDRESS = 65536
 """Below it nothing is ever mapped: an access there is one through a null pointer."""
 
@@ -39,12 +42,15 @@ SHOWN_CHARACTERS = 300
 
 def touched_beyond(kernel: Kernel, problem: Problem, inputs: Inputs, buffers: Mapping[str, Guarded]) -> Finding | None:
     """What a native kernel touches that is not its to touch, found before it runs in this process; None where that is
-    nothing, where the kernel is no native one, and where no page can be guarded: off Linux, on other devices."""
+    nothing, where the kernel is no native one, and where no page can be guarded: off Linux, on other devices, without
+    memory for two copies."""
     native = kernel.implementation
     if not isinstance(native, NativeKernel) or inputs.query.device.type != "cpu" or sys.platform != "linux":
         return None
     output = _filled(buffers) or new_output(problem, inputs)
     call = native.bind(problem, inputs, output)
+    if sum(each.extent for each in call.arguments if isinstance(each, Memory)) > MOST_BYTES:
+        return None
     sides = ["end", "start"] if problem.forward_flops <= MOST_FLOPS else ["end"]
     return _finding(call, sides)
 
@@ -109,6 +115,9 @@ def _asked(call: Call, sides: list[str], *options: str) -> tuple[dict[str, Any],
 
 
 def _ending(status: int | None) -> str:
+    if status == -signal.SIGKILL:
+        # By the system, where memory runs short: the ordinary call says what the kernel does.
+        return ""
     if status is None:
         return f"did not end within {SECONDS:g} s"
     if status < 0:

@@ -113,6 +113,25 @@ def wrote(context: int) -> bool | None:
     return ctypes.c_uint64.from_address(context + ERROR_AT).value & 2 != 0
 
 
+def passed(question: dict[str, Any], side: str) -> tuple[list[tuple[str, Pages]], list[Any]]:
+    """The tensors of a call in their pages, by name, and all arguments."""
+    memories, values = [], []
+    for each in question["arguments"]:
+        if "type" in each:
+            values.append(getattr(ctypes, each["type"])(each["value"]))
+        elif each["size"] is None:
+            values.append(ctypes.c_void_p())
+        else:
+            pages = Pages(each["size"], side, each["alignment"])
+            if each["at"] is not None:
+                pages.fill(question["contents"], each["at"])
+            if each["read_only"]:
+                pages.protect(READ)
+            memories.append((each["name"], pages))
+            values.append(ctypes.c_void_p(pages.start))
+    return memories, values
+
+
 def run(question: dict[str, Any], answer: int) -> None:
     """Load, and call once for each side; the answer to the pipe is what was touched, or that nothing was."""
     try:
@@ -125,20 +144,10 @@ def run(question: dict[str, Any], answer: int) -> None:
         return
     function.restype = ctypes.c_int if question["status"] else None
     for side in question["sides"]:
-        memories, values = [], []
-        for each in question["arguments"]:
-            if "type" in each:
-                values.append(getattr(ctypes, each["type"])(each["value"]))
-            elif each["size"] is None:
-                values.append(ctypes.c_void_p())
-            else:
-                pages = Pages(each["size"], side, each["alignment"])
-                if each["at"] is not None:
-                    pages.fill(question["contents"], each["at"])
-                if each["read_only"]:
-                    pages.protect(READ)
-                memories.append((each["name"], pages))
-                values.append(ctypes.c_void_p(pages.start))
+        try:
+            memories, values = passed(question, side)
+        except (MemoryError, OSError):  # no room for copies is no fault of the kernel
+            break
 
         def handle(_: int, info: int, context: int, memories: Any = memories, side: str = side) -> None:
             address = ctypes.c_uint64.from_address(info + ADDRESS_AT).value
