@@ -203,3 +203,29 @@ def test_data_types_are_those_that_have_a_function() -> None:
     assert native_kernel(BUILD, signature).capabilities.dtypes == ("float32",)
     with pytest.raises(ValueError, match="no function for 'float16'; allowed: float32"):
         native_kernel(BUILD, signature, dtypes=("float32", "float16"))
+
+
+def test_a_kernel_of_pto_tiles_is_described() -> None:
+    """stream, head size, queries, keys, causal, q, k, v, a float32 output, then seven workspaces."""
+    arguments = (
+        Stream(),
+        *(Size(name, "int32") for name in ("head_dim", "query_length", "key_length")),
+        Flag("causal"),
+        *(Pointer(name) for name in ("query", "key", "value")),
+        Pointer("out", "float32"),
+        *(Workspace(lambda problem: 4 * problem.query_length * problem.key_length) for _ in range(7)),
+    )
+    case = Case(128, 256, head_dim=128, dtype="float16", causal="bottom-right", ask="out")
+    found = bound(case, *arguments)
+    assert found[:5] == (0, 128, 128, 256, True)
+    assert [tensor.dtype for tensor in found[5:9]] == [torch.float16] * 3 + [torch.float32]
+    assert len({tensor.data_ptr() for tensor in found[9:]}) == 7
+    assert all(tensor.nbytes == 4 * 128 * 256 for tensor in found[9:])
+
+
+def test_memories_of_one_name_are_numbered() -> None:
+    problem = Problem.of(SMALL)
+    inputs = Inputs.draw(problem, seed=1)
+    signature = Signature("f", (Pointer("query"), Workspace(4), Workspace(8), Workspace(4, "room")))
+    call = Unbuilt(BUILD, signature).bind(problem, inputs, new_output(problem, inputs))
+    assert [each.name for each in call.arguments] == ["query", "workspace", "workspace 2", "room"]

@@ -44,9 +44,20 @@ class Argument(Protocol):
 @dataclass(frozen=True, slots=True)
 class Pointer:
     """A pointer to the first element of a tensor: `query`, `key`, `value`, `out`, `lse`, or one that a variant passes
-    by keyword, such as `seqused_k`. Null where the problem has none, as the lse where only out is asked for."""
+    by keyword, such as `seqused_k`. Null where the problem has none, as the lse where only out is asked for.
+
+    `dtype`: the data type in which the function writes `out` or `lse`, by torch's name, where that is not the
+    problem's; it is then given memory of that type, which is converted after each call.
+    """
 
     name: str
+    dtype: str = ""
+
+    def __post_init__(self) -> None:
+        if self.dtype and self.name not in WRITTEN:
+            raise ValueError(
+                f"Pointer: {self.name} has dtype {self.dtype!r}; allowed for {' and '.join(WRITTEN)} alone"
+            )
 
     def of(self, given: Given) -> Memory:
         """The memory of the tensor."""
@@ -54,6 +65,9 @@ class Pointer:
         if self.name not in tensors:
             raise ValueError(f"Pointer: no tensor {self.name!r}; allowed: {closest(self.name, tensors)}")
         tensor = tensors[self.name]
+        if tensor is not None and self.dtype and _dtype(self.dtype) != tensor.dtype:
+            own = tensor.new_empty(tensor.shape, dtype=_dtype(self.dtype))
+            return Memory(self.name, own, read_only=False, converted=tensor)
         return Memory(self.name, tensor, read_only=self.name not in WRITTEN)
 
 
@@ -144,7 +158,7 @@ class Workspace:
         query = given.tensors["query"]
         assert query is not None
         # Floats: torch fills these with NaN where it is asked to show what is not written.
-        room = query.new_empty(-(-size // 4), dtype=_float32())
+        room = query.new_empty(-(-size // 4), dtype=_dtype("float32"))
         return Memory(self.name, room, read_only=False)
 
 
@@ -185,7 +199,10 @@ def _refuse(what: str, name: str, allowed: tuple[str, ...]) -> None:
         raise ValueError(f"{what}: {name!r} is unknown; allowed: {closest(str(name), allowed)}")
 
 
-def _float32() -> Any:
+def _dtype(name: str) -> Any:
     import torch
 
-    return torch.float32
+    found = getattr(torch, name, None)
+    if not isinstance(found, torch.dtype):
+        raise ValueError(f"Pointer: dtype is {name!r}; allowed: the name of a torch.dtype, such as float32")
+    return found

@@ -47,11 +47,12 @@ class Number:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Memory:
-    """The memory of a tensor, or none, by name."""
+    """The memory of a tensor, or none, by name. `converted`: the tensor that takes what was written there."""
 
     name: str
     tensor: Tensor | None
     read_only: bool
+    converted: Tensor | None = None
 
     @property
     def address(self) -> int | None:
@@ -86,9 +87,15 @@ class Call:
         values = [
             each.address if isinstance(each, Memory) else C_TYPES[each.type](each.of_python) for each in self.arguments
         ]
+        written = [(each.tensor, each.converted) for each in self.arguments if isinstance(each, Memory)]
+        pairs = [(own, tensor) for own, tensor in written if own is not None and tensor is not None]
+        for own, tensor in pairs:
+            own.copy_(tensor)  # so that what the function leaves unwritten is no result of an earlier call
         status = self._function(*values)
         if self.status and status:
             raise RuntimeError(f"{self.symbol} returned the status {status}")
+        for own, tensor in pairs:
+            tensor.copy_(own)
 
     @property
     def _function(self) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.kernels.kernel import Kernel, kernel
 from pytest_attn.kernels.native.arguments import Given
 from pytest_attn.kernels.native.build import Build, BuildError
-from pytest_attn.kernels.native.call import Call
+from pytest_attn.kernels.native.call import Call, Memory, Number
 from pytest_attn.kernels.native.signature import Signature
 from pytest_attn.kernels.output import Output, new_output
 from pytest_attn.problem.inputs import Inputs
@@ -56,7 +57,7 @@ class NativeKernel:
         return Call(
             self.library,
             self.signature.symbol(problem.data_type.name),
-            tuple(argument.of(given) for argument in self.signature.arguments),
+            _told_apart(tuple(argument.of(given) for argument in self.signature.arguments)),
             self.signature.status,
             self.signature.alignment,
         )
@@ -111,6 +112,18 @@ def _refuse_untold(claims: Capabilities, signature: Signature) -> None:
         signature.symbol(dtype)
     if claims.any_scale and not signature.takes_scale:
         raise ValueError("native_kernel: any_scale is claimed, and no argument of the signature is a Scale")
+
+
+def _told_apart(arguments: tuple[Number | Memory, ...]) -> tuple[Number | Memory, ...]:
+    """Arguments whose memories have names of their own: the second of one name is numbered, and so on."""
+    seen: Counter[str] = Counter()
+    found: list[Number | Memory] = []
+    for each in arguments:
+        if isinstance(each, Memory):
+            seen[each.name] += 1
+            each = replace(each, name=f"{each.name} {seen[each.name]}") if seen[each.name] > 1 else each
+        found.append(each)
+    return tuple(found)
 
 
 def _untold(problem: Problem, signature: Signature) -> str:
