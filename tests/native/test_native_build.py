@@ -160,6 +160,23 @@ def test_many_may_build_the_same_at_once(source: Path) -> None:
     assert kept(source) == [made.name]
 
 
+@pytest.mark.slow
+def test_two_processes_may_build_the_same_at_once(source: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from pytest_attn.kernels.native import Build, Compiler\n"
+        "source, folder = map(Path, sys.argv[1:]); sys.stdin.read()\n"
+        "print(Build(source, Compiler.gnu('-O0'), folder=folder).library())"
+    )
+    command = [sys.executable, "-c", code, str(source), str(source.parent / "kept")]
+    both = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    for process in both:  # neither starts before both are there
+        assert process.stdin is not None
+        process.stdin.close()
+        process.stdin = None
+    made = {process.communicate()[0].strip() for process in both}
+    assert [Path(path).name for path in made] == kept(source)
+
+
 def test_names_with_blanks_are_headers_too(tmp_path: Path) -> None:
     folder = tmp_path / "a folder"
     folder.mkdir()
