@@ -13,6 +13,7 @@ from typing import Any
 from pytest_attn.bench.kernel_source import KernelSource
 from pytest_attn.kernels.adapters import FunctionKernel
 from pytest_attn.kernels.kernel import Kernel
+from pytest_attn.kernels.native import NativeKernel
 
 UNKNOWN = "unknown"
 """The hash of a kernel without source."""
@@ -20,6 +21,10 @@ UNKNOWN = "unknown"
 
 def kernel_source(kernel: Kernel, spec: str) -> KernelSource:
     """Where the code of the kernel that `spec` names is written."""
+    native = kernel.implementation
+    if isinstance(native, NativeKernel):
+        file = str(native.build.source.absolute())
+        return KernelSource(spec=spec, file=file, line=1, hash=source_hash(kernel))
     target = _target(kernel)
     path = _file_of(target)
     file = str(path.absolute()) if path else ""
@@ -30,11 +35,19 @@ def source_hash(kernel: Kernel) -> str:
     """A hash of the file that defines a kernel and of the files beside it that it takes names from; equal in every
     process and folder.
 
-    Of the text alone where there is no file, as in a notebook; `unknown` where there is neither.
+    Of the text alone where there is no file, as in a notebook; `unknown` where there is neither. Of a native kernel,
+    the flags of its compiler and what it compiles.
     """
+    digest = hashlib.blake2b(digest_size=8)
+    native = kernel.implementation
+    if isinstance(native, NativeKernel):
+        compiler = native.build.compiler
+        digest.update("\0".join((compiler.command, *compiler.flags)).encode())
+        for file in sorted(native.sources):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+        return digest.hexdigest()
     target = _target(kernel)
     path = _file_of(target)
-    digest = hashlib.blake2b(digest_size=8)
     if path is not None:
         for file in sorted(_with_neighbours(path, sys.modules.get(target.__module__))):
             digest.update(file.name.encode() + b"\0" + file.read_bytes())

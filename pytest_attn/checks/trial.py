@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from pytest_attn.checks.buffers import Guarded, GuardedInputs, guard
+from pytest_attn.checks.guard_pages import touched_beyond
 from pytest_attn.checks.spoiled_memory import spoil_free_memory
 from pytest_attn.contained import Contained, message, original, said
 from pytest_attn.devices.device import Device
@@ -73,6 +74,10 @@ class Trial:
         self._device.synchronize()
         memory: AbstractContextManager[None] = poisoned_memory() if self._poisoned else nullcontext()
         try:
+            if self._run is None:
+                beyond = touched_beyond(self._kernel, self._problem, self._given.inputs, self._buffers)
+                if beyond is not None:
+                    return beyond
             with memory, Contained():
                 returned = self.prepared()()
                 self._device.synchronize()

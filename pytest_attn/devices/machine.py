@@ -17,6 +17,9 @@ CPU_WORDS = re.compile(r"\((?:r|tm|c)\)|\bcpu\b|\bprocessor\b|@.*$|\b\d+-core\b"
 """Parts of a CPU's name that say nothing, or something that changes: marks, the nominal clock, the cores."""
 
 DRIVERS = {"cuda": Path("/proc/driver/nvidia/version"), "npu": Path("/usr/local/Ascend/driver/version.info")}
+GPUS = Path("/proc/driver/nvidia/gpus")
+"""A folder for each of NVIDIA's, whose file `information` starts with the model."""
+
 PACKAGES = ("pytest-attn", "torch", "torch_npu", "triton")
 
 
@@ -51,6 +54,18 @@ def cpu_model(cpuinfo: Path = CPU_INFO) -> str:
         text = ""
     found = re.search(r"^(?:model name|Model|Hardware)\s*:\s*(\S.*)$", text, re.MULTILINE)
     return found[1].strip() if found else platform.processor() or platform.machine() or "unknown"
+
+
+def processor(cpuinfo: Path = CPU_INFO, gpus: Path = GPUS) -> str:
+    """What tells whether code that is compiled for this machine runs on another: the architecture, name and
+    instructions of its processor, and the models of NVIDIA's GPUs in it."""
+    try:
+        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    found = re.search(r"^(?:flags|Features)\s*:\s*(\S.*)$", text, re.MULTILINE)
+    models = sorted({line for file in gpus.glob("*/information") for line in file.read_text().splitlines()[:1]})
+    return " ".join((platform.machine(), cpu_model(cpuinfo), found[1] if found else "", *models))
 
 
 def usable_cores() -> int:

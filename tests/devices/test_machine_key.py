@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pytest_attn.devices.machine import cpu_model, machine_key
+from pytest_attn.devices.machine import cpu_model, machine_key, processor
 
 XEON = "processor : 0\nmodel name\t: Intel(R) Xeon(R) Platinum 8370C CPU @ 2.80GHz\ncpu MHz\t\t: {mhz}\n"
 
@@ -43,3 +43,19 @@ def test_a_system_without_cpuinfo_still_has_a_name(tmp_path: Path) -> None:
 def test_an_accelerator_without_a_name_is_refused() -> None:
     with pytest.raises(ValueError, match="accelerator '---' has no letter"):
         machine_key("---")
+
+
+@pytest.mark.parametrize("changed", ["instructions", "name", "gpu"])
+def test_a_processor_is_known_by_its_name_its_instructions_and_its_gpus(changed: str, tmp_path: Path) -> None:
+    words = {"name": "EPYC", "instructions": "avx2", "gpu": "H200"}
+
+    def told(words: dict[str, str]) -> str:
+        cpuinfo = tmp_path / "cpuinfo"
+        cpuinfo.write_text(f"model name : {words['name']}\nflags : fpu {words['instructions']}\ncpu MHz : 1\n")
+        information = tmp_path / "gpus" / "0000" / "information"
+        information.parent.mkdir(parents=True, exist_ok=True)
+        information.write_text(f"Model: {words['gpu']}\nIRQ: 7\n")
+        return processor(cpuinfo, tmp_path / "gpus")
+
+    assert told(words) == told(words)
+    assert told(words) != told({**words, changed: "other"})

@@ -1,0 +1,3 @@
+// A header that the library depends on.
+#pragma once
+#include <unistd.h>
