@@ -7,18 +7,19 @@ open until fresh processes have measured it again, and is slower or faster only 
       another machine, device or conditions               foreign
       nothing, though it was complete                     gone
       what the baseline does not have                     new
-      times that are none, or too few in the baseline     noisy
       times that cannot be                                suspicious
+      a device that was throttled, or too few
+        usable runs in the baseline                       inconclusive
       no change beyond the bound                          same
-      a change                                            noisy              suspect                (open)
-      noise, bounds too wide, or views that disagree      noisy              unclear                (open)
+      a change                                            inconclusive       suspect                (open)
+      noise, bounds too wide, or views that disagree      inconclusive       unclear                (open)
 
     fresh processes show of what was                                         suspect        unclear
-      too few quiet ones to say anything                  noisy              suspect        unclear         (open)
+      too few quiet ones to say anything                  inconclusive       suspect        unclear         (open)
       that change, or any of what was unclear
         in `fewest_to_change` processes or more           slower, faster     confirmed      confirmed
-        in fewer                                          noisy              not confirmed  measured again  (open)
-      noise, or a change that is not significant          noisy              not confirmed  measured again  (open)
+        in fewer                                          inconclusive       not confirmed  measured again  (open)
+      noise, or a change that is not significant          inconclusive       not confirmed  measured again  (open)
       no change                                           same               not confirmed  measured again
 
 What is open is measured again, `Rule.looks` times at most: see `decide_run`.
@@ -35,7 +36,7 @@ from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
 from pytest_attn.gate.evidence import Evidence, Floors
 from pytest_attn.gate.expectation import Expectation, why_unusable
-from pytest_attn.gate.reasons import notes, why_noisy
+from pytest_attn.gate.reasons import notes, why_inconclusive
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.statistics import discoveries
 from pytest_attn.gate.stored_run import StoredRun
@@ -78,7 +79,7 @@ class _Open:
     """A benchmark that its run leaves open, and what fresh processes say of it."""
 
     first: Decision
-    """The decision while these say nothing: `noisy`, and `suspect` or `unclear`."""
+    """The decision while these say nothing: `inconclusive`, and `suspect` or `unclear`."""
 
     direction: int
     """+1 where it seems slower, -1 faster, 0 where it is unclear."""
@@ -103,7 +104,7 @@ def _screened(evidence: Evidence, id: BenchmarkId) -> Decision | _Open:
     """What the run alone says of a benchmark."""
     expected, timings = evidence.baseline.expected.get(id), evidence.timings(id)
     old = expected.seconds if expected else None
-    plain = Decision(id=id, word="noisy", old=old, new=_median(timings), floor=evidence.floor(id))
+    plain = Decision(id=id, word="inconclusive", old=old, new=_median(timings), floor=evidence.floor(id))
     if found := evidence.obstacle(id):
         word, reason = found
         return replace(plain, word=word, reason=reason)
@@ -133,7 +134,7 @@ def _compared(
         why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
         return _opened(evidence, replace(first, stage="suspect", reason=why), expected, found.direction, told)
     if found.contested or found.too_wide:
-        unclear = replace(first, stage="unclear", reason=why_noisy(found))
+        unclear = replace(first, stage="unclear", reason=why_inconclusive(found))
         return _opened(evidence, unclear, expected, 0, told)
     return replace(first, word="same")
 
@@ -168,7 +169,7 @@ def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
     changed = found.changed and significant
     decision = _measured_again(found, again)
     if not changed and (again.beyond_floor or again.contested or again.too_wide):
-        return replace(decision, word="noisy", reason=why_noisy(again))
+        return replace(decision, word="inconclusive", reason=why_inconclusive(again))
     told = [f"by {again.processes} fresh processes", *filter(None, [found.notes])]
     if not changed:
         return replace(decision, word="same", reason=", ".join(told))
@@ -176,7 +177,7 @@ def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
     if again.processes < rule.fewest_to_change:
         word = "slower" if slower else "faster"
         why = f"{word} by {again.processes} fresh processes, {rule.fewest_to_change} are needed to call it so"
-        return replace(decision, word="noisy", reason=why)
+        return replace(decision, word="inconclusive", reason=why)
     if not slower:
         told.append("accept it lest a later slowdown hides behind it")
     return replace(decision, word="slower" if slower else "faster", stage="confirmed", reason=", ".join(told))

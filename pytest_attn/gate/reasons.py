@@ -12,7 +12,7 @@ from pytest_attn.gate.expectation import Expectation
 from pytest_attn.gate.timing import Timing
 
 
-def why_noisy(found: Comparison) -> str:
+def why_inconclusive(found: Comparison) -> str:
     """Why a comparison that is contested, or too wide, says nothing."""
     if found.too_wide:
         return f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"

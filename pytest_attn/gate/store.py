@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,9 +20,11 @@ from typing import Any
 from pytest_attn.gate.baseline import Baseline, why_not_baseline
 from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, text_of
 from pytest_attn.gate.compact import compact_run
+from pytest_attn.gate.files import read_bytes, write_whole
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import parse_run, read_run
 from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.streaks import Streaks, keep_streaks
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 NUMBERED = re.compile(r"(\d{4})_.*\.json")
@@ -72,11 +73,11 @@ class Store:
 
         Raises ValueError, one sentence, where it is no run, of another machine, kept already, or cannot be written.
         """
-        content = _read(file)
+        content = read_bytes(file)
         run = parse_run(content, str(file))
         self._refuse_foreign(run)
         path = self.folder / NIGHTLY / f"{re.sub(r'[^0-9T]+', '-', run.when)}-{_digest(content)[:8]}.json"
-        _write_aside(path, content)
+        write_whole(path, content)
         return path
 
     def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
@@ -147,7 +148,7 @@ class Store:
     ) -> Change:
         _demand(who, "who")
         _demand(why, "why")
-        contents = [compact_run(_read(path), str(path)) for path in files]
+        contents = [compact_run(read_bytes(path), str(path)) for path in files]
         runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
         for run in runs:
             self._refuse_foreign(run)
@@ -173,10 +174,12 @@ class Store:
         try:
             for number, content in enumerate(contents, first):
                 name = f"{machine_id(content)}/{number:04}_{change.kind}.json"
-                _write_aside(self.folder / name, content)
+                write_whole(self.folder / name, content)
                 placed[name] = _digest(content)
             complete = Change(**{**_fields(change), "files": placed})
             self._append(changes, complete)
+            # What was inconclusive against another baseline says nothing of this one.
+            keep_streaks(self.folder, Streaks())
         except BaseException:
             # What interrupted it may have come after the rename.
             self._remove(placed.keys() - _named(read_changes(self.folder)))
@@ -187,7 +190,7 @@ class Store:
         """The ledger's one rename; then the runs go that are neither in force nor golden now. What an interruption
         leaves of them does no harm, and the next change removes it."""
         now = (*changes, change)
-        _write_aside(self.folder / LEDGER, text_of(now).encode(), replace=True)
+        write_whole(self.folder / LEDGER, text_of(now).encode(), replace=True)
         self._remove(_named(now) - _named([change, golden_of(now) or change]))
 
     def _remove(self, names: Iterable[str]) -> None:
@@ -244,36 +247,6 @@ def _named(changes: Iterable[Change]) -> set[str]:
 
 def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"{path}: the file is gone") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _write_aside(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """The whole file or none of it; an existing one stays unless it is to be replaced."""
-    aside = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        if not replace and path.exists():
-            raise ValueError(f"{path}: is there already, and nothing is overwritten")
-        os.replace(aside, path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        if aside:
-            Path(aside).unlink(missing_ok=True)
 
 
 def _digest(content: bytes) -> str:

@@ -8,15 +8,14 @@ from typing import Any
 
 from pytest_attn.judge.verdict.tolerances import DERIVED, tolerance_names
 from pytest_attn.options import python_values
-from pytest_attn.options.defaults import SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
+from pytest_attn.options.defaults import INCONCLUSIVE_RUNS, SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
 from pytest_attn.options.option import Option
+from pytest_attn.options.speed import SPEED
 from pytest_attn.options.values import (
     GateMode,
-    parse_slowdown,
     read_budget,
     read_cache,
     read_devices,
-    read_gate,
     read_requirements,
     read_seed,
     read_shrink,
@@ -60,6 +59,9 @@ class Options:
     gate: GateMode = "off"
     slowdown: float = SLOWDOWN
     """A fraction of the time."""
+
+    inconclusive: int = INCONCLUSIVE_RUNS
+    """Runs in a row without a decision on one benchmark, of which the last fails."""
 
     baselines: str = "baselines"
 
@@ -192,31 +194,7 @@ OPTIONS = (
         alone="yes",
         spell=python_values.spell_yes,
     ),
-    Option(
-        "gate",
-        "MODE",
-        "compare measured times with the baseline of this machine: report says what became of each; strict also fails "
-        "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
-        read_gate,
-        "report with --benchmark-compare, else off",
-        spell=python_values.spell_text,
-    ),
-    Option(
-        "slowdown",
-        "PERCENT",
-        "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
-        lambda texts: parse_slowdown(texts[-1]),
-        f"{SLOWDOWN:.0%}",
-        spell=python_values.spell_slowdown,
-    ),
-    Option(
-        "baselines",
-        "DIR",
-        "folder of baselines, one folder per machine in it",
-        read_text,
-        "baselines",
-        spell=python_values.spell_path,
-    ),
+    *SPEED,
 )
 
 

@@ -192,7 +192,7 @@ def _end(session: pytest.Session) -> RunEnd:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     gate = config.stash.get(GATE, None)
-    lines = [*config.stash[RUN].summary(), *(gate.summary() if gate else ())]
+    lines = [*(gate.headline if gate else ()), *config.stash[RUN].summary(), *(gate.summary() if gate else ())]
     if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:

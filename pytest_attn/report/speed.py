@@ -9,7 +9,8 @@ from pytest_attn.records.decision import Decision, seconds
 def decision_lines(gate: Gate) -> list[str]:
     """A line per benchmark, worst first, and the claim; what is wrong with a run as a whole is a failure of its own
     where the gate is strict, and not said again."""
-    claim = gate.claim if gate.mode == "report" else " | ".join(gate.counts) or "nothing was compared"
+    told = filter(None, [gate.undecided, *gate.counts])
+    claim = gate.claim if gate.mode == "report" else " | ".join(told) or "nothing was compared"
     return [*(_line(decision) for decision in gate.decisions), f"gate ({gate.mode}): {claim}"]
 
 
@@ -21,4 +22,4 @@ def _line(decision: Decision) -> str:
     if decision.smallest_detectable is not None:
         figures += f"  sees {decision.smallest_detectable:.1%}"
     why = "; ".join(part for part in (decision.stage, decision.reason) if part)
-    return f"{decision.word:10} {figures}  {decision.id}" + (f"; {why}" if why else "")
+    return f"{decision.word:12} {figures}  {decision.id}" + (f"; {why}" if why else "")
