@@ -107,7 +107,7 @@ def decide(folder: Path) -> None:
     rule = Rule()
     recorded = runs_of(folder / BASELINE)
     baseline = Baseline.of(recorded, rule)
-    spreads = sorted(expected.scale for expected in baseline.expected.values())
+    spreads = sorted(expected.spread.process for expected in baseline.expected.values())
     print(f"baseline: {len(recorded)} processes, {len(spreads)} benchmarks of {shortest(baseline):.1f} ms and more")
     print(f"spread between processes: {spreads[0]:.1%} to {spreads[-1]:.1%}, median {statistics.median(spreads):.1%}")
     print(f"{'arm':>10} {'measured':>16} decisions {'suspected':>9} same slower faster unclear other  of which slower")

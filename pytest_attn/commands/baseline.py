@@ -161,7 +161,11 @@ def _show(store: Store) -> int:
     if baseline is None:
         raise ValueError(f"{store.folder}: no baseline; record makes the first")
     for id, expected in sorted(baseline.expected.items()):
-        print(f"{seconds(expected.seconds):>9}  spread {expected.scale:.1%}  {expected.runs} runs  {id}")
+        spread = expected.spread
+        print(
+            f"{seconds(expected.seconds):>9}  spread {spread.process:.1%}, between sessions {spread.session:.1%}  "
+            f"{expected.runs} runs in {expected.sessions} session{'s' * (expected.sessions != 1)}  {id}"
+        )
     return 0
 
 

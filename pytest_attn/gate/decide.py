@@ -66,7 +66,9 @@ def decide(
     """
     evidence = Evidence.of(baseline, candidate, confirmation, rule, floors)
     screened = [_screened(evidence, id) for id in evidence.ids]
-    significant = _significant([each for each in screened if isinstance(each, _Open)], evidence.rule)
+    still = [each for each in screened if isinstance(each, _Open)]
+    compared = len(still) + sum(isinstance(each, Decision) and each.word == "same" for each in screened)
+    significant = _significant(still, compared, evidence.rule)
     decisions = [
         _settled(each, each.first.id in significant, evidence.rule) if isinstance(each, _Open) else each
         for each in screened
@@ -96,8 +98,11 @@ class _Open:
 
     @property
     def p_value(self) -> float:
-        """Probability that unchanged code shows as much in fresh processes; 1 where these show no change."""
-        return self.again.p_value if self.again and self.changed else 1.0
+        """Probability that unchanged code shows as much in fresh processes, on either side where no run showed one
+        before; 1 where these show no change."""
+        if self.again is None or not self.changed:
+            return 1.0
+        return min(1.0, self.again.p_value * (1 if self.direction else 2))
 
 
 def _screened(evidence: Evidence, id: BenchmarkId) -> Decision | _Open:
@@ -147,18 +152,18 @@ def _opened(evidence: Evidence, first: Decision, expected: Expectation, directio
         lacking = f"measured again by {len(timings)} of {rule.confirmations} fresh processes"
         reason = ", ".join(filter(None, [first.reason, lacking, why]))
         return _Open(first=replace(first, reason=reason), direction=direction, again=None, notes=told)
-    # The rate of false alarms is settled afterwards, for all open ones together; but where no run raised one before,
-    # these processes must do as much alone.
-    rate = rule.alarms_per_look if direction else rule.unclear_rate
-    return _Open(first=first, direction=direction, again=compare(expected, timings, first.floor, rate), notes=told)
+    again = compare(expected, timings, first.floor, rule.alarms_per_look)
+    return _Open(first=first, direction=direction, again=again, notes=told)
 
 
-def _significant(found: Sequence[_Open], rule: Rule) -> frozenset[BenchmarkId]:
-    """Those of which fresh processes show a change that is no false alarm, by the p values of all together."""
-    # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
-    tested = [each for each in found if each.direction or each.changed]
-    rejected = discoveries([each.p_value for each in tested], rule.alarms_per_look)
-    return frozenset(each.first.id for each, is_change in zip(tested, rejected, strict=True) if is_change)
+def _significant(found: Sequence[_Open], compared: int, rule: Rule) -> frozenset[BenchmarkId]:
+    """Those of which fresh processes show a change that is no false alarm, among all that were compared.
+
+    What the run itself showed is no reason to test fewer: the fresh processes share its session, and what that does to
+    a benchmark they see as well.
+    """
+    rejected = discoveries([each.p_value for each in found] + [1.0] * (compared - len(found)), rule.alarms_per_look)
+    return frozenset(each.first.id for each, is_change in zip(found, rejected, strict=False) if is_change)
 
 
 def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:

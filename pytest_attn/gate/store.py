@@ -18,11 +18,13 @@ from pathlib import Path
 from typing import Any
 
 from pytest_attn.gate.baseline import Baseline, why_not_baseline
-from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, text_of
+from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, sessions_before, text_of
 from pytest_attn.gate.compact import compact_run
+from pytest_attn.gate.expectation import sessions_of
 from pytest_attn.gate.files import read_bytes, write_whole
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import parse_run, read_run
+from pytest_attn.gate.spread import Component
 from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.gate.streaks import Streaks, keep_streaks
 from pytest_attn.records.benchmark_id import BenchmarkId
@@ -31,6 +33,9 @@ NUMBERED = re.compile(r"(\d{4})_.*\.json")
 LOCK = ".lock"
 NIGHTLY = "nightly"
 """Folder of runs that are kept for the history alone."""
+
+Sessions = Mapping[Path, str] | None
+"""The session of each file of a run; without, what the file itself says."""
 
 LAST_NUMBER = 9999
 """pytest-benchmark finds files by four digits."""
@@ -53,7 +58,11 @@ class Store:
         Raises ValueError, one sentence, where a file of it is gone, corrupt, changed, or of another machine.
         """
         changes = read_changes(self.folder)
-        return Baseline.of(self._runs(changes[-1]), rule) if changes else None
+        if not changes:
+            return None
+        in_force = changes[-1]
+        before = [each for each in changes if each.kind != "pin" and each.files.keys() != in_force.files.keys()]
+        return Baseline.of(self._runs(in_force), rule, sessions_before(before))
 
     def golden(self, rule: Rule | None = None) -> Baseline | None:
         """The pinned baseline that slow drift is measured against: the first recorded, or the last pinned."""
@@ -80,10 +89,20 @@ class Store:
         write_whole(path, content)
         return path
 
-    def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
-        """Make these runs, in their compact form, the first baseline. Raises ValueError where there is one already, or
-        as `accept` does."""
-        return self._write("record", files, who, when, why, rule or Rule(), gone=frozenset())
+    def record(
+        self,
+        files: Sequence[Path],
+        *,
+        who: str,
+        when: str,
+        why: str,
+        rule: Rule | None = None,
+        sessions: Sessions = None,
+        part: bool = False,
+    ) -> Change:
+        """Make these runs, in their compact form, the first baseline; `part`: of a part of the suite, as was asked
+        for. Raises ValueError where there is one already, or as `accept` does."""
+        return self._write("record", files, who, when, why, rule or Rule(), frozenset(), sessions, part)
 
     def accept(
         self,
@@ -94,14 +113,17 @@ class Store:
         why: str,
         rule: Rule | None = None,
         gone: frozenset[BenchmarkId] = frozenset(),
+        sessions: Sessions = None,
+        part: bool = False,
     ) -> Change:
         """Make these runs, in their compact form, the baseline in place of the one in force; `gone` names benchmarks
-        that may vanish. The runs that it replaces are removed unless they are golden.
+        that may vanish. The runs that it replaces are removed unless they are golden; what they said of sessions
+        counts on.
 
         Raises ValueError, one sentence, where a run may not become a baseline, is of another machine, lacks a benchmark
         of the old baseline, where `why` is empty, or where nothing can be written. Nothing is overwritten, ever.
         """
-        return self._write("accept", files, who, when, why, rule or Rule(), gone=gone)
+        return self._write("accept", files, who, when, why, rule or Rule(), gone, sessions, part)
 
     def pin(self, *, who: str, when: str, why: str) -> Change:
         """Make the baseline in force the golden one, and remove the runs that were. Raises ValueError as `accept`
@@ -145,14 +167,16 @@ class Store:
         why: str,
         rule: Rule,
         gone: frozenset[BenchmarkId],
+        sessions: Sessions,
+        part: bool,
     ) -> Change:
         _demand(who, "who")
         _demand(why, "why")
-        contents = [compact_run(read_bytes(path), str(path)) for path in files]
+        contents = [compact_run(read_bytes(path), str(path), (sessions or {}).get(path, "")) for path in files]
         runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
         for run in runs:
             self._refuse_foreign(run)
-        if why_not := why_not_baseline(runs, rule):
+        if why_not := why_not_baseline(runs, rule, part=part):
             raise ValueError(why_not)
         with self._locked():
             changes = read_changes(self.folder)
@@ -161,7 +185,8 @@ class Store:
             if kind == "accept" and not changes:
                 raise ValueError(f"{self.folder}: no baseline to replace; record makes the first")
             old = Baseline.of(self._runs(changes[-1]), rule) if changes else None
-            cases = _old_and_new(old, Baseline.of(runs, rule), gone)
+            told = sessions_of(runs, rule.floor)
+            cases = [_with_sessions(case, told) for case in _old_and_new(old, Baseline.of(runs, rule), gone)]
             return self._place(changes, contents, Change(kind=kind, who=who, when=when, why=why, files={}, cases=cases))
 
     def _place(self, changes: tuple[Change, ...], contents: Sequence[bytes], change: Change) -> Change:
@@ -239,6 +264,12 @@ def _old_and_new(old: Baseline | None, new: Baseline, gone: frozenset[BenchmarkI
         }
         for id in sorted(before.keys() | new.expected.keys())
     ]
+
+
+def _with_sessions(case: dict[str, Any], told: Mapping[BenchmarkId, Component]) -> dict[str, Any]:
+    """A case of a change, with what its runs say of sessions, if anything."""
+    found = told.get(BenchmarkId(case["case"], case["kernel"]), Component())
+    return case | {"between": found.variance, "degrees": found.degrees} if found.degrees else case
 
 
 def _named(changes: Iterable[Change]) -> set[str]:

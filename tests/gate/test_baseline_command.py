@@ -162,7 +162,7 @@ def test_the_baseline_in_force_is_shown(machine: Machine, capsys: pytest.Capture
     assert main(["baseline", "show"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 3
-    assert all("ms  spread " in line and "5 runs" in line for line in shown)
+    assert all("ms  spread " in line and "5 runs in 1 session" in line for line in shown)
 
 
 def test_a_pinned_baseline_is_the_golden_one(machine: Machine) -> None:
