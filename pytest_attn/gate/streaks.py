@@ -19,6 +19,7 @@ from pytest_attn.records.decision import Decision
 
 FILE = "inconclusive.jsonl"
 IGNORED = ".gitignore"
+RECORDING = "recording"
 
 DECIDED = frozenset({"same", "faster", "slower", "new"})
 """Words that end a streak. What is gone, foreign or suspicious was not measured as the runs before."""
@@ -75,8 +76,13 @@ def keep_streaks(folder: Path, streaks: Streaks) -> None:
     """Write them for later runs, where git ignores them. Raises ValueError, one sentence, where that cannot be done."""
     lines = [{"case": id.case, "kernel": id.kernel, "runs": runs} for id, runs in sorted(streaks.runs.items())]
     write_whole(folder / FILE, "".join(f"{json.dumps(line)}\n" for line in lines).encode(), replace=True)
+    ignore(folder)
+
+
+def ignore(folder: Path) -> None:
+    """Have git ignore what belongs to this working copy alone. Raises ValueError where that cannot be written."""
     if not (folder / IGNORED).exists():
-        write_whole(folder / IGNORED, f"{FILE}\n{IGNORED}\n".encode())
+        write_whole(folder / IGNORED, f"{FILE}\n{RECORDING}/\n{IGNORED}\n".encode())
 
 
 def _entry(plain: Any) -> tuple[BenchmarkId, int]:
