@@ -129,7 +129,7 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
         return _by_the_floor(expected, timings, floor)
     log_floor = float(np.log1p(floor))
     control_shift = location([log_control(timing) for timing in timings]) - expected.control
-    moved = abs(control_shift) > max(log_floor / 2, _bound(expected.control_spread, len(timings), rate))
+    moved = abs(control_shift) > max(log_floor / 2, expected.control_spread.bound(len(timings), rate))
     return Comparison(
         processes=len(timings),
         seconds=_seconds(timings),
@@ -148,12 +148,6 @@ def smallest_detectable(expected: Expectation, found: Comparison, floor: float, 
     error *= max(noisier, 1.0)
     bound = max(float(np.log1p(floor)), t_quantile(1 - rate, degrees) * error)
     return float(np.expm1(bound + POWER * error))
-
-
-def _bound(spread: Spread, processes: int, rate: float) -> float:
-    """What so many processes of unchanged code may lie off, at `rate` false alarms to each side."""
-    error, degrees = spread.error(processes)
-    return t_quantile(1 - rate, degrees) * error
 
 
 def _view(

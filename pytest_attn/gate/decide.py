@@ -12,6 +12,7 @@ open until fresh processes have measured it again, and is slower or faster only 
         usable runs in the baseline                       inconclusive
       no change beyond the bound                          same
       a change                                            inconclusive       suspect                (open)
+      bounds so wide that no number of processes helps    inconclusive
       noise, bounds too wide, or views that disagree      inconclusive       unclear                (open)
 
     fresh processes show of what was                                         suspect        unclear
@@ -36,7 +37,7 @@ from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
 from pytest_attn.gate.evidence import Evidence, Floors
 from pytest_attn.gate.expectation import Expectation, why_unusable
-from pytest_attn.gate.reasons import notes, why_inconclusive
+from pytest_attn.gate.reasons import notes, why_inconclusive, why_never
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.statistics import discoveries
 from pytest_attn.gate.stored_run import StoredRun
@@ -138,6 +139,8 @@ def _compared(
     if found.direction:
         why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
         return _opened(evidence, replace(first, stage="suspect", reason=why), expected, found.direction, told)
+    if found.too_wide and not found.contested and (why := why_never(expected, floor, rule)):
+        return replace(first, reason=why)
     if found.contested or found.too_wide:
         unclear = replace(first, stage="unclear", reason=why_inconclusive(found))
         return _opened(evidence, unclear, expected, 0, told)

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pytest_attn.gate.statistics import Floats, location, location_variance, moderated, robust_variance
+from pytest_attn.gate.statistics import Floats, location, location_variance, moderated, robust_variance, t_quantile
 
 PRIOR_DEGREES = 8.0
 """Weight of what all benchmarks of a baseline share, in degrees of freedom, against one benchmark's own few runs."""
@@ -174,3 +174,8 @@ class Spread:
             return 0.0, self.within.degrees
         degrees = total**2 / sum(variance**2 / max(known, 1.0) for variance, known in parts)
         return float(np.sqrt(total)), float(degrees)
+
+    def bound(self, processes: int, rate: float) -> float:
+        """What so many processes of unchanged code may lie off, at `rate` false alarms to each side."""
+        error, degrees = self.error(processes)
+        return t_quantile(1 - rate, degrees) * error

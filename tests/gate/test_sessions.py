@@ -81,3 +81,21 @@ def test_more_processes_of_one_session_do_not_average_it_away() -> None:
     found = expectations(host(0.03, 3).sessions(5, 3, IDS), 0.05)
     errors = [each.spread.error(1000)[0] for each in found.values()]
     assert np.median(errors) > 0.025
+
+
+def test_what_no_number_of_processes_can_tell_is_not_measured_again() -> None:
+    machine = host(0.06, 4)
+    baseline = Baseline.of(machine.sessions(5, 3, IDS))
+    # This session lies where those of the baseline do on average, so that no change is suspected.
+    machine.effects.update(dict.fromkeys(IDS, 0.0))
+    asked: list[frozenset[object]] = []
+
+    def again(ids: frozenset[object]) -> list[object]:
+        asked.append(ids)
+        return machine.runs(3, sorted(ids), complete=False)
+
+    found = decide_run(baseline, machine.run(IDS), again)
+    never = {each.id for each in found if "by its baseline, unchanged code may show" in each.reason}
+    assert len(never) >= 3
+    assert {each.word for each in found if each.id in never} == {"inconclusive"}
+    assert not any(never & ids for ids in asked)
