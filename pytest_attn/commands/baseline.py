@@ -196,13 +196,17 @@ def _measure_rest(plan: Plan, arguments: Sequence[str], recording: Recording) ->
             if fresh.status != 0 or fresh.file is None:
                 raise ValueError(f"pytest ended with {fresh.status}: {_why_failed(fresh)}")
             run = read_run(fresh.file)
+            prefix = f"{run.source}: "
             if why := why_partial(run, part=True):
-                raise ValueError(why)
+                raise ValueError(why.removeprefix(prefix))
             noise = why_noisy_machine(run, Rule())
             if not noise:
                 recording.keep(fresh.file, session)
-        done = sum(map(len, recording.sessions.values()))
-        print(noise or f"run {done} of {plan.sessions * plan.processes}: measured", flush=True)
+        if noise:
+            print(f"not counted: {noise.removeprefix(prefix)}", flush=True)
+        else:
+            done = sum(map(len, recording.sessions.values()))
+            print(f"run {done} of {plan.sessions * plan.processes}: measured", flush=True)
 
 
 def _why_more(recording: Recording) -> str:

@@ -39,6 +39,12 @@ def test_runs_on_a_noisy_machine_are_replaced_by_more(machine: Machine) -> None:
     assert len(machine.started) == 7
 
 
+def test_a_run_on_a_noisy_machine_is_said_not_to_count(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.changes = lambda number: {"changes": {"again": ((1.0, 1.3),) * 20}} if number == 2 else {}
+    main(["baseline", "record", "--runs=5"])
+    assert "not counted: the machine was noisy for 3 of 3; " in capsys.readouterr().out
+
+
 def test_a_machine_that_is_never_quiet_is_one_sentence(machine: Machine, refused: Callable[..., str]) -> None:
     machine.changes = lambda number: {"changes": {"again": ((1.0, 1.3),) * 20}}
     assert refused("record", "--runs=5") == "0 runs met a quiet machine, 5 must, and 2 times as many were started"

@@ -40,6 +40,19 @@ def test_a_slower_kernel_fails_its_own_test_with_one_line(gated):
         assert part in line
 
 
+def test_a_run_that_fails_ends_with_what_to_do_next(gated):
+    gated.record()
+    gated.slow[SLOW] = 0.15
+    lines = gated.run("--attn-gate=strict").outlines
+    at = lines.index("gate (strict): slower 1 | same 8")
+    assert lines[at + 1].startswith("next, slower: the command in its failure shows it again; where it was meant: ")
+
+
+def test_a_run_that_passes_says_nothing_of_what_to_do_next(gated):
+    gated.record()
+    assert not any(line.startswith("next, ") for line in gated.run("--attn-gate=strict").outlines)
+
+
 def test_the_failure_stands_in_junit_once(gated):
     gated.record()
     gated.slow[SLOW] = 0.15
