@@ -107,10 +107,10 @@ def decide(folder: Path) -> None:
     rule = Rule()
     recorded = runs_of(folder / BASELINE)
     baseline = Baseline.of(recorded, rule)
-    spreads = sorted(expected.scale for expected in baseline.expected.values())
+    spreads = sorted(expected.spread.process for expected in baseline.expected.values())
     print(f"baseline: {len(recorded)} processes, {len(spreads)} benchmarks of {shortest(baseline):.1f} ms and more")
     print(f"spread between processes: {spreads[0]:.1%} to {spreads[-1]:.1%}, median {statistics.median(spreads):.1%}")
-    print(f"{'arm':>10} {'measured':>16} decisions {'suspected':>9} same slower faster noisy other  of which slower")
+    print(f"{'arm':>10} {'measured':>16} decisions {'suspected':>9} same slower faster unclear other  of which slower")
     found: dict[str, Counter[str]] = {name: Counter() for name, _, _ in CLASSES}
     for path in sorted(path for path in folder.iterdir() if path.is_dir() and path.name != BASELINE):
         runs = runs_of(path)
@@ -157,7 +157,7 @@ def row(path: Path, decided: Sequence[Sequence[Decision]]) -> str:
     decisions = [decision for each in decided for decision in each]
     words = Counter(decision.word for decision in decisions)
     first = sum(bool(decision.stage) for decision in decisions)
-    shown = [words[word] for word in ("same", "slower", "faster", "noisy")]
+    shown = [words[word] for word in ("same", "slower", "faster", "inconclusive")]
     other = len(decisions) - sum(shown)
     share = words["slower"] / len(decisions) if decisions else 0.0
     counts = f"{shown[0]:4} {shown[1]:6} {shown[2]:6} {shown[3]:5} {other:5}"

@@ -9,6 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pytest_attn.devices.allocator import is_warm
+
 if TYPE_CHECKING:
     from pytest_attn.devices.device import Device
 
@@ -97,13 +99,16 @@ def device_unit(device: Device) -> str:
 
 
 def versions(device: Device) -> dict[str, str]:
-    """Versions of Python, of the packages that a kernel runs on, and of the toolkit and driver of the device."""
+    """Versions of Python, of the packages that a kernel runs on, and of the toolkit and driver of the device; on a CPU
+    also whether memory is kept that was freed."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
+    if device.type == "cpu" and is_warm():
+        found["allocator"] = "warm"
     if device.type == "cuda":
         import torch
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
-from pytest_attn.gate.expectation import Expectation, expectations
+from pytest_attn.gate.expectation import Earlier, Expectation, expectations
 from pytest_attn.gate.roofline import peak_rate, why_too_fast
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.statistics import contamination
@@ -25,15 +26,17 @@ class Baseline:
     expected: Mapping[BenchmarkId, Expectation]
 
     @classmethod
-    def of(cls, runs: Sequence[StoredRun], rule: Rule | None = None) -> Baseline:
-        """The baseline that runs make up. Raises ValueError where there is none, or two are of different machines or
-        of different devices of one model."""
+    def of(
+        cls, runs: Sequence[StoredRun], rule: Rule | None = None, earlier: Earlier = MappingProxyType({})
+    ) -> Baseline:
+        """The baseline that runs make up; `earlier` ones said so much of sessions. Raises ValueError where there is
+        none, or two are of different machines or of different devices of one model."""
         if not runs:
             raise ValueError("baseline: no runs")
         if found := _different_machines(runs):
             raise ValueError(f"baseline: runs of different machines: {found}")
         first = runs[0]
-        expected = expectations(runs, (rule or Rule()).floor)
+        expected = expectations(runs, (rule or Rule()).floor, earlier)
         return cls(machine=first.machine, unit=first.unit, runs=tuple(runs), expected=expected)
 
     def why_foreign(self, run: StoredRun) -> str:
@@ -50,12 +53,12 @@ class Baseline:
         return f"the baseline is of device {self.unit}, this run of {run.unit}"
 
 
-def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
+def why_not_baseline(runs: Sequence[StoredRun], rule: Rule, *, part: bool = False) -> str:
     """The first reason, one sentence, for which runs cannot become a baseline; empty where they can.
 
-    They must be at least `rule.fewest_runs`, of one machine, each of a process of its own, green, complete, and of the
-    same benchmarks under the same conditions with possible times. `rule.fewest_runs` timings of each benchmark must
-    have met a quiet machine, and so must most timings of each run.
+    They must be at least `rule.fewest_runs`, of one machine, each of a process of its own, green, complete unless a
+    `part` of the suite was asked for, and of the same benchmarks under the same conditions with possible times.
+    `rule.fewest_runs` timings of each benchmark must have met a quiet machine, and so must most timings of each run.
     """
     if len(runs) < rule.fewest_runs:
         return f"{len(runs)} runs; a baseline takes {rule.fewest_runs}, each from a fresh process"
@@ -63,7 +66,7 @@ def why_not_baseline(runs: Sequence[StoredRun], rule: Rule) -> str:
         return "two of the runs are from one process"
     if found := _different_machines(runs):
         return f"the runs are of different machines: {found}"
-    partial = next(filter(None, map(why_partial, runs)), "")
+    partial = next(filter(None, (why_partial(run, part=part) for run in runs)), "")
     return partial or _why_not_timings(runs, rule)
 
 
@@ -73,13 +76,13 @@ def _different_machines(runs: Sequence[StoredRun]) -> str:
     return ", ".join(sorted({unit or machine for machine, unit in found})) if len(found) > 1 else ""
 
 
-def why_partial(run: StoredRun) -> str:
-    """Why a run is not the whole and right suite, one sentence; empty where it is."""
+def why_partial(run: StoredRun, *, part: bool = False) -> str:
+    """Why a run is not right and, unless a `part` of the suite was asked for, whole; empty where it is."""
     if run.failed is None:
         return f"{run.source}: does not say whether its tests passed"
     if run.failed:
         return f"{run.source}: {run.failed} tests failed in it"
-    return "" if run.complete else f"{run.source}: only a part of the suite was asked for, or it ended early"
+    return "" if run.complete or part else f"{run.source}: only a part of the suite was asked for, or it ended early"
 
 
 def _why_not_timings(runs: Sequence[StoredRun], rule: Rule) -> str:

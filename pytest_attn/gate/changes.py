@@ -8,6 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pytest_attn.gate.spread import Component
+from pytest_attn.records.benchmark_id import BenchmarkId
+
 LEDGER = "CHANGES.jsonl"
 
 Kind = Literal["record", "accept", "pin"]
@@ -28,7 +31,11 @@ class Change:
     golden any more the files are gone."""
 
     cases: list[dict[str, Any]]
-    """`case`, `kernel`, and seconds per call, `old` and `new`, of every benchmark; None where there was or is none."""
+    """`case`, `kernel`, and seconds per call, `old` and `new`, of every benchmark; None where there was or is none.
+
+    Of a baseline of several sessions also `between`, the variance of a log between them as they alone tell it, and
+    `degrees`, its degrees of freedom: later baselines of this machine go on from there.
+    """
 
 
 def read_changes(folder: Path) -> tuple[Change, ...]:
@@ -49,6 +56,25 @@ def read_changes(folder: Path) -> tuple[Change, ...]:
 def golden_of(changes: Sequence[Change]) -> Change | None:
     """The change whose baseline slow drift is measured against: the first record, or the last pin."""
     return next((change for change in reversed(changes) if change.kind != "accept"), None)
+
+
+def sessions_before(changes: Sequence[Change]) -> dict[BenchmarkId, Component]:
+    """What baselines said of the variance of each benchmark between sessions, all together.
+
+    Raises ValueError, one sentence, for a case that is not one of ours.
+    """
+    found: dict[BenchmarkId, Component] = {}
+    for change in changes:
+        for case in change.cases:
+            if "degrees" not in case:
+                continue
+            try:
+                id = BenchmarkId(case["case"], case["kernel"])
+                component = Component(variance=float(case["between"]), degrees=float(case["degrees"]))
+            except (KeyError, TypeError, ValueError):
+                raise ValueError(f"a change of {change.when}: no case of a ledger of baselines: {case!r}") from None
+            found[id] = found.get(id, Component()).joined(component)
+    return found
 
 
 def text_of(changes: tuple[Change, ...]) -> str:

@@ -22,14 +22,16 @@ UNREAD = ("total", "iqr_outliers", "stddev_outliers")
 """Statistics that no table of pytest-benchmark shows."""
 
 
-def compact_run(content: bytes, source: str) -> bytes:
+def compact_run(content: bytes, source: str, session: str = "") -> bytes:
     """The same run on one line of JSON that pytest-benchmark and `parse_run` read, figures to `DIGITS` digits.
 
-    Benchmarks of other suites, and what is said of the machine, stay as they are. Raises ValueError as `parse_run`
-    does.
+    Benchmarks of other suites, and what is said of the machine, stay as they are; a `session` is noted. Raises
+    ValueError as `parse_run` does.
     """
     parse_run(content, source)
     document = json.loads(content)
+    if session:
+        document["attn"]["session"] = session
     document["benchmarks"] = list(map(_compact, document["benchmarks"]))
     return json.dumps(document, separators=(",", ":")).encode() + b"\n"
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from pytest_attn.gate.expectation import Expectation, log_control
+from pytest_attn.gate.spread import Spread
 from pytest_attn.gate.statistics import (
     Floats,
     location,
-    location_variance,
     log_residuals,
     median_bounds,
     t_quantile,
@@ -31,6 +31,9 @@ class View:
     shift: float
     error: float
     """Standard error of `shift`."""
+
+    degrees: float
+    """Degrees of freedom of `error`."""
 
     bound: float
     """An effect lies beyond: the practical floor, or what unchanged code may show where that is more."""
@@ -59,7 +62,6 @@ class Comparison:
     control_shift: float
     """Of the control, in log seconds; 0 while it stays within what the baseline has seen."""
 
-    degrees: float
     floor: float
     """A fraction."""
 
@@ -99,12 +101,12 @@ class Comparison:
         """Probability that unchanged code lies as far off in this direction."""
         if not self.known or self.shown.error == 0:
             return 0.0
-        return t_tail(abs(self.shown.shift) / self.shown.error, self.degrees)
+        return t_tail(abs(self.shown.shift) / self.shown.error, self.shown.degrees)
 
     @property
     def interval(self) -> tuple[float, float]:
         """99 % interval of the ratio new / old."""
-        reach = t_quantile(0.995, self.degrees) * self.shown.error
+        reach = t_quantile(0.995, self.shown.degrees) * self.shown.error
         return float(np.exp(self.shown.shift - reach)), float(np.exp(self.shown.shift + reach))
 
     @property
@@ -125,59 +127,40 @@ def compare(expected: Expectation, timings: Sequence[Timing], floor: float, rate
     """
     if not (expected.raw and all(timing.raw for timing in timings)):
         return _by_the_floor(expected, timings, floor)
-    limits = _Limits.of(expected, len(timings), floor, rate)
+    log_floor = float(np.log1p(floor))
     control_shift = location([log_control(timing) for timing in timings]) - expected.control
-    moved = abs(control_shift) > max(limits.log_floor / 2, limits.reach * expected.control_scale)
+    moved = abs(control_shift) > max(log_floor / 2, expected.control_spread.bound(len(timings), rate))
     return Comparison(
         processes=len(timings),
         seconds=_seconds(timings),
-        learned=_view(timings, expected.theta, expected.centre, expected.scale, limits),
-        plain=_view(timings, 1.0, expected.ratio_centre, expected.ratio_scale, limits) if moved else None,
+        learned=_view(timings, expected.theta, expected.centre, expected.spread, log_floor, rate),
+        plain=_view(timings, 1.0, expected.ratio_centre, expected.ratio_spread, log_floor, rate) if moved else None,
         control_shift=control_shift if moved else 0.0,
-        degrees=expected.degrees,
         floor=floor,
     )
 
 
 def smallest_detectable(expected: Expectation, found: Comparison, floor: float, rate: float, processes: int) -> float:
     """The slowdown, a fraction, that so many fresh processes as noisy as this one find in four of five runs."""
-    error = found.shown.error / _spread(expected, found.processes) * _spread(expected, processes)
-    bound = max(float(np.log1p(floor)), t_quantile(1 - rate, expected.degrees) * error)
+    usual, _ = expected.spread.error(found.processes)
+    noisier = found.shown.error / usual if usual else 1.0
+    error, degrees = expected.spread.error(processes)
+    error *= max(noisier, 1.0)
+    bound = max(float(np.log1p(floor)), t_quantile(1 - rate, degrees) * error)
     return float(np.expm1(bound + POWER * error))
 
 
-@dataclass(frozen=True, slots=True)
-class _Limits:
-    """What bounds the shift of unchanged code, whose processes spread by `scale`.
-
-    The shift is the difference of two locations, over n processes and over the N of the baseline, so
-
-        error = scale * spread                  spread = sqrt(v(n) + v(N)), v the variance of a location
-        bound = max(log(1 + floor), scale * reach)      reach = t quantile at 1 - rate * spread
-    """
-
-    log_floor: float
-    spread: float
-    reach: float
-
-    @classmethod
-    def of(cls, expected: Expectation, processes: int, floor: float, rate: float) -> _Limits:
-        spread = _spread(expected, processes)
-        return cls(float(np.log1p(floor)), spread, t_quantile(1 - rate, expected.degrees) * spread)
-
-
-def _spread(expected: Expectation, processes: int) -> float:
-    return float(np.sqrt(location_variance(processes) + location_variance(expected.runs)))
-
-
-def _view(timings: Sequence[Timing], theta: float, centre: float, scale: float, limits: _Limits) -> View:
+def _view(
+    timings: Sequence[Timing], theta: float, centre: float, spread: Spread, log_floor: float, rate: float
+) -> View:
     """shift = location over processes of the median over rounds of log(kernel) - theta log(control), less `centre`."""
     residuals = [log_residuals(timing.seconds, timing.control, theta) for timing in timings]
     shift = location([float(np.median(each)) for each in residuals]) - centre
     # A run may be noisier than those of the baseline were: its own rounds say so.
-    scale = max(scale, _error_within(residuals))
-    bound = max(limits.log_floor, limits.reach * scale)
-    return View(shift=shift, error=scale * limits.spread, bound=bound, side=_side(residuals, centre))
+    spread = spread.noisier(_error_within(residuals))
+    error, degrees = spread.error(len(timings))
+    bound = max(log_floor, t_quantile(1 - rate, degrees) * error)
+    return View(shift=shift, error=error, degrees=degrees, bound=bound, side=_side(residuals, centre))
 
 
 def _error_within(residuals: Sequence[Floats]) -> float:
@@ -197,19 +180,14 @@ def _side(residuals: Sequence[Floats], centre: float) -> int:
 def _by_the_floor(expected: Expectation, timings: Sequence[Timing], floor: float) -> Comparison:
     seconds = _seconds(timings)
     shift = float(np.log(seconds / expected.seconds))
-    learned = View(
-        shift=shift,
-        error=expected.scale * _spread(expected, len(timings)),
-        bound=float(np.log1p(floor)),
-        side=int(np.sign(shift)),
-    )
+    error, degrees = expected.spread.error(len(timings))
+    bound = float(np.log1p(floor))
     return Comparison(
         processes=len(timings),
         seconds=seconds,
-        learned=learned,
+        learned=View(shift=shift, error=error, degrees=degrees, bound=bound, side=int(np.sign(shift))),
         plain=None,
         control_shift=0.0,
-        degrees=expected.degrees,
         floor=floor,
         known=False,
     )

@@ -7,18 +7,20 @@ open until fresh processes have measured it again, and is slower or faster only 
       another machine, device or conditions               foreign
       nothing, though it was complete                     gone
       what the baseline does not have                     new
-      times that are none, or too few in the baseline     noisy
       times that cannot be                                suspicious
+      a device that was throttled, or too few
+        usable runs in the baseline                       inconclusive
       no change beyond the bound                          same
-      a change                                            noisy              suspect                (open)
-      noise, bounds too wide, or views that disagree      noisy              unclear                (open)
+      a change                                            inconclusive       suspect                (open)
+      bounds so wide that no number of processes helps    inconclusive
+      noise, bounds too wide, or views that disagree      inconclusive       unclear                (open)
 
     fresh processes show of what was                                         suspect        unclear
-      too few quiet ones to say anything                  noisy              suspect        unclear         (open)
+      too few quiet ones to say anything                  inconclusive       suspect        unclear         (open)
       that change, or any of what was unclear
         in `fewest_to_change` processes or more           slower, faster     confirmed      confirmed
-        in fewer                                          noisy              not confirmed  measured again  (open)
-      noise, or a change that is not significant          noisy              not confirmed  measured again  (open)
+        in fewer                                          inconclusive       not confirmed  measured again  (open)
+      noise, or a change that is not significant          inconclusive       not confirmed  measured again  (open)
       no change                                           same               not confirmed  measured again
 
 What is open is measured again, `Rule.looks` times at most: see `decide_run`.
@@ -35,7 +37,7 @@ from pytest_attn.gate.baseline import Baseline
 from pytest_attn.gate.comparison import Comparison, compare, smallest_detectable
 from pytest_attn.gate.evidence import Evidence, Floors
 from pytest_attn.gate.expectation import Expectation, why_unusable
-from pytest_attn.gate.reasons import notes, why_noisy
+from pytest_attn.gate.reasons import notes, why_inconclusive, why_never
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.statistics import discoveries
 from pytest_attn.gate.stored_run import StoredRun
@@ -65,7 +67,9 @@ def decide(
     """
     evidence = Evidence.of(baseline, candidate, confirmation, rule, floors)
     screened = [_screened(evidence, id) for id in evidence.ids]
-    significant = _significant([each for each in screened if isinstance(each, _Open)], evidence.rule)
+    still = [each for each in screened if isinstance(each, _Open)]
+    compared = len(still) + sum(isinstance(each, Decision) and each.word == "same" for each in screened)
+    significant = _significant(still, compared, evidence.rule)
     decisions = [
         _settled(each, each.first.id in significant, evidence.rule) if isinstance(each, _Open) else each
         for each in screened
@@ -78,7 +82,7 @@ class _Open:
     """A benchmark that its run leaves open, and what fresh processes say of it."""
 
     first: Decision
-    """The decision while these say nothing: `noisy`, and `suspect` or `unclear`."""
+    """The decision while these say nothing: `inconclusive`, and `suspect` or `unclear`."""
 
     direction: int
     """+1 where it seems slower, -1 faster, 0 where it is unclear."""
@@ -95,15 +99,18 @@ class _Open:
 
     @property
     def p_value(self) -> float:
-        """Probability that unchanged code shows as much in fresh processes; 1 where these show no change."""
-        return self.again.p_value if self.again and self.changed else 1.0
+        """Probability that unchanged code shows as much in fresh processes, on either side where no run showed one
+        before; 1 where these show no change."""
+        if self.again is None or not self.changed:
+            return 1.0
+        return min(1.0, self.again.p_value * (1 if self.direction else 2))
 
 
 def _screened(evidence: Evidence, id: BenchmarkId) -> Decision | _Open:
     """What the run alone says of a benchmark."""
     expected, timings = evidence.baseline.expected.get(id), evidence.timings(id)
     old = expected.seconds if expected else None
-    plain = Decision(id=id, word="noisy", old=old, new=_median(timings), floor=evidence.floor(id))
+    plain = Decision(id=id, word="inconclusive", old=old, new=_median(timings), floor=evidence.floor(id))
     if found := evidence.obstacle(id):
         word, reason = found
         return replace(plain, word=word, reason=reason)
@@ -132,8 +139,10 @@ def _compared(
     if found.direction:
         why = f"{'slower' if found.direction > 0 else 'faster'} in this run alone"
         return _opened(evidence, replace(first, stage="suspect", reason=why), expected, found.direction, told)
+    if found.too_wide and not found.contested and (why := why_never(expected, floor, rule)):
+        return replace(first, reason=why)
     if found.contested or found.too_wide:
-        unclear = replace(first, stage="unclear", reason=why_noisy(found))
+        unclear = replace(first, stage="unclear", reason=why_inconclusive(found))
         return _opened(evidence, unclear, expected, 0, told)
     return replace(first, word="same")
 
@@ -146,18 +155,18 @@ def _opened(evidence: Evidence, first: Decision, expected: Expectation, directio
         lacking = f"measured again by {len(timings)} of {rule.confirmations} fresh processes"
         reason = ", ".join(filter(None, [first.reason, lacking, why]))
         return _Open(first=replace(first, reason=reason), direction=direction, again=None, notes=told)
-    # The rate of false alarms is settled afterwards, for all open ones together; but where no run raised one before,
-    # these processes must do as much alone.
-    rate = rule.alarms_per_look if direction else rule.unclear_rate
-    return _Open(first=first, direction=direction, again=compare(expected, timings, first.floor, rate), notes=told)
+    again = compare(expected, timings, first.floor, rule.alarms_per_look)
+    return _Open(first=first, direction=direction, again=again, notes=told)
 
 
-def _significant(found: Sequence[_Open], rule: Rule) -> frozenset[BenchmarkId]:
-    """Those of which fresh processes show a change that is no false alarm, by the p values of all together."""
-    # Where nothing seems changed there is nothing to discover; it would only make the others' bar higher.
-    tested = [each for each in found if each.direction or each.changed]
-    rejected = discoveries([each.p_value for each in tested], rule.alarms_per_look)
-    return frozenset(each.first.id for each, is_change in zip(tested, rejected, strict=True) if is_change)
+def _significant(found: Sequence[_Open], compared: int, rule: Rule) -> frozenset[BenchmarkId]:
+    """Those of which fresh processes show a change that is no false alarm, among all that were compared.
+
+    What the run itself showed is no reason to test fewer: the fresh processes share its session, and what that does to
+    a benchmark they see as well.
+    """
+    rejected = discoveries([each.p_value for each in found] + [1.0] * (compared - len(found)), rule.alarms_per_look)
+    return frozenset(each.first.id for each, is_change in zip(found, rejected, strict=False) if is_change)
 
 
 def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
@@ -168,7 +177,7 @@ def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
     changed = found.changed and significant
     decision = _measured_again(found, again)
     if not changed and (again.beyond_floor or again.contested or again.too_wide):
-        return replace(decision, word="noisy", reason=why_noisy(again))
+        return replace(decision, word="inconclusive", reason=why_inconclusive(again))
     told = [f"by {again.processes} fresh processes", *filter(None, [found.notes])]
     if not changed:
         return replace(decision, word="same", reason=", ".join(told))
@@ -176,7 +185,7 @@ def _settled(found: _Open, significant: bool, rule: Rule) -> Decision:
     if again.processes < rule.fewest_to_change:
         word = "slower" if slower else "faster"
         why = f"{word} by {again.processes} fresh processes, {rule.fewest_to_change} are needed to call it so"
-        return replace(decision, word="noisy", reason=why)
+        return replace(decision, word="inconclusive", reason=why)
     if not slower:
         told.append("accept it lest a later slowdown hides behind it")
     return replace(decision, word="slower" if slower else "faster", stage="confirmed", reason=", ".join(told))

@@ -79,7 +79,8 @@ class Evidence:
             return "gone", "in the baseline, not measured in a complete run"
         for timing in (*self.timings(id), *self.again(id)):
             if timing.unusable:
-                return "noisy", timing.unusable
+                # A device that was throttled may be quiet tomorrow; a clock that says 0 is wrong.
+                return "inconclusive" if timing.discarded else "suspicious", timing.unusable
             if why := why_too_fast(timing, self.peak, self.rule.roofline):
                 return "suspicious", why
         return self._without_expectation(id)
@@ -98,9 +99,11 @@ class Evidence:
     def _without_expectation(self, id: BenchmarkId) -> tuple[Word, str] | None:
         expected = self.baseline.expected.get(id)
         if expected is None:
-            return ("noisy", "no usable times in the baseline") if id in _ids(self.baseline.runs) else ("new", "")
+            return (
+                ("inconclusive", "no usable times in the baseline") if id in _ids(self.baseline.runs) else ("new", "")
+            )
         if expected.raw and expected.runs < self.rule.fewest_runs:
-            return "noisy", f"{expected.runs} usable runs in the baseline, {self.rule.fewest_runs} are needed"
+            return "inconclusive", f"{expected.runs} usable runs in the baseline, {self.rule.fewest_runs} are needed"
         return None
 
 

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
-from pytest_attn.gate.statistics import (
-    Floats,
-    contamination,
-    control_share,
-    location,
-    log_residuals,
-    moderated,
-    robust_sd,
-)
+from pytest_attn.gate.spread import PRIOR_DEGREES, Component, Components, Layout, Spread
+from pytest_attn.gate.statistics import Floats, contamination, control_share, log_residuals, moderated
 from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.gate.timing import Timing
 from pytest_attn.records.benchmark_id import BenchmarkId
 
-PRIOR_DEGREES = 8.0
-"""Weight of what all benchmarks of a baseline share, in degrees of freedom, against one benchmark's own few runs."""
+Earlier = Mapping[BenchmarkId, Component]
+"""What earlier baselines of a machine said of the variance between sessions."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,15 +34,15 @@ class Expectation:
     theta: float
     """Share of the control's movement that this kernel follows, 0 to 1."""
 
-    scale: float
-    """Standard deviation of y from process to process, moderated towards that of all benchmarks."""
+    spread: Spread
+    """Of y, from process to process and from session to session, moderated towards that of all benchmarks."""
 
     ratio_centre: float
     """`centre` for theta 1, the plain ratio, to fall back on where the control moves as the baseline never saw it."""
 
-    ratio_scale: float
-    degrees: float
-    """Degrees of freedom of the scales."""
+    ratio_spread: Spread
+    sessions: int = 1
+    """Sessions that the processes are of."""
 
     seconds: float
     """The kernel's time per call, the median over processes."""
@@ -56,49 +50,80 @@ class Expectation:
     control: float
     """Log seconds of the control, over processes."""
 
-    control_scale: float
+    control_spread: Spread
     conditions: Mapping[str, Any] = field(default_factory=dict)
     versions: Mapping[str, Any] = field(default_factory=dict)
     source_hash: str = ""
 
 
-def expectations(runs: Sequence[StoredRun], floor: float) -> dict[BenchmarkId, Expectation]:
+def expectations(
+    runs: Sequence[StoredRun], floor: float, earlier: Earlier = MappingProxyType({})
+) -> dict[BenchmarkId, Expectation]:
     """An expectation for each benchmark that has usable times, taken on a quiet machine, in any of the runs.
 
-    Theta and the scale are learned from each benchmark's runs and moderated towards the whole baseline's, since the
+    Theta and the spreads are learned from each benchmark's runs and moderated towards the whole baseline's, since the
     spread of five numbers is itself uncertain by a third.
     """
-    histories: dict[BenchmarkId, list[Timing]] = {}
-    for run in runs:
-        for timing in run.benchmarks.values():
-            if not why_unusable(timing, floor):
-                histories.setdefault(timing.id, []).append(timing)
-    thetas = _thetas(histories)
-    summaries = {id: np.array([summary(timing, thetas[id]) for timing in found]) for id, found in histories.items()}
-    ratios = {id: np.array([summary(timing, 1.0) for timing in found]) for id, found in histories.items()}
-    controls = {id: _log_controls(found) for id, found in histories.items()}
-    scale = _class_scale(list(summaries.values()))
-    ratio_scale = _class_scale(list(ratios.values()))
-    control_scale = _class_scale(list(controls.values()))
+    histories = _by_session(runs, floor)
+    every = {id: [timing for session in found.values() for timing in session] for id, found in histories.items()}
+    thetas = _thetas(every)
+    of = [earlier.get(id, Component()) for id in histories]
+    learned = _spreads({id: _layout(found, thetas[id]) for id, found in histories.items()}, of)
+    plain = _spreads({id: _layout(found, 1.0) for id, found in histories.items()}, of)
+    control = _spreads({id: _control_layout(found) for id, found in histories.items()}, [Component()] * len(of))
     return {
         id: Expectation(
             id=id,
-            runs=len(found),
-            raw=all(timing.raw for timing in found),
-            centre=location(summaries[id]),
+            runs=len(every[id]),
+            raw=all(timing.raw for timing in every[id]),
+            centre=learned[id][0],
             theta=thetas[id],
-            scale=_moderated_scale(summaries[id], scale),
-            ratio_centre=location(ratios[id]),
-            ratio_scale=_moderated_scale(ratios[id], ratio_scale),
-            degrees=PRIOR_DEGREES + len(found) - 1,
-            seconds=float(np.median([timing.median for timing in found])),
-            control=location(controls[id]),
-            control_scale=_moderated_scale(controls[id], control_scale),
-            conditions=found[-1].conditions,
-            versions=found[-1].versions,
-            source_hash=found[-1].source_hash,
+            spread=learned[id][1],
+            ratio_centre=plain[id][0],
+            ratio_spread=plain[id][1],
+            sessions=len(found),
+            seconds=float(np.median([timing.median for timing in every[id]])),
+            control=control[id][0],
+            control_spread=control[id][1],
+            conditions=every[id][-1].conditions,
+            versions=every[id][-1].versions,
+            source_hash=every[id][-1].source_hash,
         )
         for id, found in histories.items()
+    }
+
+
+def sessions_of(runs: Sequence[StoredRun], floor: float) -> dict[BenchmarkId, Component]:
+    """What runs alone say of the variance of each benchmark between sessions, for later baselines to go on."""
+    return {id: _layout(found, 1.0).between for id, found in _by_session(runs, floor).items()}
+
+
+def _by_session(runs: Sequence[StoredRun], floor: float) -> dict[BenchmarkId, dict[str, list[Timing]]]:
+    """The usable timings of each benchmark, by session."""
+    found: dict[BenchmarkId, dict[str, list[Timing]]] = {}
+    for run in runs:
+        for timing in run.benchmarks.values():
+            if not why_unusable(timing, floor):
+                found.setdefault(timing.id, {}).setdefault(run.session, []).append(timing)
+    return found
+
+
+def _layout(sessions: Mapping[str, Sequence[Timing]], theta: float) -> Layout:
+    return Layout(sessions=tuple(np.array([summary(each, theta) for each in found]) for found in sessions.values()))
+
+
+def _control_layout(sessions: Mapping[str, Sequence[Timing]]) -> Layout:
+    return Layout(sessions=tuple(_log_controls(found) for found in sessions.values()))
+
+
+def _spreads(
+    layouts: Mapping[BenchmarkId, Layout], earlier: Sequence[Component]
+) -> dict[BenchmarkId, tuple[float, Spread]]:
+    """Centre and spread of each benchmark."""
+    shared = Components.of([*layouts.values()], earlier)
+    return {
+        id: (layout.centre, layout.spread(shared, before))
+        for (id, layout), before in zip(layouts.items(), earlier, strict=True)
     }
 
 
@@ -138,12 +163,3 @@ def _thetas(histories: Mapping[BenchmarkId, Sequence[Timing]]) -> dict[Benchmark
 
 def _share(covariance: float, variance: float) -> float:
     return min(max(covariance / variance, 0.0), 1.0) if variance > 0 else 0.0
-
-
-def _class_scale(summaries: Sequence[Floats]) -> float:
-    # The median over benchmarks: one noisy benchmark must not widen the bounds of all others.
-    return float(np.median([robust_sd(values) for values in summaries])) if summaries else 0.0
-
-
-def _moderated_scale(values: Floats, prior: float) -> float:
-    return float(np.sqrt(moderated(robust_sd(values) ** 2, len(values) - 1, prior**2, PRIOR_DEGREES)))

@@ -12,10 +12,10 @@ from pytest_attn.records.document import Document
 
 Mode = Literal["report", "strict"]
 
-FAILING: frozenset[Word] = frozenset({"slower", "gone", "noisy", "foreign", "suspicious"})
-"""Words that a strict gate fails on; `new` and `faster` ask for an accept and pass."""
+FAILING: frozenset[Word] = frozenset({"slower", "gone", "inconclusive", "foreign", "suspicious"})
+"""Words that a strict gate fails on unless the decision is tolerated; `new` and `faster` ask for an accept and pass."""
 
-WORDS: tuple[Word, ...] = ("slower", "suspicious", "gone", "foreign", "noisy", "faster", "new", "same")
+WORDS: tuple[Word, ...] = ("slower", "suspicious", "gone", "foreign", "inconclusive", "faster", "new", "same")
 """Worst first."""
 
 
@@ -36,6 +36,9 @@ class RunFacts:
 
     baseline: bool = True
     """Whether there is a baseline of this machine."""
+
+    fault: str = ""
+    """Why it cannot be read, where it is damaged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +62,7 @@ class Gate:
         """The decisions that fail their own test; none under `report`."""
         if self.mode == "report":
             return ()
-        return tuple(decision for decision in self.decisions if decision.word in FAILING)
+        return tuple(each for each in self.decisions if each.word in FAILING and not each.tolerated)
 
     @property
     def passed(self) -> bool:
@@ -69,7 +72,16 @@ class Gate:
     @property
     def claim(self) -> str:
         """One line: how many of which word, worst first, and what the run as a whole failed on."""
-        return " | ".join([*self.counts, *self.run_failures]) or "nothing was compared"
+        return " | ".join(filter(None, [self.undecided, *self.counts, *self.run_failures])) or "nothing was compared"
+
+    @property
+    def undecided(self) -> str:
+        """One sentence where not one benchmark was decided; empty where any was, or there is none."""
+        found = [decision for decision in self.decisions if decision.word == "inconclusive"]
+        if not found or len(found) < len(self.decisions):
+            return ""
+        all_of_them = "the one benchmark is" if len(found) == 1 else f"all {len(found)} benchmarks are"
+        return f"no speed was decided: {all_of_them} inconclusive"
 
     @property
     def counts(self) -> tuple[str, ...]:
@@ -108,6 +120,8 @@ def run_failures(facts: RunFacts) -> tuple[str, ...]:
         found.append(f"nothing was timed: all {facts.collected} latency tests were skipped")
     elif not facts.measured:
         found.append(f"nothing was timed, of {facts.collected} latency tests")
-    if not facts.baseline:
+    if facts.fault:
+        found.append(f"nothing was compared: {facts.fault}")
+    elif not facts.baseline:
         found.append("no baseline of this machine; `python -m pytest_attn baseline record` makes one")
     return tuple(found)

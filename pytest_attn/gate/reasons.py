@@ -9,10 +9,11 @@ import numpy as np
 from pytest_attn.gate.baseline import difference
 from pytest_attn.gate.comparison import Comparison
 from pytest_attn.gate.expectation import Expectation
+from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.timing import Timing
 
 
-def why_noisy(found: Comparison) -> str:
+def why_inconclusive(found: Comparison) -> str:
     """Why a comparison that is contested, or too wide, says nothing."""
     if found.too_wide:
         return f"unchanged code may show {np.expm1(found.shown.bound):.1%}, more than twice the floor"
@@ -21,6 +22,19 @@ def why_noisy(found: Comparison) -> str:
     if found.beyond_floor and not found.contested:
         return f"beyond the floor, but unchanged code may show {np.expm1(found.shown.bound):.1%}"
     return "the rounds of this process spread too far to say which way it moved"
+
+
+def why_never(expected: Expectation, floor: float, rule: Rule) -> str:
+    """Why not even as many fresh processes as a run may start would tell, one sentence; empty where they may."""
+    most = rule.looks * rule.confirmations
+    bound = expected.spread.bound(most, rule.alarms_per_look)
+    if bound <= np.log1p(2 * floor):
+        return ""
+    spread = expected.spread
+    return (
+        f"by its baseline, unchanged code may show {np.expm1(bound):.1%} in {most} processes, more than twice the "
+        f"floor ({spread.process:.1%} between processes, {spread.session:.1%} between sessions)"
+    )
 
 
 def notes(expected: Expectation, timings: Sequence[Timing], found: Comparison) -> str:

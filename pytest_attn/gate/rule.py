@@ -46,9 +46,6 @@ class Rule:
     collapse: float = 4.0
     """A kernel that takes less than one part in so many of its time is more likely not doing its work."""
 
-    unclear_rate: float = 2.5e-3
-    """Of false alarms, per benchmark and side, among those that their run left unclear."""
-
     @property
     def alarms_per_look(self) -> float:
         """Share of false alarms of one look."""

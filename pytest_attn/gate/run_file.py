@@ -63,6 +63,7 @@ def parse_run(content: bytes, source: str) -> StoredRun:
         source=source,
         machine=_text(block, "machine"),
         unit=_text(block, "unit"),
+        session=_text(block, "session"),
         process=_text(block, "process") or f"{source} {when}",
         when=when,
         commit=_text(document.get("commit_info") or {}, "id"),

@@ -37,6 +37,29 @@ def robust_sd(values: Sequence[float] | Floats) -> float:
     return MAD_TO_SD * deviation * SMALL_SAMPLE.get(count, count / (count - 0.8))
 
 
+SMALLEST_PAIRS = {2: 0.5, 3: 0.501, 4: 0.688, 5: 0.769, 6: 0.794, 7: 0.865, 8: 0.893, 9: 0.917}
+"""What makes the square of the median difference of all pairs of so few normal values unbiased for their variance."""
+
+PAIRS_DEGREES = {2: 1.0, 3: 1.7, 4: 2.7, 5: 2.9, 6: 3.6}
+"""Degrees of freedom of that estimate: twice its squared mean over its variance; 0.77 (n - 1) beyond."""
+
+
+def robust_variance(values: Sequence[float] | Floats) -> tuple[float, float]:
+    """Variance by the median difference of all pairs, and its degrees of freedom; (0, 0) for fewer than two values.
+
+    The scale that goes with `location` (Shamos 1976; Rousseeuw and Croux 1993): of ten normal values it has 6.9 degrees
+    of freedom, where the median absolute deviation has 3.7; a quarter of them may be anywhere.
+    """
+    count = len(values)
+    if count < 2:
+        return 0.0, 0.0
+    left, right = np.triu_indices(count, 1)
+    found = np.asarray(values, dtype=np.float64)
+    difference = float(np.median(np.abs(found[left] - found[right])))
+    factor = SMALLEST_PAIRS.get(count, 1.099 * (1 - 1.52 / count))
+    return factor * difference**2, PAIRS_DEGREES.get(count, 0.77 * (count - 1))
+
+
 def median_bounds(values: Sequence[float] | Floats, confidence: float = 0.99) -> tuple[float, float]:
     """Exact two-sided bounds of the median, whatever the distribution: two of the values themselves.
 

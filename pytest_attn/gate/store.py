@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -19,17 +18,24 @@ from pathlib import Path
 from typing import Any
 
 from pytest_attn.gate.baseline import Baseline, why_not_baseline
-from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, text_of
+from pytest_attn.gate.changes import LEDGER, Change, Kind, golden_of, read_changes, sessions_before, text_of
 from pytest_attn.gate.compact import compact_run
+from pytest_attn.gate.expectation import sessions_of
+from pytest_attn.gate.files import read_bytes, write_whole
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.run_file import parse_run, read_run
+from pytest_attn.gate.spread import Component
 from pytest_attn.gate.stored_run import StoredRun
+from pytest_attn.gate.streaks import Streaks, keep_streaks
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 NUMBERED = re.compile(r"(\d{4})_.*\.json")
 LOCK = ".lock"
 NIGHTLY = "nightly"
 """Folder of runs that are kept for the history alone."""
+
+Sessions = Mapping[Path, str] | None
+"""The session of each file of a run; without, what the file itself says."""
 
 LAST_NUMBER = 9999
 """pytest-benchmark finds files by four digits."""
@@ -52,7 +58,11 @@ class Store:
         Raises ValueError, one sentence, where a file of it is gone, corrupt, changed, or of another machine.
         """
         changes = read_changes(self.folder)
-        return Baseline.of(self._runs(changes[-1]), rule) if changes else None
+        if not changes:
+            return None
+        in_force = changes[-1]
+        before = [each for each in changes if each.kind != "pin" and each.files.keys() != in_force.files.keys()]
+        return Baseline.of(self._runs(in_force), rule, sessions_before(before))
 
     def golden(self, rule: Rule | None = None) -> Baseline | None:
         """The pinned baseline that slow drift is measured against: the first recorded, or the last pinned."""
@@ -72,17 +82,27 @@ class Store:
 
         Raises ValueError, one sentence, where it is no run, of another machine, kept already, or cannot be written.
         """
-        content = _read(file)
+        content = read_bytes(file)
         run = parse_run(content, str(file))
         self._refuse_foreign(run)
         path = self.folder / NIGHTLY / f"{re.sub(r'[^0-9T]+', '-', run.when)}-{_digest(content)[:8]}.json"
-        _write_aside(path, content)
+        write_whole(path, content)
         return path
 
-    def record(self, files: Sequence[Path], *, who: str, when: str, why: str, rule: Rule | None = None) -> Change:
-        """Make these runs, in their compact form, the first baseline. Raises ValueError where there is one already, or
-        as `accept` does."""
-        return self._write("record", files, who, when, why, rule or Rule(), gone=frozenset())
+    def record(
+        self,
+        files: Sequence[Path],
+        *,
+        who: str,
+        when: str,
+        why: str,
+        rule: Rule | None = None,
+        sessions: Sessions = None,
+        part: bool = False,
+    ) -> Change:
+        """Make these runs, in their compact form, the first baseline; `part`: of a part of the suite, as was asked
+        for. Raises ValueError where there is one already, or as `accept` does."""
+        return self._write("record", files, who, when, why, rule or Rule(), frozenset(), sessions, part)
 
     def accept(
         self,
@@ -93,14 +113,17 @@ class Store:
         why: str,
         rule: Rule | None = None,
         gone: frozenset[BenchmarkId] = frozenset(),
+        sessions: Sessions = None,
+        part: bool = False,
     ) -> Change:
         """Make these runs, in their compact form, the baseline in place of the one in force; `gone` names benchmarks
-        that may vanish. The runs that it replaces are removed unless they are golden.
+        that may vanish. The runs that it replaces are removed unless they are golden; what they said of sessions
+        counts on.
 
         Raises ValueError, one sentence, where a run may not become a baseline, is of another machine, lacks a benchmark
         of the old baseline, where `why` is empty, or where nothing can be written. Nothing is overwritten, ever.
         """
-        return self._write("accept", files, who, when, why, rule or Rule(), gone=gone)
+        return self._write("accept", files, who, when, why, rule or Rule(), gone, sessions, part)
 
     def pin(self, *, who: str, when: str, why: str) -> Change:
         """Make the baseline in force the golden one, and remove the runs that were. Raises ValueError as `accept`
@@ -144,14 +167,16 @@ class Store:
         why: str,
         rule: Rule,
         gone: frozenset[BenchmarkId],
+        sessions: Sessions,
+        part: bool,
     ) -> Change:
         _demand(who, "who")
         _demand(why, "why")
-        contents = [compact_run(_read(path), str(path)) for path in files]
+        contents = [compact_run(read_bytes(path), str(path), (sessions or {}).get(path, "")) for path in files]
         runs = [parse_run(content, str(path)) for content, path in zip(contents, files, strict=True)]
         for run in runs:
             self._refuse_foreign(run)
-        if why_not := why_not_baseline(runs, rule):
+        if why_not := why_not_baseline(runs, rule, part=part):
             raise ValueError(why_not)
         with self._locked():
             changes = read_changes(self.folder)
@@ -160,7 +185,8 @@ class Store:
             if kind == "accept" and not changes:
                 raise ValueError(f"{self.folder}: no baseline to replace; record makes the first")
             old = Baseline.of(self._runs(changes[-1]), rule) if changes else None
-            cases = _old_and_new(old, Baseline.of(runs, rule), gone)
+            told = sessions_of(runs, rule.floor)
+            cases = [_with_sessions(case, told) for case in _old_and_new(old, Baseline.of(runs, rule), gone)]
             return self._place(changes, contents, Change(kind=kind, who=who, when=when, why=why, files={}, cases=cases))
 
     def _place(self, changes: tuple[Change, ...], contents: Sequence[bytes], change: Change) -> Change:
@@ -173,10 +199,12 @@ class Store:
         try:
             for number, content in enumerate(contents, first):
                 name = f"{machine_id(content)}/{number:04}_{change.kind}.json"
-                _write_aside(self.folder / name, content)
+                write_whole(self.folder / name, content)
                 placed[name] = _digest(content)
             complete = Change(**{**_fields(change), "files": placed})
             self._append(changes, complete)
+            # What was inconclusive against another baseline says nothing of this one.
+            keep_streaks(self.folder, Streaks())
         except BaseException:
             # What interrupted it may have come after the rename.
             self._remove(placed.keys() - _named(read_changes(self.folder)))
@@ -187,7 +215,7 @@ class Store:
         """The ledger's one rename; then the runs go that are neither in force nor golden now. What an interruption
         leaves of them does no harm, and the next change removes it."""
         now = (*changes, change)
-        _write_aside(self.folder / LEDGER, text_of(now).encode(), replace=True)
+        write_whole(self.folder / LEDGER, text_of(now).encode(), replace=True)
         self._remove(_named(now) - _named([change, golden_of(now) or change]))
 
     def _remove(self, names: Iterable[str]) -> None:
@@ -238,42 +266,18 @@ def _old_and_new(old: Baseline | None, new: Baseline, gone: frozenset[BenchmarkI
     ]
 
 
+def _with_sessions(case: dict[str, Any], told: Mapping[BenchmarkId, Component]) -> dict[str, Any]:
+    """A case of a change, with what its runs say of sessions, if anything."""
+    found = told.get(BenchmarkId(case["case"], case["kernel"]), Component())
+    return case | {"between": found.variance, "degrees": found.degrees} if found.degrees else case
+
+
 def _named(changes: Iterable[Change]) -> set[str]:
     return {name for change in changes for name in change.files}
 
 
 def _files(folder: Path) -> list[Path]:
     return sorted([*folder.glob("*.json"), *folder.glob("*/*.json")])
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise ValueError(f"{path}: the file is gone") from None
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _write_aside(path: Path, content: bytes, *, replace: bool = False) -> None:
-    """The whole file or none of it; an existing one stays unless it is to be replaced."""
-    aside = None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, aside = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".part")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(aside, 0o644)
-        if not replace and path.exists():
-            raise ValueError(f"{path}: is there already, and nothing is overwritten")
-        os.replace(aside, path)
-    except OSError as error:
-        raise ValueError(f"{path}: cannot be written ({error.strerror})") from None
-    finally:
-        if aside:
-            Path(aside).unlink(missing_ok=True)
 
 
 def _digest(content: bytes) -> str:

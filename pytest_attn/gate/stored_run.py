@@ -27,6 +27,10 @@ class StoredRun:
     process: str
     """A token of the process that measured; two runs of a baseline never share it."""
 
+    session: str = ""
+    """A token of the session that the process was one of, whose processes followed each other; runs that do not say so
+    are of one."""
+
     when: str = ""
     commit: str = ""
     failed: int | None = None

@@ -6,6 +6,9 @@ CPU_BUDGET = 80.0
 SLOWDOWN = 0.05
 """Changes of speed up to this fraction of the time are within what is allowed."""
 
+INCONCLUSIVE_RUNS = 3
+"""Runs in a row that may leave a benchmark undecided, less one."""
+
 SHRINK_SECONDS = 20
 """How long one failed cell is shrunk where the user names no time."""
 

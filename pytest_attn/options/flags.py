@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pytest_attn.options.defaults import CPU_BUDGET, SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
+from pytest_attn.options.defaults import CPU_BUDGET, INCONCLUSIVE_RUNS, SHRINK_SECONDS, SHRUNK_CELLS, SLOWDOWN
 from pytest_attn.options.option import Option
 
 OPTIONS = (
@@ -103,7 +103,8 @@ OPTIONS = (
         "gate",
         "MODE",
         "compare measured times with the baseline of this machine: report says what became of each; strict also fails "
-        "every test that is slower, noisy, suspicious, gone or foreign, and a run that measured nothing; off",
+        "every test that is slower, suspicious, gone or foreign, or inconclusive too often, and a run that measured "
+        "nothing; off",
         "report with --benchmark-compare, else off",
     ),
     Option(
@@ -111,6 +112,12 @@ OPTIONS = (
         "PERCENT",
         "the slowdown that matters, decimals allowed; one test's own: @pytest.mark.attn_slowdown('10%')",
         f"{SLOWDOWN:.0%}",
+    ),
+    Option(
+        "inconclusive",
+        "N",
+        "a strict gate fails a benchmark that is inconclusive in so many runs in a row; 1: at once",
+        str(INCONCLUSIVE_RUNS),
     ),
     Option(
         "baselines",

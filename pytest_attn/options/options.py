@@ -8,7 +8,7 @@ from typing import Any
 
 from pytest_attn.judge.verdict.tolerances import DERIVED
 from pytest_attn.options import python_values
-from pytest_attn.options.defaults import CPU_BUDGET, SLOWDOWN
+from pytest_attn.options.defaults import CPU_BUDGET, INCONCLUSIVE_RUNS, SLOWDOWN
 from pytest_attn.options.flags import OPTIONS
 from pytest_attn.options.option import Option
 from pytest_attn.options.unmatched import refuse_unmatched
@@ -19,6 +19,7 @@ from pytest_attn.options.values import (
     read_cache,
     read_devices,
     read_gate,
+    read_inconclusive,
     read_requirements,
     read_seed,
     read_shrink,
@@ -59,6 +60,9 @@ class Options:
     gate: GateMode = "off"
     slowdown: float = SLOWDOWN
     """A fraction of the time."""
+
+    inconclusive: int = INCONCLUSIVE_RUNS
+    """Runs in a row without a decision on one benchmark, of which the last fails."""
 
     baselines: str = "baselines"
 
@@ -103,6 +107,7 @@ READ: Mapping[str, Callable[[Sequence[str]], Any]] = {
     "overclaim": read_yes,
     "gate": read_gate,
     "slowdown": lambda texts: parse_slowdown(texts[-1]),
+    "inconclusive": read_inconclusive,
     "baselines": read_text,
 }
 """From the texts given for an option, several where it repeats, to the value of its field; each raises ValueError."""
@@ -123,6 +128,7 @@ SPELL: Mapping[str, Callable[[Any], Sequence[str]]] = {
     "overclaim": python_values.spell_yes,
     "gate": python_values.spell_text,
     "slowdown": python_values.spell_slowdown,
+    "inconclusive": python_values.spell_seed,
     "baselines": python_values.spell_path,
 }
 """From a Python value to the texts that say the same, none where that is the default; each raises ValueError, whose

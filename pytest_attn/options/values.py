@@ -92,6 +92,14 @@ def read_gate(texts: Sequence[str]) -> str:
     return texts[-1]
 
 
+def read_inconclusive(texts: Sequence[str]) -> int:
+    """A number of runs."""
+    text = texts[-1].strip()
+    if not (text.isascii() and text.isdigit() and int(text) >= 1):
+        raise ValueError(f"{texts[-1]!r} is no number of runs; allowed: a whole number from 1")
+    return int(text)
+
+
 def read_requirements(texts: Sequence[str]) -> tuple[str, ...]:
     """What `--attn-require` may ask for."""
     items = listed(texts)

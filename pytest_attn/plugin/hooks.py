@@ -171,7 +171,7 @@ def pytest_terminal_summary(
     if red and len(red) == len(terminalreporter.stats.get("failed", ())):
         leave_out_failures(terminalreporter)
     yield
-    lines = [*run.summary(), *(gate.summary() if gate else ())]
+    lines = [*(gate.headline if gate else ()), *run.summary(), *(gate.summary() if gate else ())]
     if lines and not config.option.collectonly:
         terminalreporter.section("attention kernels")
         for line in lines:

@@ -10,6 +10,7 @@ import pytest
 from pytest_attn.plugin.attn import MEASUREMENT, RECORD, Attn
 from pytest_attn.plugin.internals import Replay, enabled, store, store_failure, store_nothing
 from pytest_attn.plugin.latency_tests import TOO_SLOW
+from pytest_attn.plugin.selection import parameter_of
 from pytest_attn.records.benchmark_id import BenchmarkId
 
 if TYPE_CHECKING:
@@ -31,6 +32,9 @@ class Timer(Protocol):
     def judges(self, item: pytest.Item) -> bool:
         """Whether the cell of this test is to be judged before."""
 
+    def without_times(self, id: BenchmarkId, why: str) -> None:
+        """Fails the test, in one sentence, where it must have times and has none. Its kernel is right."""
+
     def too_slow(self, id: BenchmarkId) -> str:
         """What is wrong with the speed of a benchmark, in one line; empty where nothing is."""
 
@@ -48,6 +52,11 @@ class TimedHere:
 
         (all_of_them,) = rounds_of_repetitions(rounds, 1)
         return attn.measure(rounds=all_of_them, cold=cold, memory=memory)
+
+    def without_times(self, id: BenchmarkId, why: str) -> None:
+        """Fails every test."""
+        __tracebackhide__ = True
+        pytest.fail(why, pytrace=False)
 
     def too_slow(self, id: BenchmarkId) -> str:
         """Nothing is compared."""
@@ -93,6 +102,12 @@ class AttnBenchmark:
             pytest.fail(line, pytrace=False)
         return measurement
 
+    @property
+    def _id(self) -> BenchmarkId:
+        cell = parameter_of(self._item)
+        assert cell is not None
+        return cell.benchmark
+
     def _measured(self, rounds: int, cold: bool, memory: bool) -> Measurement | None:
         __tracebackhide__ = True
         from pytest_attn.bench.clock_check import BlindClockError
@@ -100,9 +115,13 @@ class AttnBenchmark:
         try:
             found = self._timer.measured(self._attn, rounds, cold, memory, self._item)
         except BlindClockError as error:
-            pytest.fail(str(error), pytrace=False)
+            self._timer.without_times(self._id, str(error))
+            return None
         if found and (why := found.samples.unusable):
-            pytest.fail(f"{found.case} [{found.kernel}]: noisy; {why}", pytrace=False)
+            # No statistics of them are stored, but a gate that reads the document decides what becomes of them.
+            self._item.stash[MEASUREMENT] = found
+            self._timer.without_times(self._id, f"{self._id}: {why}")
+            return None
         return found
 
     def _keep(self, measurement: Measurement) -> None:

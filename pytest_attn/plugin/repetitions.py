@@ -106,12 +106,15 @@ class Repetitions:
             raise
         except Exception as error:
             attn.fail(f"repetition {number + 1}: the kernel raised {type(error).__name__}: {error}")
-        if why := found.samples.unusable:
-            attn.fail(f"repetition {number + 1}: noisy; {why}")
         if number + 1 == self._repetitions:
             return found
         self._until_now[id] = found
         return None
+
+    def without_times(self, id: BenchmarkId, why: str) -> None:
+        """Fails every test; what was measured goes into the document all the same, for the gate to decide."""
+        __tracebackhide__ = True
+        pytest.fail(why, pytrace=False)
 
     def too_slow(self, id: BenchmarkId) -> str:
         """Nothing is compared here."""

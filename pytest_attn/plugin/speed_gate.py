@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import tempfile
 from collections import Counter
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -22,6 +22,7 @@ from pytest_attn.gate.gate import Gate, Mode, RunFacts, worst_first
 from pytest_attn.gate.rule import Rule
 from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun, stored_run
+from pytest_attn.gate.streaks import Streaks, keep_streaks, read_streaks
 from pytest_attn.options.flags import OPTIONS
 from pytest_attn.options.values import parse_slowdown
 from pytest_attn.plugin.attn import MEASUREMENT, Attn
@@ -61,12 +62,24 @@ class SpeedGate:
         self._decisions: tuple[Decision, ...] = ()
         self._baseline: Baseline | None = None
         self._why_not_measured = ""
+        self._fault = ""
         self.gate: Gate | None = None
         """What the gate says, once all tests have run."""
 
     def read_baseline(self) -> None:
-        """Read the baseline before anything is measured. Raises ValueError, one sentence, where it is damaged."""
-        self._baseline = Store(self._run.baselines / self._run.machine).baseline(self._rule)
+        """Read the baseline before anything is measured. Raises ValueError, one sentence, where it is damaged; a report
+        says so at its end, as it fails nothing."""
+        try:
+            self._baseline = Store(self._folder).baseline(self._rule)
+        except ValueError as error:
+            if self._mode == "strict":
+                raise
+            self._fault = str(error)
+
+    @property
+    def _folder(self) -> Path:
+        """Of this machine's baselines."""
+        return self._run.baselines / self._run.machine
 
     def read_tests(self, items: Iterable[pytest.Item]) -> None:
         """Note the tests that time a cell, with their markers. Raises ValueError for a marker that says nothing, and
@@ -128,9 +141,21 @@ class SpeedGate:
             attn.fail(f"not measured: {self._why_not_measured or 'the process that measures has no times of it'}")
         return self._here.measured(attn, rounds, cold, memory, item)
 
+    def without_times(self, id: BenchmarkId, why: str) -> None:
+        """Fails the test under a strict gate, unless it is decided that it passes; a report fails nothing."""
+        __tracebackhide__ = True
+        decided = any(decision.id == id for decision in self._decisions)
+        if self._mode == "strict" and (line := self.too_slow(id) if decided else why):
+            pytest.fail(line, pytrace=False)
+
     def too_slow(self, id: BenchmarkId) -> str:
         """The decision that a strict gate fails a benchmark on, in one line; empty where there is none."""
         return next((decision.line for decision in self._of_decisions().failing if decision.id == id), "")
+
+    @property
+    def headline(self) -> list[str]:
+        """What stands above all else in a summary: that the run decided nothing of speed, where it did not."""
+        return [self.gate.undecided] if self.gate and self.gate.undecided else []
 
     def summary(self) -> list[str]:
         """The lines at the end; none where nothing was compared."""
@@ -154,8 +179,19 @@ class SpeedGate:
             return
         run = self._stored(document, complete=self._whole.everything)
         found = decide_run(baseline, run, self._measured_again, rule=self._rule, floors=self._floors, command=command)
-        self._decisions = tuple(each for each in found if each.word != "gone" or self._misses(each.id))
+        found = tuple(each for each in found if each.word != "gone" or self._misses(each.id))
+        self._decisions = self._tolerated(found) if self._mode == "strict" else found
         self._run.add_decisions(self._decisions)
+
+    def _tolerated(self, found: Sequence[Decision]) -> tuple[Decision, ...]:
+        """The decisions, of which the inconclusive are tolerated as far as runs before are known, and those after this
+        one will know of it."""
+        streaks = read_streaks(self._folder)
+        try:
+            keep_streaks(self._folder, streaks.after(found))
+        except ValueError as error:
+            streaks = Streaks(unknown=f"later runs would not know of this one: {error}")
+        return streaks.tolerate(found, self._run.options.inconclusive)
 
     def _misses(self, id: BenchmarkId) -> bool:
         """Whether a benchmark of the baseline was asked for and has no test here; one that failed has."""
@@ -230,6 +266,7 @@ class SpeedGate:
             failed=self._outcomes["failed"],
             disabled=benchmarks_disabled(self._config),
             baseline=self._baseline is not None,
+            fault=self._fault,
         )
         self.gate = Gate.of(self._mode, self._decisions, facts)
         if self._mode != "strict":

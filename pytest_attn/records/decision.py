@@ -8,7 +8,10 @@ from typing import Any, Literal, get_args
 
 from pytest_attn.records.benchmark_id import BenchmarkId
 
-Word = Literal["same", "faster", "slower", "noisy", "new", "gone", "foreign", "suspicious"]
+Word = Literal["same", "faster", "slower", "inconclusive", "new", "gone", "foreign", "suspicious"]
+FORMER = {"noisy": "inconclusive"}
+"""Words of earlier documents that have another name now."""
+
 Stage = Literal["", "suspect", "unclear", "confirmed", "not confirmed", "measured again"]
 
 
@@ -20,7 +23,7 @@ class Decision:
     word: Word
     stage: Stage = ""
     """`suspect` where a change was seen and `unclear` where the run could not tell, while fresh processes have not
-    measured it again; such is `noisy`, never slower."""
+    measured it again; such is `inconclusive`, never slower."""
 
     old: float | None = None
     """Seconds per call in the baseline."""
@@ -42,11 +45,13 @@ class Decision:
     """Why, where the figures do not say it; and what else a reader should know."""
 
     reproduce: str = ""
+    tolerated: bool = False
+    """Whether a strict gate lets this pass though it is inconclusive, as it was not in enough runs in a row."""
 
     @property
     def open(self) -> bool:
         """Whether more fresh processes may tell more: a change is not confirmed yet, or the times spread too far."""
-        return self.word == "noisy" and bool(self.stage)
+        return self.word == "inconclusive" and bool(self.stage)
 
     @property
     def line(self) -> str:
@@ -77,7 +82,8 @@ class Decision:
         for name in texts:
             if not isinstance(plain.get(name), str):
                 raise ValueError(f"a decision's {name!r} is {plain.get(name)!r}, expected a text")
-        if plain["word"] not in get_args(Word):
+        word = FORMER.get(plain["word"], plain["word"])
+        if word not in get_args(Word):
             raise ValueError(f"unknown word {plain['word']!r}; allowed: {', '.join(get_args(Word))}")
         if not all(plain.get(name) is None or _is_number(plain[name]) for name in numbers):
             raise ValueError(f"a figure of {plain['case']} is no number")
@@ -88,7 +94,8 @@ class Decision:
             if not isinstance(interval, list | tuple) or len(interval) != 2 or not all(map(_is_number, interval)):
                 raise ValueError(f"the interval of {plain['case']} is {interval!r}, expected two numbers")
             interval = (interval[0], interval[1])
-        values: dict[str, Any] = {name: plain.get(name) for name in (*texts[2:], *numbers, "floor")}
+        values: dict[str, Any] = {name: plain.get(name) for name in (*texts[2:], *numbers, "floor")} | {"word": word}
+        values["tolerated"] = plain.get("tolerated") is True
         return cls(id=BenchmarkId(plain["case"], plain["kernel"]), interval=interval, **values)
 
 

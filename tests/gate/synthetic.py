@@ -46,6 +46,12 @@ class Host:
     clock: float = 0.0
     """Of a process, shared by kernel and control: the clock rate that it met."""
 
+    session: float = 0.0
+    """Of a benchmark in a session: the state of the machine that all its processes meet."""
+
+    effects: dict[BenchmarkId, float] = field(default_factory=dict)
+    """What the session now does to each benchmark."""
+
     rounds: int = 20
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
 
@@ -60,7 +66,9 @@ class Host:
         level = np.exp(self.drift * self.random.standard_normal(self.rounds)) * (1 + load)
         level *= np.exp(self.clock * self.random.standard_normal())
         layout = np.exp(self.layout * self.random.standard_normal(2))
-        kernel = self.measure(4e-3, slow) * level * layout[0]
+        if self.session and id not in self.effects:
+            self.effects[id] = self.session * self.random.standard_normal()
+        kernel = self.measure(4e-3, slow) * level * layout[0] * np.exp(self.effects.get(id, 0.0))
         control = self.measure(2e-3, 0.0) * level * layout[1]
         again = np.stack([self.measure(2e-3, 0.0), self.measure(2e-3, 0.0)], axis=1) * level[:, None]
         values: dict[str, Any] = {
@@ -98,6 +106,15 @@ class Host:
             "benchmarks": timings,
         }
         return StoredRun(**(values | fields))
+
+    def sessions(self, sessions: int, count: int, ids: list[BenchmarkId]) -> list[StoredRun]:
+        """Runs of a baseline, `count` in each of so many sessions; what follows is of another."""
+        found = []
+        for number in range(sessions):
+            self.effects.clear()
+            found += self.runs(count, ids, session=f"session {number}")
+        self.effects.clear()
+        return found
 
     def runs(self, count: int, ids: list[BenchmarkId], **options: Any) -> list[StoredRun]:
         return [self.run(ids, **options) for _ in range(count)]

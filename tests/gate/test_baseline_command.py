@@ -6,55 +6,12 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from synthetic import KERNEL, MACHINE, Host, document, named
+from machine import IDS, Machine
+from synthetic import KERNEL, MACHINE, document
 
 from pytest_attn.__main__ import main
-from pytest_attn.execution.isolation.fresh import TIMES, FreshRun
 from pytest_attn.gate.store import Store
-
-IDS = named(3)
-
-
-class Machine:
-    """A machine on which fresh processes take no time: what each finds is made up here."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.host = Host(random=np.random.default_rng(5))
-        self.started: list[list[str]] = []
-        self.changes: Callable[[int], dict[str, object]] = lambda number: {}
-        self.status = 0
-        monkeypatch.setattr("pytest_attn.commands.baseline.measure_afresh", self._measure)
-        monkeypatch.setattr("pytest_attn.devices.machine.machine_key", lambda accelerator="": accelerator or MACHINE)
-
-    def _measure(self, arguments: list[str], folder: Path, directory: Path) -> FreshRun:
-        self.started.append(arguments)
-        file = folder / TIMES
-        folder.mkdir()
-        run = self.host.run(IDS, **self.changes(len(self.started)))
-        file.write_text(json.dumps(document(run)))
-        return FreshRun(self.status, "FAILED test_one\n1 failed", file)
-
-
-@pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Machine:
-    """A fresh folder, and fresh processes that are not started."""
-    monkeypatch.chdir(tmp_path)
-    return Machine(monkeypatch)
-
-
-@pytest.fixture
-def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
-    """The sentence with which the command refuses."""
-
-    def run(*arguments: str) -> str:
-        assert main(["baseline", *arguments]) == 4
-        told = capsys.readouterr().err
-        assert told.startswith("baseline: ")
-        return told.removeprefix("baseline: ").strip()
-
-    return run
 
 
 def test_a_baseline_is_recorded_from_fresh_processes(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
@@ -82,26 +39,49 @@ def test_runs_on_a_noisy_machine_are_replaced_by_more(machine: Machine) -> None:
     assert len(machine.started) == 7
 
 
-def test_a_machine_that_is_never_quiet_is_one_sentence_and_keeps_the_runs(
+def test_a_run_on_a_noisy_machine_is_said_not_to_count(machine: Machine, capsys: pytest.CaptureFixture[str]) -> None:
+    machine.changes = lambda number: {"changes": {"again": ((1.0, 1.3),) * 20}} if number == 2 else {}
+    main(["baseline", "record", "--runs=5"])
+    assert "not counted: the machine was noisy for 3 of 3; " in capsys.readouterr().out
+
+
+def test_a_machine_that_is_never_quiet_is_one_sentence(machine: Machine, refused: Callable[..., str]) -> None:
+    machine.changes = lambda number: {"changes": {"again": ((1.0, 1.3),) * 20}}
+    assert refused("record", "--runs=5") == "0 runs met a quiet machine, 5 must, and 2 times as many were started"
+    assert len(machine.started) == 10
+
+
+def test_a_run_that_fails_ends_the_recording_and_says_what_failed_in_a_line(
     machine: Machine, refused: Callable[..., str]
 ) -> None:
-    machine.changes = lambda number: {"changes": {"again": ((1.0, 1.3),) * 20}}
-    told = refused("record", "--runs=5")
-    assert told.startswith("0 of 10 runs met a quiet machine, 5 must; what was measured is kept: ")
-    assert Path(told.rpartition(" ")[2]).is_file()
-
-
-def test_a_run_that_fails_ends_the_recording(machine: Machine, refused: Callable[..., str]) -> None:
-    machine.status = 1
-    assert "run 1: pytest ended with 1:\nFAILED test_one\n1 failed" in refused("record")
+    machine.status = lambda number: 1
+    assert refused("record") == "pytest ended with 1: FAILED test_one - it is wrong"
     assert len(machine.started) == 1
-    assert not Path("baselines").exists()
+    assert Store(Path("baselines") / MACHINE).baseline() is None
 
 
-def test_a_part_of_the_suite_is_refused_after_its_first_run(machine: Machine, refused: Callable[..., str]) -> None:
+def test_a_part_of_the_suite_is_recorded_and_said_to_be_one(
+    machine: Machine, capsys: pytest.CaptureFixture[str]
+) -> None:
     machine.changes = lambda number: {"complete": False}
-    assert "only a part of the suite was asked for" in refused("record", "-k", "float32")
-    assert len(machine.started) == 1
+    assert main(["baseline", "record", "-k", "float32", "--runs=5"]) == 0
+    assert Store(Path("baselines") / MACHINE).baseline() is not None
+    assert "a part of the suite; the rest of it is `new` to the gate, and passes" in capsys.readouterr().out
+
+
+def test_an_accept_of_a_part_of_the_suite_loses_nothing(machine: Machine, refused: Callable[..., str]) -> None:
+    main(["baseline", "record", "--runs=5"])
+    machine.ids = IDS[:2]
+    told = refused("accept", "--why=faster", "--runs=5", "-k", "one")
+    assert f"{IDS[2]}: in the baseline and in none of these runs; name it if it is meant to go" in told
+
+
+def test_a_run_that_was_stopped_and_given_as_a_file_is_refused(machine: Machine, refused: Callable[..., str]) -> None:
+    files = []
+    for number in range(5):
+        files.append(f"--file=run{number}.json")
+        Path(f"run{number}.json").write_text(json.dumps(document(machine.host.run(IDS, complete=False))))
+    assert "only a part of the suite was asked for, or it ended early" in refused("record", *files)
 
 
 def test_an_accept_measures_the_kernels_of_the_baseline_again(machine: Machine) -> None:
@@ -128,6 +108,9 @@ def test_files_are_taken_instead_of_measuring(machine: Machine) -> None:
     ("arguments", "sentence"),
     [
         (["record", "--runs=4"], "--runs is 4; allowed: 5 or more"),
+        (["record", "--sessions=3"], "--sessions is 3; allowed: 1, or 5 and more"),
+        (["record", "--sessions=6", "--runs=5"], "--runs is 5; allowed: 6 or more"),
+        (["record", "--sessions=5", "--apart=-1"], "--apart is -1; allowed: minutes, 0 or more"),
         (["accept"], "--why: empty; every change of a baseline says why"),
         (["accept", "--why=x"], "no baseline to replace; record makes the first"),
         (["pin", "--why=x"], "no baseline to pin"),
@@ -162,7 +145,7 @@ def test_the_baseline_in_force_is_shown(machine: Machine, capsys: pytest.Capture
     assert main(["baseline", "show"]) == 0
     shown = capsys.readouterr().out.splitlines()
     assert len(shown) == 3
-    assert all("ms  spread " in line and "5 runs" in line for line in shown)
+    assert all("ms  spread " in line and "5 runs in 1 session" in line for line in shown)
 
 
 def test_a_pinned_baseline_is_the_golden_one(machine: Machine) -> None:

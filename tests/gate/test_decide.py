@@ -52,7 +52,7 @@ def test_a_slowdown_of_every_kernel_is_found(host: Host, baseline: Baseline) -> 
 
 def test_a_slowdown_that_one_process_shows_is_suspect_and_not_slower(host: Host, baseline: Baseline) -> None:
     found = judged(host, baseline, again=False, slow=0.15)
-    assert {(decision.word, decision.stage) for decision in found} == {("noisy", "suspect")}
+    assert {(decision.word, decision.stage) for decision in found} == {("inconclusive", "suspect")}
 
 
 def test_what_seems_changed_stays_open(host: Host, baseline: Baseline) -> None:
@@ -67,7 +67,7 @@ def test_a_slowdown_that_fresh_processes_do_not_show_is_the_same(host: Host, bas
 
 def test_three_fresh_processes_that_agree_are_too_few_to_call_it_slower(host: Host, baseline: Baseline) -> None:
     found = decide(baseline, [host.run(IDS, slow=0.15)], host.runs(3, IDS, slow=0.15))
-    assert {(decision.word, decision.open) for decision in found} == {("noisy", True)}
+    assert {(decision.word, decision.open) for decision in found} == {("inconclusive", True)}
     assert "slower by 3 fresh processes, 5 are needed to call it so" in found[0].line
 
 
@@ -93,14 +93,14 @@ def test_a_slowdown_on_a_loaded_machine_is_still_found(host: Host, baseline: Bas
     assert words(judged(host, baseline, slow=0.2, load=0.3)) == {"slower"}
 
 
-def test_a_noisy_control_makes_a_case_noisy(host: Host, baseline: Baseline) -> None:
+def test_a_noisy_control_makes_a_case_inconclusive(host: Host, baseline: Baseline) -> None:
     found = judged(host, baseline, slow=0.15, changes={"again": ((1.0, 1.3),) * 20})
-    assert words(found) == {"noisy"}
+    assert words(found) == {"inconclusive"}
 
 
 def test_contamination_of_the_confirming_processes_confirms_nothing(host: Host, baseline: Baseline) -> None:
     again = host.runs(5, IDS, slow=0.15, changes={"again": ((1.0, 1.3),) * 20})
-    assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"noisy"}
+    assert words(decide(baseline, [host.run(IDS, slow=0.15)], again)) == {"inconclusive"}
 
 
 def test_what_a_noisy_machine_left_unclear_is_settled_by_fresh_processes(host: Host, baseline: Baseline) -> None:
@@ -110,9 +110,14 @@ def test_what_a_noisy_machine_left_unclear_is_settled_by_fresh_processes(host: H
     assert words(decide(baseline, [noisy], host.runs(5, IDS, slow=0.15))) == {"slower"}
 
 
-def test_one_process_of_several_with_times_that_are_none_is_noisy(host: Host, baseline: Baseline) -> None:
+def test_one_process_of_several_with_times_that_are_none_is_suspicious(host: Host, baseline: Baseline) -> None:
     broken = host.run(IDS, changes={"unusable": "1 times of the kernel are no times"})
-    assert words(decide(baseline, [*host.runs(2, IDS), broken])) == {"noisy"}
+    assert words(decide(baseline, [*host.runs(2, IDS), broken])) == {"suspicious"}
+
+
+def test_a_device_that_was_throttled_too_often_is_inconclusive(host: Host, baseline: Baseline) -> None:
+    throttled = {"unusable": "the device was throttled in 20 rounds, too often to measure", "discarded": 20}
+    assert words(decide(baseline, [host.run(IDS, changes=throttled)])) == {"inconclusive"}
 
 
 def test_a_confirmation_under_other_conditions_is_foreign(host: Host, baseline: Baseline) -> None:
@@ -123,19 +128,19 @@ def test_a_confirmation_under_other_conditions_is_foreign(host: Host, baseline: 
 
 
 @pytest.mark.parametrize("why", ["1 times of the kernel are no times, as 0 s"])
-def test_times_that_are_none_are_noisy(host: Host, baseline: Baseline, why: str) -> None:
+def test_times_that_are_none_are_suspicious(host: Host, baseline: Baseline, why: str) -> None:
     found = judged(host, baseline, changes={"unusable": why})
-    assert {(decision.word, decision.reason) for decision in found} == {("noisy", why)}
+    assert {(decision.word, decision.reason) for decision in found} == {("suspicious", why)}
 
 
-def test_one_arm_that_spreads_by_seventy_percent_is_noisy(host: Host, baseline: Baseline) -> None:
+def test_one_arm_that_spreads_by_seventy_percent_is_inconclusive(host: Host, baseline: Baseline) -> None:
     wild = Host(own=0.7, spikes=0.0, random=np.random.default_rng(5))
     quiet = host.run(IDS)
     run = replace(
         quiet,
         benchmarks={id: replace(quiet.benchmarks[id], seconds=wild.timing(id).seconds) for id in IDS},
     )
-    assert words(decide(baseline, [run])) == {"noisy"}
+    assert words(decide(baseline, [run])) == {"inconclusive"}
 
 
 def test_samples_of_two_modes_are_never_called_slower(host: Host, baseline: Baseline) -> None:
@@ -148,7 +153,7 @@ def test_samples_of_two_modes_are_never_called_slower(host: Host, baseline: Base
         }
         return replace(run, benchmarks=modes)
 
-    assert words(decide(baseline, [two_modes()], [two_modes() for _ in range(3)])) <= {"noisy", "same"}
+    assert words(decide(baseline, [two_modes()], [two_modes() for _ in range(3)])) <= {"inconclusive", "same"}
 
 
 def test_a_renamed_case_is_new_and_the_old_one_gone(host: Host, baseline: Baseline) -> None:

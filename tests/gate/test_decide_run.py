@@ -53,7 +53,7 @@ def test_only_what_is_open_is_measured_again(host: Host, baseline: Baseline) -> 
     assert again.asked == [frozenset({IDS[1]})] * 2
 
 
-def test_what_stays_open_is_looked_at_a_few_times_and_is_noisy(host: Host, baseline: Baseline) -> None:
+def test_what_stays_open_is_looked_at_a_few_times_and_is_inconclusive(host: Host, baseline: Baseline) -> None:
     again = Again(host, 0.2)
     again.host = Host(random=np.random.default_rng(3), layout=0.5)
     found = decide_run(baseline, host.run(IDS, slow={IDS[1]: 0.2}), again)
@@ -61,6 +61,6 @@ def test_what_stays_open_is_looked_at_a_few_times_and_is_noisy(host: Host, basel
     assert {decision.word for decision in found if decision.id != IDS[1]} == {"same"}
 
 
-def test_fresh_processes_that_never_come_leave_it_noisy(host: Host, baseline: Baseline) -> None:
+def test_fresh_processes_that_never_come_leave_it_inconclusive(host: Host, baseline: Baseline) -> None:
     found = decide_run(baseline, host.run(IDS, slow={IDS[1]: 0.2}), lambda ids: [])
-    assert [decision.word for decision in found if decision.id == IDS[1]] == ["noisy"]
+    assert [decision.word for decision in found if decision.id == IDS[1]] == ["inconclusive"]

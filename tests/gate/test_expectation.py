@@ -31,7 +31,7 @@ def test_shares_stay_between_none_and_all() -> None:
 def test_the_learned_spread_is_that_of_processes() -> None:
     host = Host(drift=0.0, own=0.001, spikes=0.0, layout=0.01)
     found = expectations(host.runs(10, named(40)), 0.05)
-    assert np.median([each.scale for each in found.values()]) == pytest.approx(0.01, rel=0.3)
+    assert np.median([each.spread.process for each in found.values()]) == pytest.approx(0.01, rel=0.3)
 
 
 def test_the_spread_of_one_benchmark_is_drawn_towards_that_of_all() -> None:
@@ -39,7 +39,7 @@ def test_the_spread_of_one_benchmark_is_drawn_towards_that_of_all() -> None:
     noisy = Host(layout=0.05)
     runs = [replace(run, benchmarks={**run.benchmarks, ids[0]: noisy.timing(ids[0])}) for run in Host().runs(5, ids)]
     found = expectations(runs, 0.05)
-    assert found[ids[1]].scale < found[ids[0]].scale < 0.05
+    assert found[ids[1]].spread.process < found[ids[0]].spread.process < 0.05
 
 
 def test_unusable_times_and_noisy_machines_teach_nothing() -> None:

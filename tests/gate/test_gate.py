@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -18,11 +19,28 @@ def decision(word: Word, ratio: float = 1.0) -> Decision:
 MEASURED = RunFacts(collected=2, measured=2)
 
 
-@pytest.mark.parametrize("word", ["slower", "gone", "noisy", "foreign", "suspicious"])
+@pytest.mark.parametrize("word", ["slower", "gone", "inconclusive", "foreign", "suspicious"])
 def test_a_strict_gate_fails_on(word: Word) -> None:
     gate = Gate.of("strict", [decision("same"), decision(word)], MEASURED)
     assert [each.word for each in gate.failing] == [word]
     assert not gate.passed
+
+
+def test_what_is_inconclusive_and_tolerated_passes_and_is_counted() -> None:
+    gate = Gate.of("strict", [decision("same"), replace(decision("inconclusive"), tolerated=True)], MEASURED)
+    assert gate.passed
+    assert gate.claim == "inconclusive 1 | same 1"
+
+
+def test_a_run_that_decided_nothing_says_so_before_all_else() -> None:
+    found = [replace(decision("inconclusive"), id=BenchmarkId(name, "k"), tolerated=True) for name in "ab"]
+    claim = Gate.of("strict", found, MEASURED).claim
+    assert claim == "no speed was decided: all 2 benchmarks are inconclusive | inconclusive 2"
+
+
+def test_a_baseline_that_cannot_be_read_is_told_in_place_of_none() -> None:
+    (sentence,) = run_failures(RunFacts(collected=2, measured=2, baseline=False, fault="a.json: corrupt"))
+    assert sentence == "nothing was compared: a.json: corrupt"
 
 
 @pytest.mark.parametrize("word", ["same", "faster", "new"])

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
+from gated import Gated
 
 from pytest_attn.records.document import Document, read_document
 from pytest_attn.records.record import Record
@@ -141,3 +142,9 @@ def records(document: ReadDocument) -> Records:
         return document(folder).records
 
     return read
+
+
+@pytest.fixture
+def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Gated:
+    """A project whose kernel takes 4 ms, with synthetic times."""
+    return Gated(pytester, monkeypatch)

@@ -68,9 +68,13 @@ class Gated:
         self.lost = ""
         """What the first process prints where it ends before it has measured anything."""
 
+        self.unsteady: set[BenchmarkId] = set()
+        """Benchmarks whose rounds spread so far that they say nothing."""
+
         self.asked: list[frozenset[BenchmarkId]] = []
         """What each process was asked for."""
 
+        self.runs = 0
         self.arguments: list[Sequence[str]] = []
         pytester.makepyfile(test_own=OWN)
         monkeypatch.setattr("pytest_attn.devices.machine.machine_key", lambda accelerator="": accelerator or MACHINE)
@@ -79,19 +83,51 @@ class Gated:
 
     def record(self, ids: Sequence[BenchmarkId] = IDS, **run: str) -> None:
         """A baseline of six runs on unchanged code."""
+        self.store.record(self._files(ids, **run), who="me", when="2026-11-25", why="first")
+
+    def accept(self) -> None:
+        """Another such baseline in its place."""
+        self.store.accept(self._files(IDS), who="me", when="2026-11-26", why="again")
+
+    def _files(self, ids: Sequence[BenchmarkId], **run: str) -> list[Path]:
         files = []
         for number in range(6):
             files.append(self.pytester.path / f"run{number}.json")
             files[-1].write_bytes(content(replace(self.host.run([*ids]), **run)))
-        self.store.record(files, who="me", when="2026-11-25", why="first")
+        return files
 
     def run(self, *arguments: str, tests: str = "test_own.py") -> pytest.RunResult:
         """A run of the project's tests."""
         return self.pytester.runpytest(tests, f"--attn-kernel={KERNEL}", *arguments)
 
+    def again(self, *arguments: str) -> pytest.RunResult:
+        """A run that knows nothing of the processes of the one before."""
+        self.asked.clear()
+        self.runs += 1
+        return self.run(*arguments)
+
+    def give_times(self, id: BenchmarkId, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Every time of a benchmark is this."""
+        real = self.samples
+
+        def given(of: BenchmarkId, slow: float) -> Samples:
+            found = real(of, slow)
+            return replace(found, kernel=(seconds,) * found.rounds) if of == id else found
+
+        monkeypatch.setattr(self, "samples", given)
+
+    def throttled(self) -> Samples:
+        """What is left where the device was throttled in every round."""
+        none = (float("nan"),) * 20
+        found = self.samples(SLOW, 0.0)
+        return replace(
+            found, kernel=none, control=none, control_again=tuple(zip(none, none, strict=True)), discarded=20
+        )
+
     def samples(self, id: BenchmarkId, slow: float) -> Samples:
         """Times of a benchmark that is `slow` slower."""
-        timing = self.host.timing(id, slow=slow)
+        host = replace(self.host, own=0.7) if id in self.unsteady else self.host
+        timing = host.timing(id, slow=slow)
         half = (True, False) * (len(timing.seconds) // 2)
         return Samples(
             kernel=timing.seconds,
@@ -143,7 +179,7 @@ class Gated:
             return FreshRun(3, self.lost, None)
         slow = self.slow if first or self.slow_again is None else self.slow_again
         file = DocumentFile(folder)
-        file.write(replace(self.start, id=f"process{len(self.asked)}"))
+        file.write(replace(self.start, id=f"process{self.runs}-{len(self.asked)}"))
         without = {BenchmarkId(record.case, record.kernel) for record in self.failed} | self.skipped
         for record in self.failed:
             file.write(record)

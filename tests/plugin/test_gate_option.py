@@ -8,17 +8,11 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from gated import IDS, KERNEL, OWN, SLOW, WRONG, Gated
+from gated import IDS, KERNEL, OWN, SLOW, WRONG
 from synthetic import MACHINE
 
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.record import Record
-
-
-@pytest.fixture
-def gated(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Gated:
-    """A project whose kernel takes 4 ms."""
-    return Gated(pytester, monkeypatch)
 
 
 def test_unchanged_code_is_green(gated):
@@ -44,6 +38,19 @@ def test_a_slower_kernel_fails_its_own_test_with_one_line(gated):
         "reproduce: ",
     ):
         assert part in line
+
+
+def test_a_run_that_fails_ends_with_what_to_do_next(gated):
+    gated.record()
+    gated.slow[SLOW] = 0.15
+    lines = gated.run("--attn-gate=strict").outlines
+    at = lines.index("gate (strict): slower 1 | same 8")
+    assert lines[at + 1].startswith("next, slower: the command in its failure shows it again; where it was meant: ")
+
+
+def test_a_run_that_passes_says_nothing_of_what_to_do_next(gated):
+    gated.record()
+    assert not any(line.startswith("next, ") for line in gated.run("--attn-gate=strict").outlines)
 
 
 def test_the_failure_stands_in_junit_once(gated):
@@ -107,14 +114,6 @@ def test_a_faster_kernel_asks_for_an_accept_and_passes(gated):
     result.stdout.fnmatch_lines(["faster *accept it*"])
 
 
-def test_a_report_fails_nothing(gated):
-    gated.record()
-    gated.slow[SLOW] = 0.15
-    result = gated.run("--attn-gate=report")
-    result.assert_outcomes(passed=9)
-    result.stdout.fnmatch_lines([f"slower *{SLOW.case}*", "gate (report): slower 1 | same 8"])
-
-
 @pytest.mark.filterwarnings("ignore::pytest_benchmark.logger.PytestBenchmarkWarning")
 def test_benchmark_compare_alone_prints_the_decisions_beside_its_table(gated):
     gated.record()
@@ -157,16 +156,10 @@ def test_a_new_benchmark_passes_and_is_named(gated):
 @pytest.mark.parametrize("seconds", [0.0, float("nan"), float("inf")])
 def test_times_that_are_none_fail_their_test(gated, monkeypatch, seconds):
     gated.record()
-    real = gated.samples
-
-    def broken(id, slow):
-        found = real(id, slow)
-        return replace(found, kernel=(seconds,) * found.rounds) if id == SLOW else found
-
-    monkeypatch.setattr(gated, "samples", broken)
+    gated.give_times(SLOW, seconds, monkeypatch)
     result = gated.run("--attn-gate=strict")
     result.assert_outcomes(passed=8, failed=1)
-    assert any(line.startswith(f"{SLOW}: noisy") and "are no times" in line for line in result.outlines)
+    assert any(line.startswith(f"{SLOW}: suspicious") and "are no times" in line for line in result.outlines)
 
 
 def test_another_number_of_threads_is_foreign(gated):
@@ -191,12 +184,6 @@ def test_a_run_without_a_baseline_is_red_and_says_once_what_makes_one(gated):
     result.assert_outcomes(passed=9, failed=1)
     told = "no baseline of this machine; `python -m pytest_attn baseline record` makes one"
     assert [line for line in result.outlines if "baseline record" in line] == [told]
-
-
-def test_a_report_without_a_baseline_says_so_once(gated):
-    result = gated.run("--attn-gate=report")
-    result.assert_outcomes(passed=9)
-    assert len([line for line in result.outlines if "baseline record" in line]) == 1
 
 
 def test_benchmark_disable_is_red(gated):
@@ -231,7 +218,7 @@ def test_workers_are_refused(gated, refusal):
 def test_a_damaged_baseline_is_refused_before_anything_is_measured(gated, refusal):
     gated.record()
     next(gated.store.folder.rglob("0003_*.json")).write_text("{")
-    assert "corrupt or truncated" in refusal("test_own.py", f"--attn-kernel={KERNEL}", "--attn-gate=report")
+    assert "corrupt or truncated" in refusal("test_own.py", f"--attn-kernel={KERNEL}", "--attn-gate=strict")
 
 
 def test_an_unknown_mode_is_refused_by_name(gated, refusal):
@@ -293,12 +280,6 @@ def test_a_failure_in_a_later_repetition_is_the_one_failure_of_its_own_test(gate
     assert len(document().records) == 9
 
 
-def test_a_later_failure_fails_its_test_under_report_too(gated):
-    gated.record()
-    gated.failed = (Record(case=SLOW.case, kernel=KERNEL, outcome="failed", why="repetition 3: noisy"),)
-    gated.run("--attn-gate=report").assert_outcomes(passed=8, failed=1)
-
-
 def test_a_process_that_ends_before_it_measures_is_named_by_every_test(gated):
     gated.record()
     gated.lost = "pytest:main: the process ended with status 0 before it answered"
@@ -313,12 +294,6 @@ def test_a_benchmark_that_the_process_skipped_is_not_green(gated):
     result = gated.run("--attn-gate=strict")
     result.assert_outcomes(passed=8, failed=1)
     result.stdout.fnmatch_lines([f"{SLOW}: not measured: the process that measures has no times of it"])
-
-
-def test_a_report_whose_process_was_lost_measures_here_and_fails_nothing(gated):
-    gated.record()
-    gated.lost = "killed"
-    gated.run("--attn-gate=report").assert_outcomes(passed=9)
 
 
 def test_a_process_that_measures_is_given_the_whole_command_line(gated):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import pytest_attn.suite
-from pytest_attn.bench.clock import CpuClock
+from pytest_attn.bench.clock_check import BlindClockError
 from pytest_attn.problem.pairs import flops
 from pytest_attn.problem.sweep import find_sweep
 
@@ -148,10 +148,13 @@ def test_a_kernel_that_is_wrong_only_where_it_is_timed_fails_its_cell(own, pytes
 
 
 def test_a_clock_that_times_launches_fails_the_test_in_one_sentence(own, pytester, stored, monkeypatch):
-    monkeypatch.setattr(CpuClock, "measure", lambda clock, work, before=None: work() is None or 5e-6)
+    def blind(device):
+        raise BlindClockError("npu events: 8 times the work took 1 times as long; it times launches, not the work")
+
+    monkeypatch.setattr("pytest_attn.execution.session.checked_clock", blind)
     result = own("-k", smallest(pytester).id)
     result.assert_outcomes(failed=1, deselected=len(find_sweep("smoke").groups["smoke_output"]) - 1)
-    result.stdout.fnmatch_lines(["perf_counter: 8 times the work took 1 times as long; it times launches, *"])
+    result.stdout.fnmatch_lines(["npu events: 8 times the work took 1 times as long; it times launches, *"])
     assert stored() == []
 
 

@@ -31,7 +31,10 @@ def test_a_red_run_reads_from_its_headline_to_the_reproduce_lines() -> None:
         (results(skipped()), "Nothing was judged"),
         (results(gate=gate(mode="report", baseline=False)), "Nothing was judged"),
         (results(gate=gate(baseline=False)), "1 fault of the run"),
-        (results(failed(), failed("b"), gate=gate(decision("noisy"), decision())), "2 failed cells, 1 slower, 1 noisy"),
+        (
+            results(failed(), failed("b"), gate=gate(decision("inconclusive"), decision())),
+            "2 failed cells, 1 slower, 1 inconclusive",
+        ),
     ],
 )
 def test_the_headline_counts_what_failed(given: Results, words: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pytest_attn.devices.allocator import warmed
 from pytest_attn.execution.isolation.child import Child, ChildError
 from pytest_attn.records.benchmark_id import BenchmarkId
 
@@ -52,7 +53,7 @@ def measure_afresh(
     """Run the tests that time a cell in a process of its own, in `directory`, under the command line `arguments`.
 
     It leaves its run document and pytest-benchmark's JSON in `folder`. `wanted` None is every benchmark; `memory` asks
-    for their peak memory, too. The gate is off in that process.
+    for their peak memory, too. The gate is off in that process, and its allocator keeps what is freed.
     """
     file = folder / TIMES
     # The last word of an option counts.
@@ -65,7 +66,7 @@ def measure_afresh(
         "memory": memory,
         "repetitions": repetitions,
     }
-    with Child(environment={SETTINGS: json.dumps(settings)}, directory=directory, captured=True) as child:
+    with Child(environment={SETTINGS: json.dumps(settings), **warmed()}, directory=directory, captured=True) as child:
         try:
             # By pytest's own name: pytest rewrites the assertions only of what is not imported before it runs.
             status = child.ask("pytest:main", {"args": asked})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from pytest_attn.devices.allocator import COLD
 from pytest_attn.devices.device import Device
 from pytest_attn.execution.isolation.child import Child, ChildError
 from pytest_attn.kernels.kernel import Kernel
@@ -23,7 +24,7 @@ CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """What makes Linux set the peak of a process to what it uses now; see proc(5)."""
 
-ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "65536", "MALLOC_TRIM_THRESHOLD_": "0"}
+ALLOCATION = {"MALLOC_MMAP_THRESHOLD_": "65536", **COLD}
 """Larger blocks go back to the system when they are freed, so that what is resident is what is in use."""
 
 SECONDS = 120.0
