@@ -156,8 +156,7 @@ def _shared(head: HeadTiles, rows: _GroupRows, scores: Tensor, tau_square: Tenso
 
 def _sums(head: HeadTiles, rows: _GroupRows, scores: Tensor, tau_square: Tensor) -> _Sums:
     """The sums over all rows, of some at a time."""
-    value = head.value
-    of_values, of_keys = (len(value), value.shape[1]), (len(value),)
+    of_values, of_keys = tuple(head.value.shape), (len(head.value),)
     shapes = (of_values,) * 4 + (of_keys,) * 4
     sums = _Sums(*(torch.zeros(shape, dtype=torch.float64) for shape in shapes))
     step = max(1, TOGETHER // len(scores))
@@ -165,6 +164,8 @@ def _sums(head: HeadTiles, rows: _GroupRows, scores: Tensor, tau_square: Tensor)
         some = rows.at(slice(start, start + step))
         weights = _probabilities(head.problem, head.batch, some, scores)
         lse_variance = (weights.square() @ tau_square).unsqueeze(1)
+        seen = weights.any(dim=0).nonzero().squeeze(1)
+        weights, value = weights[:, seen], head.value[seen]
         lse_error = lse_variance.sqrt()
         grad_out_square = torch.maximum(some.grad_out.square(), some.class_grad_out.square())
         moved = some.grad_out @ value.T - some.delta.unsqueeze(1)
@@ -182,7 +183,7 @@ def _sums(head: HeadTiles, rows: _GroupRows, scores: Tensor, tau_square: Tensor)
             dk_lse_counted=(lse_variance * counted).sum(dim=0),
         )
         for total, part in zip(sums, added, strict=True):
-            total += part
+            total.index_add_(0, seen, part)
     return sums
 
 
