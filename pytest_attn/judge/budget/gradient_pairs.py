@@ -14,7 +14,9 @@ from pytest_attn.judge.budget.gradient_units import Units, dot_roundings
 from pytest_attn.judge.budget.partial_sums import channels_differ, random_parts
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile
+from pytest_attn.oracles.reference import Reference
 from pytest_attn.oracles.slabs import gather
+from pytest_attn.problem.problem import Problem
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,24 +53,35 @@ class Pairs:
 
 
 def _logit_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows, tile: Tile) -> Tensor:
-    """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P.
+    """tau^2 `[rows, keys]`: the variance of a logit, and so of the relative error of P, of its product and shift."""
+    product = product_error(units, numerics, head.problem, rows.query, gather(head.key, tile.spans), tile.scores)
+    return product + shift_error(units, tile.scores - shifts(numerics, head.reference, rows).unsqueeze(1))
 
-    (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2 + (s - shift)^2) + (c u_l)^2 s^2 + (c u_x)^2 s^2
-    + (c u_y)^2 (s - shift)^2 + (e_scale s)^2 + (e_exp / 2)^2, and (2 (c u_o)^2 + (c u_q)^2) sum_d (scale q_d k_d)^2
-    where operands are rounded.
+
+def product_error(
+    units: Units, numerics: Numerics, problem: Problem, query: Tensor, key: Tensor, scores: Tensor
+) -> Tensor:
+    """The part of tau^2 `[rows, keys]` that is of the product of query `[rows, D]` and key `[keys, D]`, whose logits
+    are `scores` s: equal queries have it in common.
+
+    (c u_a)^2 (walk(D) / 3 R + (steady(D) + 1) s^2) + (c u_l)^2 s^2 + (c u_x)^2 s^2 + (e_scale s)^2, and (2 (c u_o)^2 +
+    (c u_q)^2) sum_d (scale q_d k_d)^2 where operands are rounded.
     """
-    problem, key = head.problem, gather(head.key, tile.spans)
     walk, steady = dot_roundings(problem.head_dim, problem, numerics)
-    partial_sums = walk * _random_part(rows.query, key) * problem.scale**2
-    score_square = tile.scores.square()
-    shifted_square = (tile.scores - _shift(numerics, head, rows).unsqueeze(1)).square()
-    kept = units.accumulator * (partial_sums + (steady + 1) * score_square + shifted_square)
-    kept = kept + units.shifted * shifted_square
-    variance = kept + (units.logits + units.scale) * score_square + units.exponential
+    partial_sums = walk * _random_part(query, key) * problem.scale**2
+    score_square = scores.square()
+    variance = units.accumulator * (partial_sums + (steady + 1) * score_square)
+    variance += (units.logits + units.scale) * score_square
     if units.operands or units.query:
         rounded = (2 * units.operands + units.query) * problem.scale**2
-        variance += rounded * (rows.query.square() @ key.square().T)
+        variance += rounded * (query.square() @ key.square().T)
     return variance
+
+
+def shift_error(units: Units, shifted: Tensor) -> Tensor:
+    """The part of tau^2 that follows from what is subtracted, of `shifted` s - shift: ((c u_a)^2 + (c u_y)^2)
+    (s - shift)^2 + (e_exp / 2)^2."""
+    return (units.accumulator + units.shifted) * shifted.square() + units.exponential
 
 
 def _random_part(query: Tensor, key: Tensor) -> Tensor:
@@ -93,12 +106,12 @@ def _product_error(units: Units, numerics: Numerics, head: HeadTiles, rows: Rows
     return variance
 
 
-def _shift(numerics: Numerics, head: HeadTiles, rows: Rows) -> Tensor:
+def shifts(numerics: Numerics, reference: Reference, rows: Rows) -> Tensor:
     """What is subtracted from the logits of each row before the exponential, `[rows]`: the LSE, or the maximum."""
     if numerics.backward.weights_of == "lse":
         return rows.lse
-    assert head.reference.moments is not None
-    peak = head.reference.moments.peak[rows.where].to(rows.lse)
+    assert reference.moments is not None
+    peak = reference.moments.peak[rows.where].to(rows.lse)
     return rows.lse + torch.where(peak > 0, peak, 1.0).log()
 
 

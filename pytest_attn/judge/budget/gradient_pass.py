@@ -16,6 +16,7 @@ from pytest_attn.judge.budget.gradient_sums import GradientSums, term_sums
 from pytest_attn.judge.budget.gradient_units import Units
 from pytest_attn.judge.budget.precision import precision
 from pytest_attn.judge.budget.row_classes import RowClasses
+from pytest_attn.judge.budget.shared_logits import shared_logits
 from pytest_attn.kernels.numerics import Numerics
 from pytest_attn.oracles.gradient_tiles import HeadTiles, Rows, Tile, add_rows, each_key_head
 from pytest_attn.oracles.reference import Reference
@@ -68,20 +69,25 @@ class GradientPass:
     def _add_key_head(self, sums: GradientSums, head: HeadTiles) -> None:
         """Add the tiles of one key head."""
         where = (head.batch, head.key_head)
+        classes = RowClasses.of(self.problem, self.inputs, self.reference, head.batch, head.key_head)
+        own_heads = (head.batch, slice(head.query_heads.start, head.query_heads.stop))
+        sums.equal_rows[own_heads] = classes.count.max()
         for query_head in head.query_heads:
-            classes = RowClasses.of(self.problem, self.inputs, self.reference, head.batch, query_head)
-            sums.equal_rows[head.batch, query_head] = classes.count.max()
             own = _HeadGradients(torch.zeros_like(head.key), torch.zeros_like(head.value))
             for rows in head.rows(query_head):
                 self._add_rows(sums, own, head, rows, self._row_errors(head, rows, classes))
             sums.dk_head_square[where] += own.dk.square()
             sums.dv_head_square[where] += own.dv.square()
+        for shared in shared_logits(self.units, self.numerics, head, classes):
+            sums.dk.at(where).add_shared(shared.dk, shared.dk_whole)
+            sums.dv.at(where).add_shared(shared.dv, shared.dv_whole)
+            sums.equal_rows[own_heads] = sums.equal_rows[own_heads].clamp_min(shared.rows)
 
     def _row_errors(self, head: HeadTiles, rows: Rows, classes: RowClasses) -> _RowErrors:
         """The errors of some rows of a head with these classes of equal rows."""
         lse_variance, keys = self.lse_variance[rows.where], self.keys[rows.where]
         of_delta = delta_variance(self.units, self.numerics, head, rows, lse_variance=lse_variance, keys=keys)
-        return _RowErrors(lse_variance, of_delta, classes.of_rows(rows))
+        return _RowErrors(lse_variance, of_delta, classes.of_rows(self.problem, rows))
 
     def _add_rows(
         self, sums: GradientSums, own: _HeadGradients, head: HeadTiles, rows: Rows, errors: _RowErrors

@@ -45,7 +45,8 @@ first line, (c u_a)^2 (walk(n) B + steady(n) delta^2) and the errors of dP. Eith
 - n counts the terms that a mask lets in; of dV, at most those whose dO is not 0, as adding a zero rounds nothing.
 - Rows of one query, equal keys and equal LSE have equal P, whose roundings are one error: in var[dV] dO of such a row
   is the root of (sum of dO over its class)^2 / rows of the class, where that is more; in var[dK] the part of dS that
-  tau and lambda move is so of dS.
+  tau and lambda move is so of dS. Rows of one query in the heads of a group whose LSE differs have the errors of their
+  logits in common, not those roundings (`pytest_attn.judge.budget.shared_logits`).
 - Operands that are rounded to TF32 (`judge/budget/operands.py`) add (c u_o)^2 2 sum_d (scale q_d k_d)^2 to tau^2,
   (c u_o)^2 2 sum_d (dO_d v_d)^2 to var[dP], (c u_o)^2 E to var[delta] and (c u_o)^2 A to the sums.
 - A rounded scale, query or product (`judge/budget/logit_roundings.py`) adds (e_scale s)^2, (c u_q)^2 sum_d (scale q_d

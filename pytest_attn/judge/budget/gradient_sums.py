@@ -61,12 +61,13 @@ class TermSums(NamedTuple):
             add_rows(mine, where, theirs)
         raise_rows(self.largest_variance, where, other.largest_variance)
 
-    def add_shared(self, variance: Tensor) -> None:
-        """Add the variance `[S, D]` of an error that all terms of a row share."""
+    def add_shared(self, variance: Tensor, largest: Tensor | None = None) -> None:
+        """Add the variance `[S, D]` of an error that all terms of a row share; where some of it is counted already, the
+        whole error comes to `largest` `[S]`."""
         self.variance.add_(variance)
         row_variance = variance.sum(dim=1)
         self.row_variance.add_(row_variance)
-        torch.maximum(self.largest_variance, row_variance, out=self.largest_variance)
+        torch.maximum(self.largest_variance, row_variance if largest is None else largest, out=self.largest_variance)
 
 
 def term_sums(
