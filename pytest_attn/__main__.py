@@ -12,11 +12,12 @@ from pytest_attn.commands.check import add_check
 from pytest_attn.commands.history import add_history
 from pytest_attn.commands.listing import add_list
 from pytest_attn.commands.mutants import add_mutants
+from pytest_attn.commands.plot import add_plot
 from pytest_attn.commands.power import add_power
 from pytest_attn.commands.reach import add_reach
 from pytest_attn.commands.summary import add_summary
 
-COMMANDS = (add_check, add_list, add_power, add_reach, add_mutants, add_baseline, add_history, add_summary)
+COMMANDS = (add_check, add_list, add_power, add_reach, add_mutants, add_baseline, add_history, add_summary, add_plot)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,10 +29,11 @@ ALLOWED: dict[str, set[str]] = {
     "execution": {*COMPUTED, "diagnosis", "bench", "records", "options"},
     "gate": {"records", "bench", "options"},
     "report": {"problem", "records", "gate"},
+    "published": {*COMPUTED, "bench", "records", "options", "execution", "report"},
     "selfcheck": {*COMPUTED, "diagnosis", "records", "options", "execution", "report"},
     "plugin": {*COMPUTED, "bench", "records", "options", "execution", "gate", "report"},
     "suite": {"plugin"},
-    "commands": {"problem", "devices", "records", "options", "execution", "gate", "report", "selfcheck"},
+    "commands": {"problem", "devices", "records", "options", "execution", "gate", "report", "published", "selfcheck"},
 }
 """What each folder may import beside itself and `text.py`; folders stand in the order in which data flows."""
 
