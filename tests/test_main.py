@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 from pytest_attn.__main__ import main
 from pytest_attn.problem import sweep
 from pytest_attn.problem.case import Case
-from pytest_attn.records.document import FILE, DocumentFile
+from pytest_attn.records.document import FILE, DocumentFile, read_document
 from pytest_attn.records.record import Record
 from pytest_attn.records.run import RunStart
 
@@ -291,3 +294,39 @@ def test_a_summary_of_no_run_is_one_sentence(
     assert printed.err.startswith(f"summary: {tmp_path}")
     assert sentence in printed.err
     assert printed.err.count("\n") == 1
+
+
+SLOW = """
+import time
+from torch.nn.functional import scaled_dot_product_attention
+
+def slow(query, key, value, scale):
+    if query.shape[2] == 65:
+        open("running", "w").close()
+        time.sleep(60)
+    return scaled_dot_product_attention(query, key, value, scale=scale)
+"""
+
+
+@pytest.mark.parametrize("to_both", [False, True])
+def test_an_interrupted_check_keeps_what_it_has(tmp_path: Path, to_both: bool) -> None:
+    (tmp_path / "kernels.py").write_text(SLOW)
+    cases = [f"--attn-case={case}" for case in (OUT, OUT.replace("s64", "s65"))]
+    command = [sys.executable, "-m", "pytest_attn", "check", "kernels.py:slow", "pytest_attn.suite.test_case", *cases]
+    command += ["--attn-output=out", "--junit-xml=junit.xml"]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
+    )
+    while not (tmp_path / "running").exists():
+        time.sleep(0.1)
+        assert process.poll() is None
+    (os.killpg if to_both else os.kill)(process.pid, signal.SIGINT)
+    printed, errors = process.communicate(timeout=60)
+    assert process.returncode == 2, printed + errors
+    assert "| ran 1 | passed 1 | failed 0" in printed
+    assert "Traceback" not in printed + errors
+    assert "test_case" in (tmp_path / "junit.xml").read_text()
+    document = read_document(tmp_path / "out")
+    assert [record.outcome for record in document.records] == ["passed"]
+    assert document.end is not None
+    assert not document.complete

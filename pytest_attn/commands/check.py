@@ -16,15 +16,30 @@ from pytest_attn.execution.isolation.fresh import LOST
 from pytest_attn.records.document import COPY, read_document
 
 PROGRAM = """
-import pathlib, sys
-import pytest
+import pathlib, signal, sys, time
+last = [float("-inf")]
+def interrupt(number, frame):
+    last[0] = time.monotonic()
+    raise KeyboardInterrupt
+def passed_on(number, frame):
+    if time.monotonic() > last[0] + 1:
+        signal.getsignal(signal.SIGINT)(signal.SIGINT, frame)
+signal.signal(signal.SIGINT, interrupt)
+signal.signal(signal.SIGTERM, passed_on)
 left, *arguments = sys.argv[1:]
 sys.argv = ["pytest", *arguments]
-status = int(pytest.main())
+try:
+    import pytest
+    status = int(pytest.main())
+except KeyboardInterrupt:
+    status = 2
 pathlib.Path(left).write_text(str(status))
 sys.exit(status)
 """
-"""Runs pytest, and leaves its status in a file: a process that ends inside a kernel leaves none, whatever its own."""
+"""Runs pytest, and leaves its status in a file: a process that ends inside a kernel leaves none, whatever its own.
+
+An interrupt that the command was sent alone is passed on as SIGTERM; a terminal sends one to both.
+"""
 
 BENCHMARKS = Path(".benchmarks")
 """Where pytest-benchmark writes unless told otherwise."""
@@ -62,11 +77,20 @@ def _run(kernel: str, rest: Sequence[str]) -> int:
         # A process of its own: pytest rewrites the assertions of plugins that are not imported yet.
         command = [sys.executable, "-c", PROGRAM, str(left)]
         command += ["--pyargs", *suite, f"--attn-kernel={kernel}", *rest]
-        ended = subprocess.run(command, check=False, env={**os.environ, COPY: folder}).returncode
+        ended = _ended(subprocess.Popen(command, env={**os.environ, COPY: folder}))
         if left.exists():
             return int(left.read_text())
         print(f"check: {_ending(ended)} before pytest did, {_after(Path(folder))}", file=sys.stderr)
         return LOST
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The status of a process, waited for through interrupts: pytest then reports what it has."""
+    while True:
+        try:
+            return process.wait()
+        except KeyboardInterrupt:
+            process.terminate()
 
 
 def _ending(status: int) -> str:
