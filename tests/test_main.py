@@ -330,3 +330,11 @@ def test_an_interrupted_check_keeps_what_it_has(tmp_path: Path, to_both: bool) -
     assert [record.outcome for record in document.records] == ["passed"]
     assert document.end is not None
     assert not document.complete
+
+
+def test_workers_without_xdist_are_refused_with_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("pytest_attn.commands.check.find_spec", lambda name: None)
+    assert main(["check", "block_sparse", "-n", "2"]) == 4
+    assert "-n needs pytest-xdist" in capsys.readouterr().err

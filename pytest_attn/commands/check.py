@@ -10,8 +10,10 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
+from pytest_attn.commands.command import USAGE
 from pytest_attn.execution.isolation.fresh import LOST
 from pytest_attn.records.document import COPY, read_document
 
@@ -58,6 +60,9 @@ def add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> 
 
 def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:
     """Judge; returns pytest's exit status, that of an error where its process ended before it did."""
+    if find_spec("xdist") is None and any(_asks_for_workers(argument) for argument in rest):
+        print("check: -n needs pytest-xdist; allowed: pip install 'pytest-attn[xdist]', or no -n", file=sys.stderr)
+        return USAGE
     benchmarks_were_there = BENCHMARKS.exists()
     try:
         return _run(asked.kernel, rest)
@@ -66,6 +71,10 @@ def run_check(asked: argparse.Namespace, rest: Sequence[str]) -> int:
             # pytest-benchmark makes its folder whether it writes there or not; one with a file in it stays.
             with suppress(OSError):
                 BENCHMARKS.rmdir()
+
+
+def _asks_for_workers(argument: str) -> bool:
+    return argument.startswith(("-n", "--numprocesses"))
 
 
 def _run(kernel: str, rest: Sequence[str]) -> int:
