@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+from collections.abc import Iterator
 
 import pytest
 
@@ -26,6 +27,14 @@ def test_what_would_end_the_process_leaves_as_an_exception(raised: BaseException
 def test_an_exception_leaves_as_it_is() -> None:
     with pytest.raises(ValueError, match=r"^no room$"), Contained():
         raise ValueError("no room")
+
+
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """A process that was started in the background ignores SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 def test_an_interrupt_by_the_user_leaves_as_one() -> None:

@@ -16,6 +16,7 @@ import yaml
 
 from pytest_attn.__main__ import main
 from pytest_attn.options.flags import OPTIONS
+from pytest_attn.options.options import READ
 
 ROOT = Path(__file__).parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -88,7 +89,7 @@ def test_our_options_exist_and_read_their_values(words: list[str]) -> None:
     for flag, _, value in (word.partition("=") for word in words if word.startswith("--attn-")):
         assert flag in known
         if not value.isupper():  # a variable
-            known[flag].read([value])
+            READ[known[flag].name]([value])
 
 
 @pytest.mark.slow

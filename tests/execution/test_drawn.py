@@ -14,7 +14,7 @@ from pytest_attn.execution.unclaimed import Unclaimed
 from pytest_attn.kernels.capabilities import Capabilities
 from pytest_attn.problem.sweep import Sweep, find_sweep
 
-CLAIMS = Capabilities(lse=True, causal=True, gqa=True, head_dims=(64, 72))
+CLAIMS = Capabilities(lse=True, causal=True, gqa=True, backward=True, head_dims=(64, 72))
 
 
 @pytest.fixture

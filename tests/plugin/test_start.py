@@ -42,7 +42,7 @@ ALWAYS = {
 def modules_of(pytester, two_workers):
     """Runs pytest in a process of its own; what that imported."""
     pytester.makeconftest(CONFTEST)
-    pytester.makepyfile(test_plain=PLAIN, test_ours=OURS)
+    pytester.makepyfile(test_others=PLAIN, test_ours=OURS)
 
     def run(*arguments, passed=1, **outcomes):
         result = pytester.runpytest_subprocess(*two_workers[1:], *arguments)
@@ -53,12 +53,12 @@ def modules_of(pytester, two_workers):
 
 
 def test_without_attention_tests_it_loads_options_and_hooks_alone(modules_of):
-    modules = modules_of("test_plain.py")
+    modules = modules_of("test_others.py")
     assert {name for name in modules if name.startswith("pytest_attn")} == ALWAYS
     assert not {"torch", "numpy", "scipy"} & modules
 
 
-@pytest.mark.parametrize("arguments", [["test_plain.py"], ["-k", "of_the_project"]])
+@pytest.mark.parametrize("arguments", [["test_others.py"], ["-k", "of_the_project"]])
 def test_without_an_attention_test_the_kernel_of_the_ini_file_is_not_imported(modules_of, pytester, arguments):
     pytester.makeini("[pytest]\nattn_kernel = gone.py:kernel")
     modules = modules_of(*arguments, deselected=9 * ("-k" in arguments))
@@ -74,7 +74,7 @@ def test_an_attention_test_that_is_selected_wants_the_kernel_of_the_ini_file(pyt
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_tests_of_ones_own_have_a_claim_line_without_any_option(pytester, modules_of, two_workers, workers):
-    result = pytester.runpytest(*two_workers[1:], f"-n{workers}", "test_ours.py", "test_plain.py")
+    result = pytester.runpytest(*two_workers[1:], f"-n{workers}", "test_ours.py", "test_others.py")
     result.assert_outcomes(passed=10)
     assert (
         "claimed 9 of 9 | ran 9 | passed 9 | failed 0 | not here 0 | not claimed 0 | unsatisfiable 0" in result.outlines
@@ -82,4 +82,4 @@ def test_tests_of_ones_own_have_a_claim_line_without_any_option(pytester, module
 
 
 def test_where_nothing_of_ours_is_met_nothing_is_said(pytester, modules_of):
-    assert "attn" not in pytester.runpytest("test_plain.py").stdout.str().replace("plugins: attn-", "")
+    assert "attn" not in pytester.runpytest("test_others.py").stdout.str().replace("plugins: attn-", "")

@@ -19,19 +19,23 @@ from pytest_attn.problem.problem import Problem
 ROOT = Path(__file__).parent.parent.parent
 FOLDER = ROOT / "benchmarks" / "third_party"
 LIBRARIES = {
+    "executorch_attention.py:attention": "executorch",
+    "fla_attention.py:attention": "fla",
     "jax_attention.py:attention": "jax",
     "mlx_attention.py:attention": "mlx",
     "onnxruntime_attention.py:multi_head": "onnxruntime",
     "onnxruntime_attention.py:multi_head_square": "onnxruntime",
     "onnxruntime_attention.py:attention_23": "onnxruntime",
     "openvino_attention.py:attention": "openvino",
+    "sage_attention.py:attention": "sageattention",
     "tinygrad_attention.py:attention": "tinygrad",
     "transformers_attention.py:llama": "transformers",
     "transformers_attention.py:gemma2": "transformers",
     "transformers_attention.py:gpt_oss": "transformers",
 }
 OF_TORCH = ("torch_attention.py:math", "torch_attention.py:flash")
-SMALL = "b1-h2-s65-d64-float32-out-exact"
+SMALL = "b1-h2-s65-d64-float16-causal-out-exact"
+OF_FLOAT32 = "b1-h2-s65-d64-float32-out-exact"
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +57,9 @@ def adapter(name: str) -> Kernel:
 
 @pytest.mark.parametrize(("name", "library"), LIBRARIES.items())
 def test_an_adapter_without_its_library_skips_with_a_sentence(name: str, library: str) -> None:
-    found = pytest_attn.check_kernel(adapter(name), case=SMALL)[0]
+    kernel = adapter(name)
+    case = SMALL if "float16" in kernel.capabilities.dtypes else OF_FLOAT32
+    found = pytest_attn.check_kernel(kernel, case=case)[0]
     assert found.outcome == "not claimed"
     assert f"{library} is not installed: docs/third-party.md says what to install" in found.why
 
