@@ -2,6 +2,7 @@
 `hooks.py`."""
 
 from pytest_attn.plugin.entry import (
+    FIXTURES,
     pytest_addoption,
     pytest_configure,
     pytest_generate_tests,
@@ -18,5 +19,5 @@ __all__ = [
     "pytest_sessionstart",
 ]
 
-pytest_plugins = ("pytest_attn.plugin.fixtures",)
+pytest_plugins = (FIXTURES,)
 """A plugin of its own, since a module here has the name of a fixture."""

@@ -10,11 +10,13 @@ from typing import Any, Literal
 import pytest
 
 from pytest_attn.options.flags import OPTIONS, add_options
-from pytest_attn.plugin import fixtures
 from pytest_attn.plugin.awaken import BEGAN, RUN, SESSION, run_of
 from pytest_attn.plugin.internals import comparing, defined_in
 from pytest_attn.plugin.marks import CELLS, SLOWDOWN
 from pytest_attn.plugin.reports import IF_IT_ENDS, attach, attached
+
+FIXTURES = "pytest_attn.plugin.fixtures"
+"""The module of the fixtures, which pytest imports itself: one that is there already it cannot rewrite, and warns."""
 
 INI_TYPES: dict[bool, Literal["linelist", "string"]] = {True: "linelist", False: "string"}
 
@@ -41,7 +43,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    names = {name for name in metafunc.fixturenames if defined_in(metafunc, name) == fixtures.__name__}
+    names = {name for name in metafunc.fixturenames if defined_in(metafunc, name) == FIXTURES}
     if names or metafunc.definition.get_closest_marker(CELLS):
         run = run_of(metafunc.config)
         from pytest_attn.plugin.selection import generate_tests

@@ -83,3 +83,8 @@ def test_tests_of_ones_own_have_a_claim_line_without_any_option(pytester, module
 
 def test_where_nothing_of_ours_is_met_nothing_is_said(pytester, modules_of):
     assert "attn" not in pytester.runpytest("test_others.py").stdout.str().replace("plugins: attn-", "")
+
+
+def test_a_run_warns_of_nothing(pytester, modules_of):
+    result = pytester.runpytest_subprocess("test_ours.py")
+    assert "warning" not in result.stdout.str()
