@@ -25,6 +25,11 @@ def cut(words: str, most: int) -> str:
     return line if len(line) <= most else f"{line[: most - 4].rstrip()} ..."
 
 
+def counted(count: int, what: str) -> str:
+    """A count with what is counted: "1 cell", "3 cells"."""
+    return f"{count} {what}{'s' * (count != 1)}"
+
+
 def names_unknown_fields(of: type[T]) -> type[T]:
     """A dataclass whose constructor raises ValueError for a keyword that is no field, naming the closest that are."""
     accept = of.__init__

@@ -23,6 +23,7 @@ from pytest_attn.gate.store import Store
 from pytest_attn.gate.streaks import RECORDING
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.records.decision import seconds
+from pytest_attn.text import counted
 
 SUITE = ("--pyargs", "pytest_attn.suite.test_latency")
 RUNS = 10
@@ -245,7 +246,7 @@ def _show(store: Store) -> int:
         spread = expected.spread
         print(
             f"{seconds(expected.seconds):>9}  spread {spread.process:.1%}, between sessions {spread.session:.1%}  "
-            f"{expected.runs} runs in {expected.sessions} session{'s' * (expected.sessions != 1)}  {id}"
+            f"{expected.runs} runs in {counted(expected.sessions, 'session')}  {id}"
         )
     return 0
 

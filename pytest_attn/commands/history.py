@@ -16,7 +16,7 @@ from pytest_attn.gate.store import Store
 from pytest_attn.gate.stored_run import StoredRun
 from pytest_attn.records.benchmark_id import BenchmarkId
 from pytest_attn.report.history_table import history_table
-from pytest_attn.text import closest
+from pytest_attn.text import closest, counted
 
 
 def add_history(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -59,7 +59,7 @@ def run_history(asked: argparse.Namespace, rest: Sequence[str]) -> int:
         return USAGE
     days = f"{runs[0].when[:10]} to {runs[-1].when[:10]}"
     pinned = "" if golden else ", no golden baseline"
-    counts = f"{_counted(len(runs), 'run')}, {days}, {_counted(len(found), 'benchmark')}"
+    counts = f"{counted(len(runs), 'run')}, {days}, {counted(len(found), 'benchmark')}"
     print(f"{store.machine}: {counts}, worst first{pinned}")
     print(history_table(found, Rule().floor), end="")
     return 0
@@ -85,7 +85,3 @@ def _wanted(runs: Sequence[StoredRun], case: str | None, kernel: str | None) -> 
         if given is not None and given not in known:
             raise ValueError(f"--{flag}: no run has {given!r}; allowed: {closest(given, known)}")
     return lambda id: case in (None, id.case) and kernel in (None, id.kernel)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pytest_attn.problem.kinds import family_of
 from pytest_attn.records.record import Record
 from pytest_attn.report.red_axes import red_axes
-from pytest_attn.text import cut
+from pytest_attn.text import counted, cut
 
 UNEXPLAINED = "no single bug accounts for these"
 """The cause of cells that a diagnosis says nothing of."""
@@ -56,9 +56,7 @@ def failures_of(records: Iterable[Record]) -> list[Failures]:
         Failures(kernel, kind, tuple(sorted(own, key=lambda each: (each.flops, each.case))))
         for (kernel, kind, _), own in found.items()
     ]
-    return sorted(
-        groups, key=lambda group: (group.kernel, not group.kind and _numbers_alone(group), -len(group.records))
-    )
+    return sorted(groups, key=lambda group: (group.kernel, _numbers_alone(group), -len(group.records)))
 
 
 def failure_lines(records: Sequence[Record]) -> list[str]:
@@ -70,18 +68,18 @@ def failure_lines(records: Sequence[Record]) -> list[str]:
         own = [group for group in groups if group.kernel == kernel]
         judged = [record for record in records if record.kernel == kernel and record.ran]
         red = sum(len(group.records) for group in own)
-        lines.append(f"{red} of {len(judged)} cells are red [{kernel}]: {_counted(len(own), 'cause')}")
+        lines.append(f"{red} of {len(judged)} cells are red [{kernel}]: {counted(len(own), 'cause')}")
         for group in own[:MOST_CAUSES]:
             lines += _lines(group, judged)
         if len(own) > MOST_CAUSES:
             rest = sum(len(group.records) for group in own[MOST_CAUSES:])
-            lines.append(f"  and {_counted(len(own) - MOST_CAUSES, 'cause')} more, {_counted(rest, 'cell')}")
+            lines.append(f"  and {counted(len(own) - MOST_CAUSES, 'cause')} more, {counted(rest, 'cell')}")
     return lines
 
 
 def _lines(group: Failures, judged: Sequence[Record]) -> list[str]:
     smallest = group.smallest
-    named = group.cause if group.kind or not _numbers_alone(group) else f"{UNEXPLAINED}, such as {group.cause}"
+    named = f"{UNEXPLAINED}, such as {group.cause}" if _numbers_alone(group) else group.cause
     lines = [f"  {len(group.records)} x {cut(named, MOST_WORDS)}"]
     where = red_axes(judged, group.records)
     if where:
@@ -110,7 +108,3 @@ def _numbers_alone(group: Failures) -> bool:
 
 def _without_numbers(words: str) -> str:
     return re.sub(r"\d+(\.\d+)?", "#", words)
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count} {what}{'s' * (count != 1)}"

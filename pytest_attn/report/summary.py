@@ -9,6 +9,9 @@ from pytest_attn.records.record import Record
 
 PARTS = ("kernel", "oracle", "judge", "inputs", "latency")
 
+OF_FAILURES = ("diagnosis", "shrink")
+"""Parts that only failed cells have; each runs the kernel and its oracle as well."""
+
 
 def claim_line(records: Sequence[Record]) -> str:
     """How much of what was asked for was claimed, ran and passed."""
@@ -28,17 +31,16 @@ def claim_line(records: Sequence[Record]) -> str:
 def time_split(records: Sequence[Record], total: float) -> str:
     """Where the time went; `total` is the wall time of all processes that ran cells, added up. The rest is starting
     them, collecting, drawing inputs, and pytest's own work."""
-    spent = {part: sum(record.seconds.get(part, 0.0) for record in records) for part in PARTS}
-    kernel = spent["kernel"]
-    rest = max(total - sum(spent.values()), 0.0) + spent["inputs"]
-    shown = [("kernel", kernel), ("oracle", spent["oracle"]), ("judge", spent["judge"]), ("rest", rest)]
+    spent = {part: sum(record.seconds.get(part, 0.0) for record in records) for part in (*PARTS, *OF_FAILURES)}
+    kernel, of_failures = spent["kernel"], sum(spent[part] for part in OF_FAILURES)
+    unnamed = max(total - sum(spent[part] for part in PARTS), 0.0)
+    shown = {name: spent[name] for name in ("kernel", "oracle", "judge")}
     if spent["latency"]:
-        shown.insert(3, ("latency", spent["latency"]))
-    extra = {name: sum(record.seconds.get(name, 0.0) for record in records) for name in ("diagnosis", "shrink")}
-    shown += [(name, seconds) for name, seconds in extra.items() if seconds >= 0.05]
-    shown = [(name, seconds - sum(extra.values()) if name == "rest" else seconds) for name, seconds in shown]
+        shown["latency"] = spent["latency"]
+    shown["rest"] = max(unnamed + spent["inputs"] - of_failures, 0.0)
+    shown |= {name: spent[name] for name in OF_FAILURES if spent[name] >= 0.05}
     beside = f" | {total - kernel:.1f} s beside the kernel" if kernel >= 1 else ""
-    return " | ".join(f"{name} {max(seconds, 0.0):.1f} s" for name, seconds in shown) + beside
+    return " | ".join(f"{name} {seconds:.1f} s" for name, seconds in shown.items()) + beside
 
 
 def unclaimed_line(records: Sequence[Record]) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pytest_attn.oracles.slabs import TOGETHER
 from pytest_attn.problem.inputs import Inputs
 from pytest_attn.problem.logits import changed_at
 from pytest_attn.problem.masks import heads_alike
@@ -15,9 +16,6 @@ from pytest_attn.problem.problem import Problem
 
 ROWS_SAMPLED = 12
 """Rows of each head, first and last among them, whose logits are looked at."""
-
-TOGETHER = 2**17
-"""Logits of several heads that are looked at together, at most: what a cache holds."""
 
 SAME = 1e-11
 """Logits that differ by less are the same number; products of half-precision inputs are exact in float64."""
